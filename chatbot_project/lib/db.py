@@ -1,0 +1,41 @@
+"""How asyncio code reaches the database: one unit of work at a time, in threads of the process's own pool.
+
+``sync_to_async`` would share one thread for the whole process. Here each process has as many threads as pooled
+connections, and a unit of work takes one connection and gives it back at its end.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from django.conf import settings
+from django.db import connections
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_executors: list[ThreadPoolExecutor] = []
+
+
+def _executor() -> ThreadPoolExecutor:
+    if not _executors:
+        _executors.append(ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="database"))
+    return _executors[0]
+
+
+def _unit_of_work(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    finally:
+        connections.close_all()  # gives the connection back to the pool
+
+
+async def run_db(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run ``work(*args, **kwargs)`` as one unit of work in a database thread and return its result.
+
+    Raises what ``work`` raises; ``django.db.OperationalError`` where no connection could be had.
+    """
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_executor(), _unit_of_work, partial(work, *args, **kwargs))

@@ -1,0 +1,80 @@
+"""Typed readers of environment variables. A value that does not parse stops the start with the variable's name."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class BadSetting(Exception):
+    """An environment variable holds something that cannot be used. The text names the variable, never its value."""
+
+
+def text(name: str, default: str = "") -> str:
+    """The variable, stripped; ``default`` where it is unset or empty."""
+    return os.environ.get(name, "").strip() or default
+
+
+def flag(name: str, default: bool) -> bool:
+    """A switch: 1/true/yes/on or 0/false/no/off in any case."""
+    raw = text(name).lower()
+    if not raw:
+        return default
+    if raw in {"1", "true", "yes", "on"}:
+        return True
+    if raw in {"0", "false", "no", "off"}:
+        return False
+    raise BadSetting(f"{name} must be one of 1, true, yes, on, 0, false, no, off.")
+
+
+def whole(name: str, default: int, *, minimum: int = 0, maximum: int = 2**31) -> int:
+    """A whole number within ``minimum`` and ``maximum``, both included."""
+    raw = text(name)
+    if not raw:
+        return default
+    try:
+        value = int(raw)
+    except ValueError:
+        raise BadSetting(f"{name} must be a whole number.") from None
+    if not minimum <= value <= maximum:
+        raise BadSetting(f"{name} must lie between {minimum} and {maximum}.")
+    return value
+
+
+def words(name: str, default: list[str] | None = None) -> list[str]:
+    """A list written with commas; blanks are dropped."""
+    raw = text(name)
+    if not raw:
+        return list(default or [])
+    return [word.strip() for word in raw.split(",") if word.strip()]
+
+
+def choice(name: str, default: str, allowed: set[str]) -> str:
+    """One of ``allowed``."""
+    value = text(name, default)
+    if value not in allowed:
+        raise BadSetting(f"{name} must be one of {', '.join(sorted(allowed))}.")
+    return value
+
+
+def json_object(name: str) -> Mapping[str, Any]:
+    """A JSON object; empty where the variable is unset."""
+    raw = text(name)
+    if not raw:
+        return {}
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        raise BadSetting(f"{name} must be a JSON object.") from None
+    if not isinstance(value, dict):
+        raise BadSetting(f"{name} must be a JSON object.")
+    return value
+
+
+def url(name: str, default: str, schemes: set[str]) -> str:
+    """A URL with one of ``schemes``."""
+    value = text(name, default)
+    if value and urlsplit(value).scheme not in schemes:
+        raise BadSetting(f"{name} must be a URL that starts with one of {', '.join(sorted(s + '://' for s in schemes))}.")
+    return value

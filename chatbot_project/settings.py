@@ -1,0 +1,206 @@
+"""Every setting, read from the environment once. No input or output happens here beyond that.
+
+``NONO_ENV=local`` (the default) runs on the embedded parts; ``production`` asks for what must not be guessed, and
+``manage.py check --deploy`` says what is missing (chatbot_project/checks.py).
+"""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.utils.translation import gettext_lazy as _
+from psycopg.conninfo import conninfo_to_dict
+
+from chatbot_project.embedded.paths import default_database_url, default_redis_url
+from chatbot_project.lib import env
+from chatbot_project.lib.llm.providers import providers_from_env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(env.text("VAR_DIR", str(BASE_DIR / "var")))
+
+# --- Which kind of installation ---------------------------------------------------------------------------------------
+NONO_ENV = env.choice("NONO_ENV", "local", {"local", "production"})
+IS_LOCAL = NONO_ENV == "local"
+DEBUG = env.flag("DEBUG", False)
+SECRET_KEY = env.text("SECRET_KEY", "insecure-local-key" if IS_LOCAL else "")
+PORT = env.whole("PORT", 8000, minimum=1, maximum=65535)
+BASE_URL = env.url("BASE_URL", f"http://127.0.0.1:{PORT}", {"http", "https"}).rstrip("/")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"] if IS_LOCAL else [])
+IS_HTTPS = urlsplit(BASE_URL).scheme == "https"
+CSRF_TRUSTED_ORIGINS = [BASE_URL]
+
+# --- Apps -------------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "daphne",  # before staticfiles: it takes over runserver
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django_htmx",
+    "django_structlog",
+    "channels",
+    "chatbot_project",
+    "accounts",
+    "personas",
+    "conversations",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "chatbot_project.middleware.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.PersonMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "chatbot_project.middleware.ErrorShapeMiddleware",
+]
+ROOT_URLCONF = "chatbot_project.urls"
+ASGI_APPLICATION = "chatbot_project.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Database: units of work take one pooled connection each ------------------------------------------------------------
+DATABASE_URL = env.text("DATABASE_URL", default_database_url(VAR_DIR) if IS_LOCAL else "")
+DATABASE_THREADS = env.whole("DATABASE_THREADS", 8, minimum=1, maximum=200)
+
+
+def _database(url: str) -> dict[str, object]:
+    """Django's settings for a PostgreSQL URL; further libpq options in its query are kept."""
+    parts: dict[str, object] = dict(conninfo_to_dict(url)) if url else {}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname", ""),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": parts.pop("port", ""),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            **parts,
+            # A lost server is asked again for 4 s, then the next unit of work asks anew: never a back-off of minutes.
+            "pool": {"min_size": 1, "max_size": DATABASE_THREADS + 4, "timeout": 8, "reconnect_timeout": 4},
+        },
+    }
+
+
+DATABASES = {"default": _database(DATABASE_URL)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis: live replies, doorbells, channel layer, Celery's broker -----------------------------------------------------
+REDIS_URL = env.text("REDIS_URL", default_redis_url(VAR_DIR) if IS_LOCAL else "")
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_TIME_LIMIT = 600
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+# --- Models -------------------------------------------------------------------------------------------------------------
+LLM_PROVIDERS = providers_from_env(
+    custom=env.json_object("LLM_PROVIDERS"),
+    openai_api_key=env.text("OPENAI_API_KEY"),
+    openai_base_url=env.text("OPENAI_BASE_URL"),
+    ollama_host=env.text("OLLAMA_HOST"),
+    nvidia_api_key=env.text("NVIDIA_API_KEY"),
+    local_url=env.text("LOCAL_LLM_URL"),
+)
+DEFAULT_MODEL = env.text("DEFAULT_MODEL", "local/smollm2")
+FALLBACK_MODELS = env.words("FALLBACK_MODELS")
+# A small local model writes poor titles and summaries: by default only an outside model is asked for them.
+TITLE_MODEL = env.text("TITLE_MODEL", "" if DEFAULT_MODEL.startswith("local/") else DEFAULT_MODEL)
+SUMMARY_MODEL = env.text("SUMMARY_MODEL")
+REPLY_SLOTS = env.whole("REPLY_SLOTS", 200, minimum=1)
+REPLY_LEASE_SECONDS = env.whole("REPLY_LEASE_SECONDS", 8, minimum=2, maximum=60)
+LLM_CONNECT_SECONDS = env.whole("LLM_CONNECT_SECONDS", 5, minimum=1)
+LLM_FIRST_TOKEN_SECONDS = env.whole("LLM_FIRST_TOKEN_SECONDS", 60, minimum=1)
+LLM_IDLE_SECONDS = env.whole("LLM_IDLE_SECONDS", 30, minimum=1)
+LLM_TOTAL_SECONDS = env.whole("LLM_TOTAL_SECONDS", 600, minimum=1)
+
+# --- People ---------------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+ALLOW_GUESTS = env.flag("ALLOW_GUESTS", IS_LOCAL)
+GUEST_DAYS = env.whole("GUEST_DAYS", 7, minimum=1)
+LOGIN_URL = "accounts:sign_in"
+LOGIN_REDIRECT_URL = "conversations:home"
+LOGOUT_REDIRECT_URL = "conversations:home"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+TRUSTED_PROXY_HOPS = env.whole("TRUSTED_PROXY_HOPS", 0, maximum=5)
+
+# --- Mail: the console by default, SMTP by one variable -------------------------------------------------------------------
+_mail = urlsplit(env.url("EMAIL_URL", "console://", {"console", "smtp", "smtps", "smtp+tls"}))
+EMAIL_BACKEND = f"django.core.mail.backends.{'console' if _mail.scheme == 'console' else 'smtp'}.EmailBackend"
+EMAIL_HOST, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.hostname or "", _mail.username or "", _mail.password or ""
+EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp+tls"
+EMAIL_PORT = _mail.port or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Nono <nono@localhost>")
+
+# --- Transport and headers ------------------------------------------------------------------------------------------------
+SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", not IS_LOCAL)
+SECURE_HSTS_SECONDS = env.whole("SECURE_HSTS_SECONDS", 0 if IS_LOCAL else 31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+if TRUSTED_PROXY_HOPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+# --- Language, time, static files ------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("de", _("German"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = IS_LOCAL
+WHITENOISE_AUTOREFRESH = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if IS_LOCAL
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- Logs: stable event names, ids and counts; never what people wrote ------------------------------------------------------
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
+LOGGING_CONFIG = None  # chatbot_project/logs.py sets structlog and the standard library up together
