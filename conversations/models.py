@@ -1,0 +1,182 @@
+"""Conversations: a tree of messages per conversation. An assistant message is a reply, and its row is the queue."""
+
+from typing import Any, ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from chatbot_project.lib.ids import uuid7
+
+
+class ConversationQuerySet(models.QuerySet["Conversation"]):
+    def visible_to(self, user: Any) -> Self:
+        """The person's own conversations that are not deleted. Staff read others' elsewhere, with a reason."""
+        return self.filter(owner_id=user.pk, deleted_at=None)
+
+    def listed(self, *, archived: bool = False) -> Self:
+        """In the order of the list: pinned first, then the newest activity."""
+        return self.filter(archived_at__isnull=not archived).order_by("-pinned", "-updated_at", "-id")
+
+    def titled(self, words: str) -> Self:
+        """Those whose title contains every one of ``words``, in any case and order."""
+        found = self
+        for word in words.split()[:8]:
+            found = found.filter(title__icontains=word)
+        return found
+
+
+class Conversation(models.Model):
+    """One person's talk with one version of a persona."""
+
+    class TitleSource(models.TextChoices):
+        QUESTION = "question", _("first question")
+        MODEL = "model", _("model")
+        PERSON = "person", _("person")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
+    persona_version = models.ForeignKey("personas.PersonaVersion", on_delete=models.PROTECT, related_name="+")
+    title = models.CharField(_("title"), max_length=120)
+    title_source = models.CharField(max_length=10, choices=TitleSource, default=TitleSource.QUESTION)
+    pinned = models.BooleanField(_("pinned"), default=False)
+    archived_at = models.DateTimeField(_("archived"), null=True, blank=True)
+    deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True)
+    created_at = models.DateTimeField(_("started"), default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(_("last activity"), default=timezone.now)
+    # Rises with every change that a list or an open page must show.
+    revision = models.PositiveIntegerField(default=1)
+    # The end of the branch that is shown. No constraint in the database: a message and its conversation point at
+    # each other, and the services keep it right.
+    active_leaf = models.ForeignKey(
+        "Message", on_delete=models.DO_NOTHING, null=True, db_constraint=False, related_name="+"
+    )
+    # What the turns up to and including summary_upto said, for prompts in which they no longer fit.
+    summary = models.TextField(blank=True)
+    summary_upto = models.ForeignKey(
+        "Message", on_delete=models.DO_NOTHING, null=True, db_constraint=False, related_name="+"
+    )
+
+    objects = ConversationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("conversation")
+        verbose_name_plural = _("conversations")
+        indexes: ClassVar = [
+            # The conversation list: one person's, pinned first, newest activity first.
+            models.Index(
+                "owner", "-pinned", "-updated_at", "-id", name="conversation_list", condition=models.Q(deleted_at=None)
+            ),
+            # The purge of what was deleted.
+            models.Index("deleted_at", name="conversation_purge", condition=models.Q(deleted_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def visible_to(self, user: Any) -> Self:
+        """Messages of the person's own conversations that are not deleted."""
+        return self.filter(owner_id=user.pk, conversation__deleted_at=None)
+
+    def replies(self) -> Self:
+        return self.filter(role=Message.Role.ASSISTANT)
+
+
+class Message(models.Model):
+    """A question or a reply. ``owner`` repeats the conversation's, so that a query or a shard needs no join."""
+
+    class Role(models.TextChoices):
+        USER = "user", _("question")
+        ASSISTANT = "assistant", _("reply")
+
+    class Status(models.TextChoices):
+        SENT = "sent", _("sent")
+        QUEUED = "queued", _("waiting")
+        STREAMING = "streaming", _("streaming")
+        COMPLETED = "completed", _("completed")
+        STOPPED = "stopped", _("stopped")
+        INTERRUPTED = "interrupted", _("interrupted")
+        FAILED = "failed", _("failed")
+
+    LIVE: ClassVar = frozenset({Status.QUEUED, Status.STREAMING})
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
+    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="children")
+    role = models.CharField(max_length=10, choices=Role)
+    status = models.CharField(max_length=12, choices=Status)
+    text = models.TextField(_("text"), blank=True)
+    client_id = models.CharField(max_length=64, null=True)  # noqa: DJ001  null is "none given", which may repeat
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    # The life of a reply (role assistant).
+    provider = models.CharField(max_length=64, blank=True)  # whose slots it takes: the first half of its model's name
+    epoch = models.PositiveIntegerField(default=0)
+    worker = models.CharField(max_length=64, blank=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    stop_requested = models.BooleanField(default=False)
+    queued_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    first_token_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    model = models.CharField(max_length=200, blank=True)  # the one that answered, "provider/name"
+    finish_reason = models.CharField(max_length=32, blank=True)
+    error_code = models.CharField(max_length=64, blank=True)
+    prompt_tokens = models.PositiveIntegerField(null=True)
+    completion_tokens = models.PositiveIntegerField(null=True)
+    usage_estimated = models.BooleanField(default=False)
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+        constraints: ClassVar = [
+            # Sending again is harmless: the second insert is refused and the first one's answer is given. By owner
+            # and not by conversation, because the first question of a conversation has none yet.
+            models.UniqueConstraint(
+                "owner", "client_id", name="message_client_id", condition=models.Q(client_id__isnull=False)
+            ),
+            models.CheckConstraint(
+                name="message_role_status",
+                condition=models.Q(role="user", status="sent") | (models.Q(role="assistant") & ~models.Q(status="sent")),
+            ),
+        ]
+        indexes: ClassVar = [
+            # The transcript and the children of a message (branches) come by parent and by conversation.
+            models.Index("conversation", "created_at", name="message_transcript"),
+            # A worker's claim, and the position of what waits.
+            models.Index("queued_at", name="message_queue", condition=models.Q(status="queued")),
+            # The reaper's search for leases that ran out; renewing and checkpointing by worker.
+            models.Index("lease_expires_at", name="message_leases", condition=models.Q(status="streaming")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.id}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in self.LIVE
+
+
+class Feedback(models.Model):
+    """What a person thought of a reply: one per reply."""
+
+    message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="feedback", primary_key=True)
+    value = models.SmallIntegerField(_("value"), choices=[(1, _("helpful")), (-1, _("not helpful"))])
+    comment = models.CharField(_("comment"), max_length=2000, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = _("feedback")
+        verbose_name_plural = _("feedback")
+
+    def __str__(self) -> str:
+        return f"{self.value:+d} {self.message_id}"
+
+
