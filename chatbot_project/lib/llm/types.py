@@ -1,0 +1,66 @@
+"""What goes to a model and what comes back. Plain values, without I/O."""
+
+from typing import Literal
+
+import msgspec
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """One turn of a conversation as a model sees it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """What to ask, whichever model answers. ``None`` leaves a choice to the model."""
+
+    messages: list[ChatMessage]
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens read and written; ``estimated`` where the model did not count them itself."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    estimated: bool
+
+
+class ChatResult(msgspec.Struct, frozen=True):
+    """A whole reply. ``model`` is the ``provider/name`` that answered."""
+
+    text: str
+    finish_reason: str
+    usage: Usage
+    model: str
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """Seconds: until a connection stands, until the first text, between two pieces of text, for the whole reply."""
+
+    connect: float = 5.0
+    first_token: float = 60.0
+    idle: float = 30.0
+    total: float = 600.0
+
+
+class RetryPolicy(msgspec.Struct, frozen=True):
+    """How a request that has shown no text yet is tried again.
+
+    ``attempts`` counts all tries of one model; ``backoff`` seconds double from try to try, with jitter. A model's
+    Retry-After is honoured up to ``retry_after_cap`` seconds: one that asks for more is left for the next model.
+    """
+
+    attempts: int = 3
+    backoff: float = 0.25
+    retry_after_cap: float = 5.0
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Bytes: one line of a stream, the text of one reply, the body of an error answer that is read at all."""
+
+    line: int = 1024 * 1024
+    reply: int = 1024 * 1024
+    error_body: int = 16 * 1024
