@@ -1,0 +1,214 @@
+"""Personas and their versions. A published version never changes: conversations pin one and rely on it."""
+
+from typing import Any, Self
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.ids import uuid7
+from personas.validators import (
+    validate_emoji,
+    validate_line,
+    validate_model_ref,
+    validate_suggestions,
+    validate_text,
+)
+
+
+class Visibility(models.TextChoices):
+    """Who may pick a persona: each choice includes the people of the ones after it."""
+
+    GUESTS = "guests", _("Everyone, guests included")
+    USERS = "users", _("Signed-in people")
+    STAFF = "staff", _("Staff")
+
+
+class Colour(models.TextChoices):
+    """A palette instead of free values: each has a readable pair for light and dark, and needs no inline style."""
+
+    SLATE = "slate", _("Slate")
+    RED = "red", _("Red")
+    AMBER = "amber", _("Amber")
+    GREEN = "green", _("Green")
+    TEAL = "teal", _("Teal")
+    BLUE = "blue", _("Blue")
+    VIOLET = "violet", _("Violet")
+    PINK = "pink", _("Pink")
+
+
+def visibilities_for(user: Any) -> list[str]:
+    """The visibilities that ``user`` (a User or AnonymousUser) may see."""
+    if isinstance(user, AnonymousUser) or not user.is_authenticated or user.is_guest:
+        return [Visibility.GUESTS]
+    if user.is_staff:
+        return [Visibility.GUESTS, Visibility.USERS, Visibility.STAFF]
+    return [Visibility.GUESTS, Visibility.USERS]
+
+
+class PersonaQuerySet(models.QuerySet["Persona"]):
+    def visible_to(self, user: Any) -> Self:
+        """Published personas that ``user`` may start a conversation with; archived ones are for nobody."""
+        return self.filter(
+            archived_at__isnull=True, published__isnull=False, published__visibility__in=visibilities_for(user)
+        )
+
+    def with_published(self) -> Self:
+        """Each persona with its published version, in one query."""
+        return self.select_related("published")
+
+
+class Persona(models.Model):
+    """Someone to talk to. What it says and how stands in its versions."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(_("slug"), max_length=60, unique=True)
+    position = models.PositiveIntegerField(_("position"), default=0, help_text=_("Lower numbers stand first."))
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    archived_at = models.DateTimeField(_("archived"), null=True, blank=True, editable=False)
+    published = models.OneToOneField(
+        "PersonaVersion",
+        verbose_name=_("published version"),
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="published_as",
+    )
+
+    objects = PersonaQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("persona")
+        verbose_name_plural = _("personas")
+        ordering = ["position", "slug"]
+        permissions = [("publish_persona", _("Can publish, roll back and archive personas"))]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class PersonaVersionQuerySet(models.QuerySet["PersonaVersion"]):
+    def published(self) -> Self:
+        """Versions that are or were in force."""
+        return self.filter(published_at__isnull=False)
+
+    def drafts(self) -> Self:
+        """Versions that still may change: at most one of each persona."""
+        return self.filter(published_at__isnull=True)
+
+
+class PersonaVersion(models.Model):
+    """A persona's words and settings at one time. Draft until ``published_at`` is set, immutable from then on.
+
+    ``number`` counts a persona's published versions from 1 and is null for the draft. Token figures are the
+    model's tokens: ``context_budget`` bounds prompt and history, ``max_reply_tokens`` the reply.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    persona = models.ForeignKey(Persona, verbose_name=_("persona"), on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField(_("number"), null=True, blank=True, editable=False)
+    name = models.CharField(_("name"), max_length=60, validators=[validate_line])
+    description = models.CharField(_("description"), max_length=200, blank=True, validators=[validate_line])
+    emoji = models.CharField(_("emoji"), max_length=16, blank=True, validators=[validate_emoji])
+    colour = models.CharField(_("colour"), max_length=10, choices=Colour.choices, default=Colour.SLATE)
+    greeting = models.TextField(
+        _("greeting"),
+        blank=True,
+        validators=[validate_text, MaxLengthValidator(2000)],
+        help_text=_("Shown above an empty conversation. Markdown."),
+    )
+    suggestions = models.JSONField(
+        _("suggested first questions"), default=list, blank=True, validators=[validate_suggestions]
+    )
+    system_prompt = models.TextField(
+        _("system prompt"),
+        validators=[validate_text, MaxLengthValidator(20_000)],
+        help_text=_("Goes before every conversation. Write no secret into it: a model can be made to repeat it."),
+    )
+    model = models.CharField(
+        _("model"),
+        max_length=200,
+        blank=True,
+        validators=[validate_model_ref],
+        help_text=_("provider/name; empty means this installation's default model."),
+    )
+    temperature = models.FloatField(
+        _("temperature"), default=0.7, validators=[MinValueValidator(0.0), MaxValueValidator(2.0)]
+    )
+    max_reply_tokens = models.PositiveIntegerField(
+        _("longest reply (tokens)"), default=512, validators=[MinValueValidator(16), MaxValueValidator(131_072)]
+    )
+    context_budget = models.PositiveIntegerField(
+        _("context budget (tokens)"),
+        default=3072,
+        validators=[MinValueValidator(256), MaxValueValidator(2_000_000)],
+        help_text=_("How much of the prompt and the conversation goes to the model."),
+    )
+    visibility = models.CharField(_("visible to"), max_length=10, choices=Visibility.choices, default=Visibility.GUESTS)
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("author"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    published_at = models.DateTimeField(_("published"), null=True, blank=True, editable=False)
+
+    objects = PersonaVersionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("persona version")
+        verbose_name_plural = _("persona versions")
+        ordering = ["persona", F("number").desc(nulls_first=True)]
+        constraints = [
+            models.UniqueConstraint(fields=["persona", "number"], name="personas_version_number_once"),
+            models.UniqueConstraint(
+                fields=["persona"], condition=Q(published_at__isnull=True), name="personas_one_draft"
+            ),
+            models.CheckConstraint(
+                condition=Q(number__isnull=True, published_at__isnull=True)
+                | Q(number__gte=1, published_at__isnull=False),
+                name="personas_number_when_published",
+            ),
+            models.CheckConstraint(
+                condition=Q(temperature__gte=0, temperature__lte=2), name="personas_temperature_range"
+            ),
+            models.CheckConstraint(
+                condition=Q(visibility__in=["guests", "users", "staff"]), name="personas_visibility_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.label})"
+
+    @property
+    def is_draft(self) -> bool:
+        return self.published_at is None
+
+    @property
+    def label(self) -> str:
+        """How people name this version: its number, or that it is the draft."""
+        return str(_("draft")) if self.number is None else f"v{self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Raises ApplicationError ``version_published`` (409) where the stored row is published already."""
+        self._refuse_if_published()
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Raises ApplicationError ``version_published`` (409) where the stored row is published already."""
+        self._refuse_if_published()
+        return super().delete(*args, **kwargs)
+
+    def _refuse_if_published(self) -> None:
+        # The stored row decides, not this object, which may be older. A trigger guards what does not come this way.
+        if PersonaVersion.objects.filter(pk=self.pk).published().exists():
+            raise ApplicationError("version_published", _("A published version cannot be changed."), status=409)
