@@ -35,13 +35,15 @@ import uvloop
 from .fake_script import (
     Gate,
     Script,
+    checksum_token,
     chunk_frame,
     final_frames,
+    fresh_frame,
     http_chunk,
     role_frame,
     script_from_model,
     sse,
-    stamped_frame,
+    stamp_token,
     token_texts,
 )
 
@@ -165,11 +167,18 @@ class _Stream:
             return
         frames = [role_frame(self._model)] if self._sent == 0 else []
         if self._script.stamp:
-            frames += [stamped_frame(self._model)] * (due - self._sent)
+            frames += [fresh_frame(self._model, text) for text in self._stamps(due)]
         else:
             frames += [chunk_frame(self._model, text) for text in self._tokens[self._sent : due]]
         self._sent = due
         self._connection.write(b"".join(frames))
+
+    def _stamps(self, due: int) -> list[str]:
+        """The tokens up to ``due`` of a stamped stream, made now; kept for the checksum, which is the last."""
+        last = len(self._tokens) - 1
+        for number in range(self._sent, due):
+            self._tokens[number] = stamp_token() if number < last else checksum_token("".join(self._tokens[:last]))
+        return self._tokens[self._sent : due]
 
     def _break_off(self) -> None:
         script = self._script

@@ -1,10 +1,12 @@
 """What the fake model server is to do with one request: how much text, how fast, and what goes wrong."""
 
 import dataclasses
+import functools
 import json
 import re
 import threading
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 from urllib.parse import parse_qsl
@@ -46,9 +48,10 @@ class Script:
 
     ``tokens`` is their number or the texts themselves; ``echo`` replies with ``echo: <last user message>`` instead, and
     ``stamp`` with the microsecond (``time.monotonic``) at which each token was written, so that a reader on the same
-    machine can tell its lag. Times are milliseconds. ``usage`` None means: when the request asks for it. ``cut`` is a TCP reset, a closed
-    connection in the middle of the body, or a proper end of the body. ``keep_alives_only`` sends keep-alives for ever after
-    ``stall_after`` tokens, which are none unless said. ``huge_line`` is the bytes of one endless line.
+    machine can tell its lag; the last token is the checksum of them (``checksum_token``). Times are milliseconds.
+    ``usage`` None means: when the request asks for it. ``cut`` is a TCP reset, a closed connection in the middle of the
+    body, or a proper end of the body. ``keep_alives_only`` sends keep-alives for ever after ``stall_after`` tokens,
+    which are none unless said. ``huge_line`` is the bytes of one endless line.
     """
 
     tokens: int | Sequence[str] = 8
@@ -170,10 +173,28 @@ def role_frame(model: str) -> bytes:
     return http_chunk(sse(_event(model, [delta])))
 
 
-def stamped_frame(model: str) -> bytes:
-    """A token that says when it was written."""
-    delta = {"index": 0, "delta": {"content": f"{time.monotonic_ns() // 1000} "}, "finish_reason": None}
-    return http_chunk(sse(_event(model, [delta])))
+def stamp_token() -> str:
+    """A token that says when it was made, in microseconds of ``time.monotonic``."""
+    return f"{time.monotonic_ns() // 1000} "
+
+
+def checksum_token(text: str) -> str:
+    """The last token of a stamped stream: its reader can tell whether ``text``, all before it, came whole."""
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def fresh_frame(model: str, text: str) -> bytes:
+    """Like ``chunk_frame`` for a text that will not come again: nothing is kept."""
+    head, tail = _envelope(model)
+    return http_chunk(b"".join((head, text.encode(), tail)))
+
+
+@functools.lru_cache(maxsize=64)
+def _envelope(model: str) -> tuple[bytes, bytes]:
+    """What stands around a token whose text needs no escape in JSON."""
+    delta = {"index": 0, "delta": {"content": "@"}, "logprobs": None, "finish_reason": None}
+    head, _, tail = sse(_event(model.replace("@", ""), [delta])).partition(b"@")
+    return head, tail
 
 
 def final_frames(model: str, script: Script, usage: dict[str, int] | None) -> bytes:
