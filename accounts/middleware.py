@@ -1,0 +1,68 @@
+"""What holds for every request of a person: the session's end, their language and time zone, when they were seen."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone, translation
+
+from accounts.devices import remember_device
+from accounts.models import User
+from accounts.sockets import announce_sign_out
+
+Handler = Callable[[HttpRequest], HttpResponse]
+SEEN_EVERY = timedelta(minutes=5)
+
+
+class PersonMiddleware:
+    """Stands after AuthenticationMiddleware, which refuses a session made before the person's ``auth_epoch`` rose.
+
+    Ends the session of a suspended person, notes when they were last seen, speaks their language, and after the view
+    tells open sockets of a sign-out and remembers the device of a sign-in.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        person = request.user if request.user.is_authenticated else None
+        if person is None and SESSION_KEY in request.session:
+            request.session.flush()
+        request.person = person  # type: ignore[attr-defined]  # who it was before the view signs anybody in or out
+        if person is not None:
+            mark_seen(person)
+            _speak(request, person)
+        with _time_zone(person):
+            response = self.get_response(request)
+        signed_in: User | None = getattr(request, "person_signed_in", None)
+        if signed_in is not None and not signed_in.is_guest:
+            remember_device(request, response, signed_in)
+        for gone in getattr(request, "people_signed_out", ()):
+            announce_sign_out(gone)
+        return response
+
+
+def mark_seen(person: User) -> None:
+    """Note that ``person`` is here, at most once in five minutes."""
+    now = timezone.now()
+    if now - person.last_seen_at >= SEEN_EVERY:
+        User.objects.filter(pk=person.pk, last_seen_at__lte=now - SEEN_EVERY).update(last_seen_at=now)
+
+
+def _speak(request: HttpRequest, person: User) -> None:
+    if person.language in dict(settings.LANGUAGES):
+        translation.activate(person.language)  # LocaleMiddleware sets it anew for every request
+        request.LANGUAGE_CODE = translation.get_language()
+
+
+def _time_zone(person: User | None) -> AbstractContextManager[None]:
+    if person is None or not person.timezone:
+        return nullcontext()
+    try:
+        return timezone.override(ZoneInfo(person.timezone))
+    except (ZoneInfoNotFoundError, ValueError):
+        return nullcontext()

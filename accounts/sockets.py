@@ -1,0 +1,69 @@
+"""Who is behind a socket, whether they still are, and the word to open sockets that somebody was signed out."""
+
+import logging
+from collections.abc import Sequence
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+
+from accounts.models import User
+
+logger = logging.getLogger(__name__)
+
+#: A socket as it was let in: its session's key, its person, and that person's ``auth_epoch`` then.
+Credential = tuple[str, UUID, int]
+
+
+def session_user(session_key: str) -> User | None:
+    """The person signed in by that session, or ``None``. One unit of work of at most two queries.
+
+    Holds to what a request is held to: the session exists and has not run out, it was made under the person's present
+    password and ``auth_epoch``, and the person is not suspended.
+    """
+    if not session_key:
+        return None
+    session = SessionStore(session_key).load()
+    try:
+        user = User.objects.filter(pk=session.get(SESSION_KEY), is_active=True).first() if session else None
+    except (ValidationError, ValueError):
+        return None
+    if user is None:
+        return None
+    stored = str(session.get(HASH_SESSION_KEY, ""))
+    valid = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    return user if any(constant_time_compare(stored, each) for each in valid) else None
+
+
+def still_signed_in(credentials: Sequence[Credential]) -> set[str]:
+    """The session keys among ``credentials`` whose sockets may stay open. Two queries for any number of them."""
+    if not credentials:
+        return set()
+    sessions = set(
+        Session.objects.filter(
+            session_key__in={key for key, _, _ in credentials}, expire_date__gt=timezone.now()
+        ).values_list("session_key", flat=True)
+    )
+    people = dict(
+        User.objects.filter(pk__in={person for _, person, _ in credentials}, is_active=True).values_list(
+            "pk", "auth_epoch"
+        )
+    )
+    return {key for key, person, epoch in credentials if key in sessions and people.get(person) == epoch}
+
+
+def announce_sign_out(user: User) -> None:
+    """Have the sockets of ``user`` look again whether they may stay open. Call it after the commit.
+
+    Only hastens what each web process does by itself every few seconds, so a failure is logged and no more.
+    """
+    try:
+        async_to_sync(get_channel_layer().group_send)(user.socket_group, {"type": "signed.out"})
+    except Exception:  # the layer's clients raise errors of several libraries
+        logger.warning("sign_out_not_announced", exc_info=True, extra={"user_id": str(user.pk)})
