@@ -159,7 +159,8 @@ class SignUp(models.Model):
     """A sign-up that is no account yet: it becomes one when its address is verified or, where that is not required,
     when it is first signed in to.
 
-    Signing up always writes one of these and never looks at who exists, so its answer cannot tell.
+    Signing up always writes one of these and never looks at who exists, so its answer cannot tell. The row goes when
+    its address is verified, and with it the mailed link.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -167,7 +168,8 @@ class SignUp(models.Model):
     username = models.CharField(max_length=USERNAME_LENGTH, blank=True)
     password = models.CharField(max_length=128)
     language = models.CharField(max_length=10, blank=True)
-    guest = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="sign_ups")
+    guest = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")  # who signed up, if a guest
+    user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="sign_ups")  # what it has become
     created_at = models.DateTimeField(default=now)
 
     class Meta:

@@ -60,5 +60,9 @@ class ErrorShapeMiddleware:
         if not isinstance(exception, ApplicationError):
             return None
         if "text/html" in request.headers.get("Accept", "") and not request.headers.get("HX-Request"):
-            return render(request, "error.html", exception.as_dict(), status=exception.status)
-        return JsonResponse(exception.as_dict(), status=exception.status)
+            response = render(request, "error.html", exception.as_dict(), status=exception.status)
+        else:
+            response = JsonResponse(exception.as_dict(), status=exception.status)
+        if exception.retry_after is not None:
+            response.headers["Retry-After"] = str(exception.retry_after)
+        return response

@@ -146,6 +146,8 @@ LLM_TOTAL_SECONDS = env.whole("LLM_TOTAL_SECONDS", 600, minimum=1)
 AUTH_USER_MODEL = "accounts.User"
 ALLOW_GUESTS = env.flag("ALLOW_GUESTS", IS_LOCAL)
 GUEST_DAYS = env.whole("GUEST_DAYS", 7, minimum=1)
+REQUIRE_VERIFIED_EMAIL = env.flag("REQUIRE_VERIFIED_EMAIL", not IS_LOCAL)
+AUTHENTICATION_BACKENDS = ["accounts.backends.EmailBackend"]
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "conversations:home"
 LOGOUT_REDIRECT_URL = "conversations:home"

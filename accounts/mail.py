@@ -1,0 +1,160 @@
+"""What each mail says. Written when it is sent, from the row that asked for it; nothing of it is stored."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from accounts import tokens
+from accounts.models import OutgoingMail, SignUp, User
+
+Kind = OutgoingMail.Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail's words. ``link`` with its ``label`` is the one thing to do, where there is one."""
+
+    subject: str
+    paragraphs: list[str]
+    link: str = ""
+    label: str = ""
+    closing: list[str] = field(default_factory=list)
+
+
+def build_message(mail: OutgoingMail) -> EmailMultiAlternatives | None:
+    """The mail in its language, or ``None`` where there is nothing to tell that address (any more).
+
+    Queries whose the address is: this runs apart from the request, which therefore cannot show it.
+    """
+    with translation.override(mail.language or settings.LANGUAGE_CODE):
+        letter = _WRITERS[Kind(mail.kind)](mail)
+        if letter is None:
+            return None
+        context = {"letter": letter, "base_url": settings.BASE_URL, "language": translation.get_language()}
+        text = render_to_string("email/letter.txt", context)
+        html = render_to_string("email/letter.html", context)
+    message = EmailMultiAlternatives(letter.subject, text, to=[mail.to_address])
+    message.attach_alternative(html, "text/html")
+    return message
+
+
+def _link(name: str, token: str) -> str:
+    # The host is the setting's: a request's Host header is the client's word.
+    return settings.BASE_URL + reverse(f"accounts:{name}", args=[token])
+
+
+def _account(address: str) -> User | None:
+    return User.objects.filter(email=address, is_active=True).first()
+
+
+def _not_you() -> str:
+    return _("If this was not you, there is nothing to do: without the link nothing happens.")
+
+
+def _confirmation(sign_up: SignUp) -> Letter:
+    return Letter(
+        subject=_("Confirm your e-mail address"),
+        paragraphs=[
+            _("Welcome! Open this link to confirm your address and finish signing up. It works for three days.")
+        ],
+        link=_link("confirm_sign_up", tokens.sign_up_token(sign_up)),
+        label=_("Confirm my address"),
+        closing=[_not_you()],
+    )
+
+
+def _verification(user: User, address: str) -> Letter:
+    return Letter(
+        subject=_("Confirm your e-mail address"),
+        paragraphs=[_("Open this link to confirm that this address is yours. It works for 3 days.")],
+        link=_link("confirm_email", tokens.email_token(user, address)),
+        label=_("Confirm my address"),
+        closing=[_not_you()],
+    )
+
+
+def _sign_up(mail: OutgoingMail) -> Letter | None:
+    if User.objects.filter(email=mail.to_address).exists():
+        return Letter(
+            subject=_("You already have an account"),
+            paragraphs=[
+                _("Somebody, probably you, tried to sign up with this address. It has an account: just sign in."),
+                _("If you do not remember the password, ask for a new one on the page for signing in."),
+            ],
+            link=settings.BASE_URL + reverse("accounts:sign_in"),
+            label=_("Sign in"),
+        )
+    return _confirmation(mail.sign_up) if mail.sign_up else None
+
+
+def _confirm_again(mail: OutgoingMail) -> Letter | None:
+    user = _account(mail.to_address)
+    if user is not None:
+        return None if user.email_verified_at else _verification(user, mail.to_address)
+    sign_up = SignUp.objects.filter(email=mail.to_address).order_by("-created_at").first()
+    return _confirmation(sign_up) if sign_up else None
+
+
+def _verify_email(mail: OutgoingMail) -> Letter | None:
+    user = mail.user
+    if user is None or not user.is_active or user.is_guest:
+        return None
+    if user.email != mail.to_address and User.objects.filter(email=mail.to_address).exists():
+        return Letter(
+            subject=_("This address has an account already"),
+            paragraphs=[
+                _("Somebody, probably you, asked to use this address for another account. It can belong to one only.")
+            ],
+        )
+    return _verification(user, mail.to_address)
+
+
+def _password_reset(mail: OutgoingMail) -> Letter | None:
+    user = _account(mail.to_address)
+    if user is None:
+        return None
+    return Letter(
+        subject=_("Choose a new password"),
+        paragraphs=[_("Open this link to choose a new password. It works once, for one hour.")],
+        link=_link("reset_password", tokens.reset_token(user)),
+        label=_("Choose a new password"),
+        closing=[_not_you()],
+    )
+
+
+def _password_changed(mail: OutgoingMail) -> Letter:
+    return Letter(
+        subject=_("Your password was changed"),
+        paragraphs=[
+            _("The password of your account was changed, and all other sessions were ended."),
+            _("If this was not you, choose a new password now and tell whoever runs this service."),
+        ],
+        link=settings.BASE_URL + reverse("accounts:forgot_password"),
+        label=_("Choose a new password"),
+    )
+
+
+def _email_changed(mail: OutgoingMail) -> Letter:
+    return Letter(
+        subject=_("The e-mail address of your account was changed"),
+        paragraphs=[
+            _("Your account uses another e-mail address from now on. This one no longer signs in."),
+            _("If this was not you, tell whoever runs this service."),
+        ],
+    )
+
+
+_WRITERS: dict[Kind, Callable[[OutgoingMail], Letter | None]] = {
+    Kind.SIGN_UP: _sign_up,
+    Kind.CONFIRM_AGAIN: _confirm_again,
+    Kind.VERIFY_EMAIL: _verify_email,
+    Kind.PASSWORD_RESET: _password_reset,
+    Kind.PASSWORD_CHANGED: _password_changed,
+    Kind.EMAIL_CHANGED: _email_changed,
+}

@@ -1,0 +1,233 @@
+"""Every write about people, each with its permission, its record and what it must tell others, in one place."""
+
+import logging
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import redis
+from django.conf import settings
+from django.contrib.auth import login
+from django.contrib.auth.hashers import make_password
+from django.db import IntegrityError, models, transaction
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from kombu.exceptions import KombuError
+
+from accounts import limits, tasks, tokens
+from accounts.models import AuditEvent, OutgoingMail, SignUp, User, normalise_address
+from accounts.roles import Role
+from accounts.sockets import announce_sign_out
+from chatbot_project.lib.errors import ApplicationError
+
+logger = logging.getLogger(__name__)
+Kind = OutgoingMail.Kind
+
+
+def record_audit(
+    *, actor: User | None, action: str, obj: models.Model, reason: str = "", details: dict[str, Any] | None = None
+) -> AuditEvent:
+    """Add one event, in the caller's transaction: it stands if, and only if, what it tells of does.
+
+    ``actor`` is ``None`` for what the system does by itself; ``action`` is a stable name such as ``user.suspended``;
+    ``details`` holds ids, names of fields and counts, never what people wrote.
+    """
+    return AuditEvent.objects.create(
+        actor=actor,
+        action=action,
+        object_type=obj._meta.label_lower,
+        object_id=str(obj.pk),
+        reason=reason,
+        details=details or {},
+    )
+
+
+def queue_mail(*, kind: Kind, to: str, sign_up: SignUp | None = None, user: User | None = None) -> OutgoingMail:
+    """Have a mail sent once the transaction stands. It waits in the database while broker or mail server are away."""
+    language = (user.language if user else "") or get_language() or ""
+    mail = OutgoingMail.objects.create(kind=kind, to_address=to, language=language, sign_up=sign_up, user=user)
+    transaction.on_commit(partial(_hand_to_worker, mail.pk))
+    return mail
+
+
+def _hand_to_worker(mail_id: UUID) -> None:
+    try:
+        tasks.send_mail.apply_async((str(mail_id),), retry=False)
+    except (KombuError, redis.RedisError, OSError):
+        logger.warning("mail_left_for_later", exc_info=True, extra={"mail_id": str(mail_id)})
+
+
+def start_guest(request: HttpRequest) -> User:
+    """Sign the request in as a new guest, or return the person it is signed in as already.
+
+    Raises ApplicationError ``guests_not_allowed`` (403), TooManyTries (429) or ``unavailable`` (503).
+    """
+    if isinstance(request.user, User):
+        return request.user
+    if not settings.ALLOW_GUESTS:
+        raise ApplicationError("guests_not_allowed", _("You need an account to chat here."), status=403)
+    limits.take_guest(request)
+    guest = User.objects.create_guest()
+    login(request, guest)
+    return guest
+
+
+def sign_up(*, email: str, password: str, username: str = "", guest: User | None = None) -> SignUp:
+    """Keep a sign-up until its address is verified, and mail that address.
+
+    Does exactly the same for an address that has an account; only the mail then says so.
+    """
+    email = normalise_address(email)
+    encoded = make_password(password)
+    with transaction.atomic():
+        waiting = SignUp.objects.create(
+            email=email, username=username, password=encoded, guest=guest, language=get_language() or ""
+        )
+        queue_mail(kind=Kind.SIGN_UP, to=email, sign_up=waiting)
+    return waiting
+
+
+def complete_sign_up(sign_up_id: UUID, *, verified: bool) -> User | None:
+    """Make the account that a sign-up asked for; a guest's own row becomes it, with everything the guest has.
+
+    Returns ``None`` where the sign-up is gone or its address belongs to somebody else by now. With ``verified`` the
+    sign-up is done with and its link is dead; without, the link may still verify the address later.
+    """
+    try:
+        with transaction.atomic():
+            waiting = SignUp.objects.select_for_update(of=("self",)).filter(pk=sign_up_id).first()
+            user = _account_of(waiting) if waiting else None
+            if waiting is None or user is None:
+                return None
+            if verified:
+                User.objects.filter(pk=user.pk, email_verified_at=None).update(email_verified_at=timezone.now())
+                waiting.delete()
+            user.refresh_from_db()
+            return user
+    except IntegrityError:  # the same address or username was taken in this very moment
+        return None
+
+
+def _account_of(waiting: SignUp) -> User | None:
+    """The account of a locked sign-up, made if it is not there yet."""
+    taken = User.objects.filter(email=waiting.email).first()
+    if taken is not None or waiting.user_id:
+        return taken if taken and taken.pk == waiting.user_id and taken.is_active else None
+    user = User.objects.select_for_update().filter(pk=waiting.guest_id, is_guest=True, is_active=True).first()
+    user = user or User(language=waiting.language)
+    user.email = waiting.email
+    user.username = User.objects.free_username(waiting.username or waiting.email.partition("@")[0])
+    user.password = waiting.password
+    user.is_guest = False
+    user.auth_epoch += 1
+    user.save()
+    waiting.user = user
+    waiting.save(update_fields=["user"])
+    transaction.on_commit(partial(announce_sign_out, user))
+    return user
+
+
+def change_password(*, user: User, password: str) -> User:
+    """Set the password, end every session, and tell the owner by mail. Returns the person as stored now."""
+    encoded = make_password(password)
+    with transaction.atomic():
+        user = User.objects.select_for_update().get(pk=user.pk)
+        _set_password(user, encoded)
+    return user
+
+
+def reset_password(*, token: str, password: str) -> User | None:
+    """Set the password by a mailed token, which also shows whose the address is. Ends every session.
+
+    Returns ``None`` for a token that is forged, too old or used: of several uses at once, one succeeds.
+    """
+    encoded = make_password(password)
+    with transaction.atomic():
+        user = tokens.read_reset_token(token, lock=True)
+        if user is None:
+            return None
+        user.email_verified_at = user.email_verified_at or timezone.now()
+        _set_password(user, encoded)
+    return user
+
+
+def _set_password(user: User, encoded: str) -> None:
+    user.password = encoded
+    user.auth_epoch += 1
+    user.save(update_fields=["password", "auth_epoch", "email_verified_at"])
+    if user.email:
+        queue_mail(kind=Kind.PASSWORD_CHANGED, to=user.email, user=user)
+    transaction.on_commit(partial(announce_sign_out, user))
+
+
+def end_sessions(*, user: User) -> User:
+    """End every session of ``user``, this one included. Returns the person as stored now."""
+    with transaction.atomic():
+        user = User.objects.select_for_update().get(pk=user.pk)
+        user.auth_epoch += 1
+        user.save(update_fields=["auth_epoch"])
+        transaction.on_commit(partial(announce_sign_out, user))
+    return user
+
+
+def request_email(*, user: User, email: str) -> None:
+    """Mail a link that makes ``email`` the address of ``user``; says nothing about whether it is another's."""
+    queue_mail(kind=Kind.VERIFY_EMAIL, to=normalise_address(email), user=user)
+
+
+def confirm_email(*, token: str) -> User | None:
+    """Make the token's address the person's, verified. ``None`` for a dead token or an address taken meanwhile."""
+    try:
+        with transaction.atomic():
+            found = tokens.read_email_token(token, lock=True)
+            if found is None:
+                return None
+            user, address = found
+            before = user.email
+            user.email, user.email_verified_at = address, timezone.now()
+            user.save(update_fields=["email", "email_verified_at"])
+            if before and before != address:
+                queue_mail(kind=Kind.EMAIL_CHANGED, to=before, user=user)
+            return user
+    except IntegrityError:
+        return None
+
+
+def set_suspended(*, actor: User, user: User, suspended: bool, reason: str) -> User:
+    """Suspend a person or let them back in; ends their sessions. Recorded with its reason.
+
+    Raises ApplicationError ``forbidden`` (403): only staff who may, nobody themselves, and staff only by an admin.
+    """
+    with transaction.atomic():
+        user = User.objects.select_for_update().get(pk=user.pk)
+        may = actor.has_perm("accounts.suspend_user") and (actor.role == Role.ADMIN or user.role == Role.USER)
+        if not may or actor.pk == user.pk:
+            raise ApplicationError("forbidden", _("You may not suspend this person."), status=403)
+        user.is_active = not suspended
+        user.auth_epoch += 1
+        user.save(update_fields=["is_active", "auth_epoch"])
+        action = "user.suspended" if suspended else "user.reinstated"
+        record_audit(actor=actor, action=action, obj=user, reason=reason)
+        transaction.on_commit(partial(announce_sign_out, user))
+    return user
+
+
+def change_role(*, actor: User, user: User, role: Role, reason: str) -> User:
+    """Give a person another role; ends their sessions. Recorded with its reason.
+
+    Raises ApplicationError ``forbidden`` (403): only by an admin, never one's own (so one admin always remains), and
+    never a guest's.
+    """
+    with transaction.atomic():
+        user = User.objects.select_for_update().get(pk=user.pk)
+        if not actor.has_perm("accounts.change_role") or actor.pk == user.pk or user.is_guest:
+            raise ApplicationError("forbidden", _("You may not change the role of this person."), status=403)
+        details = {"from": user.role, "to": str(role)}
+        user.role = role
+        user.auth_epoch += 1
+        user.save(update_fields=["role", "auth_epoch"])
+        record_audit(actor=actor, action="user.role_changed", obj=user, reason=reason, details=details)
+        transaction.on_commit(partial(announce_sign_out, user))
+    return user

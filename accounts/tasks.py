@@ -1,0 +1,96 @@
+"""Background work about people. Every task may run twice, or die half-way, and the next run completes it."""
+
+import logging
+from datetime import timedelta
+from smtplib import SMTPException
+from uuid import UUID
+
+from celery import shared_task
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.mail import build_message
+from accounts.models import OutgoingMail, SignUp, User
+from accounts.tokens import SIGN_UP_SECONDS
+
+logger = logging.getLogger(__name__)
+
+SENDING = timedelta(minutes=5)  # longer than any sending takes: who holds a mail for longer is dead
+MAIL_EXPIRES = timedelta(hours=24)
+BATCH = 500
+
+
+@shared_task(name="accounts.send_mail", ignore_result=True)
+def send_mail(mail_id: str) -> bool:
+    """Send one waiting mail and delete its row. Returns whether it is done with.
+
+    The row is claimed first by moving its next try, so two workers never send the same mail; a worker that dies between
+    sending and deleting makes it go out twice, never not at all.
+    """
+    now = timezone.now()
+    claimed = OutgoingMail.objects.filter(pk=UUID(mail_id), next_try_at__lte=now).update(next_try_at=now + SENDING)
+    mail = OutgoingMail.objects.select_related("sign_up", "user").filter(pk=UUID(mail_id)).first() if claimed else None
+    if mail is None:
+        return False
+    message = build_message(mail)
+    if message is not None:
+        try:
+            message.send()
+        except (SMTPException, OSError):
+            logger.warning("mail_not_sent", exc_info=True, extra={"mail_id": mail_id, "kind": mail.kind})
+            _try_later(mail)
+            return False
+        logger.info("mail_sent", extra={"mail_id": mail_id, "kind": mail.kind})
+    mail.delete()
+    return True
+
+
+def _try_later(mail: OutgoingMail) -> None:
+    """Wait longer after each failure; give up after a day, when the links are of no use any more."""
+    now = timezone.now()
+    if now - mail.created_at > MAIL_EXPIRES:
+        logger.error("mail_given_up", extra={"mail_id": str(mail.pk), "kind": mail.kind})
+        mail.delete()
+        return
+    mail.attempts += 1
+    mail.next_try_at = now + timedelta(minutes=min(2**mail.attempts, 60))
+    mail.save(update_fields=["attempts", "next_try_at"])
+
+
+@shared_task(name="accounts.send_waiting_mail", ignore_result=True)
+def send_waiting_mail() -> int:
+    """Send what is due and was not handed over or not accepted the first time. Returns how many went out."""
+    due = OutgoingMail.objects.filter(next_try_at__lte=timezone.now()).order_by("next_try_at")
+    waiting = list(due.values_list("pk", flat=True)[:BATCH])
+    return sum(send_mail(str(mail_id)) for mail_id in waiting)
+
+
+@shared_task(name="accounts.expire_guests", ignore_result=True)
+def expire_guests(batches: int = 20) -> int:
+    """Delete guests unseen for GUEST_DAYS with all they have, in bounded batches. Returns how many went.
+
+    A guest who comes back, or becomes a user, in this moment holds the row and is left out.
+    """
+    since = timezone.now() - timedelta(days=settings.GUEST_DAYS)
+    gone = 0
+    for _ in range(batches):
+        with transaction.atomic():
+            idle = User.objects.idle_guests(since).select_for_update(skip_locked=True)
+            ids = list(idle.values_list("pk", flat=True)[:BATCH])
+            User.objects.filter(pk__in=ids).delete()
+        gone += len(ids)
+        if len(ids) < BATCH:
+            break
+    logger.info("guests_expired", extra={"count": gone})
+    return gone
+
+
+@shared_task(name="accounts.clear_expired", ignore_result=True)
+def clear_expired() -> int:
+    """Delete sessions that have run out and sign-ups whose link has. Returns how many rows went."""
+    now = timezone.now()
+    sessions, _ = Session.objects.filter(expire_date__lt=now).delete()
+    sign_ups, _ = SignUp.objects.filter(created_at__lt=now - timedelta(seconds=SIGN_UP_SECONDS)).delete()
+    return sessions + sign_ups
