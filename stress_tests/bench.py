@@ -1,0 +1,250 @@
+"""``make bench``: what relaying a reply through Nono costs over talking to the model server directly.
+
+``python -m stress_tests.bench [--sizes 10,100,500,1000] [--quick] [--json FILE]``. How it measures, and what the
+figures mean, stands in docs/benchmarks.md. Everything runs on this machine, in a temporary directory, on loopback.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import uvloop
+
+from . import bench_report as report
+from .bench_cpu import rss_bytes
+from .bench_load import Person, Plan, Run, connect_chat, connect_direct, drive
+from .bench_stack import ROOT, Stack, StackError
+from .bench_turns import direct_outcome, product_outcome
+
+MIB = 1024 * 1024
+SETTLE_SECONDS = 3.0
+COST_USERS = 500
+FEW_TOKENS = 6
+BURST_ROUNDS = 3
+BURST = {"users": 50, "turns": 1, "think_s": 0.0, "spread_s": 0.0, "tokens": 200, "first_ms": 0.0, "token_ms": 0.0}
+
+
+class Bench:
+    """All phases of one run, in the order in which they are measured."""
+
+    def __init__(self, sizes: Sequence[int], *, quick: bool) -> None:
+        self.quick = quick
+        turns, think = (2, 2.0) if quick else (3, 10.0)
+        self.phases = [
+            Plan(name=f"{size} users", users=size, turns=turns, think_s=think, spread_s=think) for size in sizes
+        ]
+        hasty = 100 if quick else max(sizes)
+        self.phases.append(Plan(name=f"{hasty} users, think 1 s", users=hasty, turns=turns, think_s=1.0, spread_s=1.0))
+        self.memory = Plan(
+            name="memory", users=20 if quick else 200, turns=1, spread_s=0.5, tokens=100, first_ms=200.0, token_ms=20.0
+        )
+        self.idle_sockets = 100 if quick else 1000
+        self.bursts = [Plan(name=f"burst {number}", **BURST) for number in range(BURST_ROUNDS)]  # type: ignore[arg-type]
+
+    @property
+    def cost_plans(self) -> tuple[Plan, Plan] | None:
+        """The phase at 500 users, and one like it with few tokens whose turns follow each other at the same pace."""
+        many = next((plan for plan in self.phases if plan.users == COST_USERS), None)
+        if many is None and self.quick:
+            many = max(self.phases[:-1], key=lambda plan: plan.users)
+        if many is None:
+            return None
+        saved_s = (many.tokens - FEW_TOKENS) * many.token_ms / 1000
+        few = Plan(
+            name=f"{many.users} users, {FEW_TOKENS} tokens",
+            users=many.users,
+            turns=many.turns,
+            think_s=many.think_s + saved_s,
+            spread_s=many.spread_s + saved_s,
+            tokens=FEW_TOKENS,
+        )
+        return many, few
+
+    def plans(self) -> list[Plan]:
+        """Every plan that goes through the product."""
+        few = [self.cost_plans[1]] if self.cost_plans else []
+        return [self.memory, *self.phases, *few, *self.bursts]
+
+    def run(self) -> dict[str, Any]:
+        """Start everything, measure, stop everything. Raises StackError."""
+        began = time.monotonic()
+        plans = self.plans()
+        users = max(self.idle_sockets, *(plan.users for plan in plans))
+        with Stack(users=users, personas={plan.persona: f"bench/{plan.model}" for plan in plans}) as stack:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                result = runner.run(self._measure(stack))
+            result["audit"] = stack.audit()
+            result["machine"] = machine(stack) | {"seconds": round(time.monotonic() - began)}
+        result["targets"] = [vars(target) for target in report.targets(result)]
+        return result
+
+    async def _measure(self, stack: Stack) -> dict[str, Any]:
+        warm_up = Plan(name="warm-up", users=20, turns=2, think_s=0.5, spread_s=1.0)
+        personas_of_warm_up = next(plan for plan in self.plans() if plan.tokens == warm_up.tokens)
+        assert warm_up.persona == personas_of_warm_up.persona
+        await product(stack, warm_up)
+        result: dict[str, Any] = {"memory": await self._measure_memory(stack)}
+        result["burst"] = {
+            "product": report.burst_figures([await product(stack, plan) for plan in self.bursts], product_outcome),
+            "direct": report.burst_figures([await direct(stack, plan) for plan in self.bursts], direct_outcome),
+        }
+        result["phases"] = [await self._measure_phase(stack, plan) for plan in self.phases]
+        if self.cost_plans:
+            many, few = self.cost_plans
+            found = next(phase["product"] for phase in result["phases"] if phase["name"] == many.name)
+            result["few_tokens"] = report.product_figures(await product(stack, few))
+            result["cost"] = report.cost_of_tokens_and_turns(found, result["few_tokens"])
+            result["cost_users"] = many.users
+        return result
+
+    async def _measure_phase(self, stack: Stack, plan: Plan) -> dict[str, Any]:
+        plain = report.direct_figures(await direct(stack, plan))
+        through = report.product_figures(await product(stack, plan))
+        return {
+            "name": plan.name,
+            "users": plan.users,
+            "think_s": plan.think_s,
+            "product": through,
+            "direct": plain,
+            "added": report.added(through, plain),
+        }
+
+    async def _measure_memory(self, stack: Stack) -> dict[str, Any]:
+        """Resident memory of the web process: at rest, with idle sockets, and while some of them stream."""
+        say(f"memory of {self.idle_sockets} sockets")
+        pid = stack.parts().pids["web"]
+        await asyncio.sleep(SETTLE_SECONDS)
+        before = rss_bytes(pid)
+        people = await connect_chat(stack.web_address, stack.cookies[: self.idle_sockets])
+        await asyncio.sleep(SETTLE_SECONDS)
+        idle = rss_bytes(pid)
+        run = await drive(self.memory, people[: self.memory.users], stack.parts())
+        streaming = max(sample.rss["web"] for sample in run.samples)
+        await leave(people)
+        stack.check()
+        per_idle = (idle - before) / len(people)
+        return {
+            "mib_before": round(before / MIB, 1),
+            "mib_idle": round(idle / MIB, 1),
+            "mib_streaming": round(streaming / MIB, 1),
+            "idle_sockets": len(people),
+            "streaming_sockets": self.memory.users,
+            "kib_per_idle_socket": round(per_idle / report.KIB, 1),
+            "kib_per_streaming_socket": round((per_idle + (streaming - idle) / self.memory.users) / report.KIB, 1),
+        }
+
+
+async def product(stack: Stack, plan: Plan) -> Run:
+    """The plan's people through the product."""
+    say(f"{plan.name}, through the product")
+    people = await connect_chat(stack.web_address, stack.cookies[: plan.users])
+    run = await drive(plan, people, stack.parts())
+    await leave(people)
+    stack.check()
+    return run
+
+
+async def direct(stack: Stack, plan: Plan) -> Run:
+    """The same people straight to the model server."""
+    say(f"{plan.name}, directly")
+    people = await connect_direct(stack.model_address, plan.users)
+    run = await drive(plan, people, stack.parts())
+    await leave(people)
+    return run
+
+
+async def leave(people: Sequence[Person]) -> None:
+    """Close all connections and give the servers a moment to notice."""
+    for person in people:
+        person.close()
+    await asyncio.sleep(1)
+
+
+async def baseline(sizes: Sequence[int], *, quick: bool) -> list[dict[str, Any]]:
+    """The model server alone, to see what the generator and the machine can do."""
+    with Stack(users=0, personas={}, model_only=True) as stack:
+        plans = Bench(sizes, quick=quick).phases
+        return [{"name": plan.name, **report.direct_figures(await direct(stack, plan))} for plan in plans]
+
+
+def machine(stack: Stack) -> dict[str, Any]:
+    """Where this was measured."""
+    names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return {
+        "processors": len(os.sched_getaffinity(0)),
+        "processor_name": names[0] if names else platform.machine(),
+        "python": platform.python_version(),
+        "commit": commit.stdout.strip() or "unknown",
+        "pins": stack.pins,
+    }
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def say(what: str) -> None:
+    """Progress, apart from the result."""
+    print(f"{time.strftime('%H:%M:%S')}  {what}", file=sys.stderr, flush=True)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Returns the exit code: 0 where every turn completed, however late; 1 otherwise; 2 where it could not run."""
+    parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--sizes", default="", help="numbers of users, with commas (default 10,100,500,1000)")
+    parser.add_argument("--quick", action="store_true", help="under a minute: 10 and 50 users, short pauses")
+    parser.add_argument("--baseline-only", action="store_true", help="the model server and the generator alone")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result there as well")
+    options = parser.parse_args()
+    if not sys.platform.startswith("linux"):
+        print("The bench reads processor time and memory from Linux's /proc; run it on Linux.", file=sys.stderr)
+        return 2
+    sizes = [int(size) for size in (options.sizes or ("10,50" if options.quick else "10,100,500,1000")).split(",")]
+    signal.signal(signal.SIGTERM, _interrupt)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        if options.baseline_only:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                result: Any = runner.run(baseline(sizes, quick=options.quick))
+        else:
+            result = Bench(sizes, quick=options.quick).run()
+            print(report.text(result), end="\n\n")
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    as_json = json.dumps(result, indent=1, ensure_ascii=False)
+    print(as_json)
+    if options.json:
+        options.json.write_text(as_json + "\n")
+    if options.baseline_only:
+        return 0
+    whole = all(phase["product"]["completed"] == phase["product"]["turns"] for phase in result["phases"])
+    return 0 if whole else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

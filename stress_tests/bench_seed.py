@@ -1,0 +1,97 @@
+"""The bench's rows, made and checked through Django. Run by bench_stack.py in the product's environment; talks JSON.
+
+``python -m stress_tests.bench_seed make`` reads ``{"users": 100, "personas": {"slug": "provider/name"}}`` and prints
+the users' session keys. ``… audit`` prints how many replies the database holds by status, and how many of the
+completed ones differ from what the model sent.
+"""
+
+import collections
+import json
+import os
+import sys
+from datetime import timedelta
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot_project.settings")
+django.setup()
+
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY  # noqa: E402
+from django.contrib.auth.hashers import make_password  # noqa: E402
+from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
+from django.contrib.sessions.models import Session  # noqa: E402
+from django.db import transaction  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from accounts.models import User  # noqa: E402
+from conversations.models import Message  # noqa: E402
+from personas.models import Persona, PersonaVersion  # noqa: E402
+
+from .bench_turns import CHECKSUM_CHARACTERS, checksum  # noqa: E402
+
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+def make(users: int, personas: dict[str, str]) -> list[str]:
+    """Personas that answer with the given models, and people signed in. Returns their session keys."""
+    with transaction.atomic():
+        for slug, model in personas.items():
+            _publish(slug, model)
+        now = timezone.now()
+        nobody_knows = make_password(None)
+        people = User.objects.bulk_create(
+            User(
+                email=f"person{number}@bench.invalid",
+                username=f"person{number}",
+                password=nobody_knows,
+                email_verified_at=now,
+            )
+            for number in range(users)
+        )
+        sessions = Session.objects.bulk_create(_session(person) for person in people)
+    return [session.session_key for session in sessions]
+
+
+def _publish(slug: str, model: str) -> None:
+    persona = Persona.objects.create(slug=slug)
+    persona.published = PersonaVersion.objects.create(
+        persona=persona,
+        number=1,
+        name=slug,
+        system_prompt="You answer in numbers.",
+        model=model,
+        published_at=timezone.now(),
+    )
+    persona.save()
+
+
+def _session(person: User) -> Session:
+    store = SessionStore()
+    content = {
+        SESSION_KEY: str(person.pk),
+        BACKEND_SESSION_KEY: BACKEND,
+        HASH_SESSION_KEY: person.get_session_auth_hash(),
+    }
+    return Session(
+        session_key=store._get_new_session_key(),  # type: ignore[attr-defined]  # the one way to many in one statement
+        session_data=store.encode(content),
+        expire_date=timezone.now() + timedelta(days=1),
+    )
+
+
+def audit() -> dict[str, Any]:
+    """What the database holds once all is done."""
+    replies = Message.objects.replies().values_list("status", "text")
+    statuses: collections.Counter[str] = collections.Counter()
+    wrong = 0
+    for status, text in replies.iterator():
+        statuses[status] += 1
+        if status == Message.Status.COMPLETED:
+            wrong += checksum(text[:-CHECKSUM_CHARACTERS]) != text[-CHECKSUM_CHARACTERS:]
+    return {"replies": dict(statuses), "wrong_text": wrong}
+
+
+if __name__ == "__main__":
+    answer = audit() if sys.argv[1:] == ["audit"] else make(**json.load(sys.stdin))
+    json.dump(answer, sys.stdout)
