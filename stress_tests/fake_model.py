@@ -8,8 +8,8 @@ In a test, in a thread of its own::
     ...
     server.stop()
 
-On its own: ``python -m stress_tests.fake_model --port 9000 --first-ms 200 --token-ms 20 --tokens 60``. There, and in tests,
-a request chooses for itself with a model name such as ``fake?tokens=200&token_ms=0`` (fields of ``Script``).
+On its own: ``python -m stress_tests.fake_model --port 9000 --first-ms 200 --token-ms 20 --tokens 60``. There, and in
+tests, a request chooses for itself with a model name such as ``fake?tokens=200&token_ms=0`` (fields of ``Script``).
 
 Streams due at the same moment share one timer and write straight to their transports: a thousand of them cost little.
 """
@@ -103,7 +103,9 @@ class _Wheel:
 class _Stream:
     """One streamed reply: which tokens are due, and what comes after the last one."""
 
-    def __init__(self, connection: "_Connection", script: Script, request: Recorded, usage: dict[str, int] | None) -> None:
+    def __init__(
+        self, connection: "_Connection", script: Script, request: Recorded, usage: dict[str, int] | None
+    ) -> None:
         self._connection = connection
         self._server = connection.server
         self._script = script
@@ -131,7 +133,9 @@ class _Stream:
             self.step()
 
     def step(self) -> None:
-        """Write what is due, then arrange for the next step. Called by the wheel, a gate, or a transport with room again."""
+        """Write what is due, then arrange for the next step. Called by the wheel, a gate, or a transport with room
+        again.
+        """
         connection = self._connection
         if self._finished or connection.stream is not self or connection.paused:
             return
@@ -479,7 +483,9 @@ class FakeModelServer:
         self._wait(lambda: len(self.requests) >= count, f"{count} requests", deadline)
 
     def wait_disconnected(self, count: int = 1, deadline: float = 10.0) -> None:
-        """Block until ``count`` clients have left in the middle of a stream; ``TimeoutError`` after ``deadline`` seconds."""
+        """Block until ``count`` clients have left in the middle of a stream; ``TimeoutError`` after ``deadline``
+        seconds.
+        """
         self._wait(lambda: self.disconnected >= count, f"{count} disconnects", deadline)
 
     def _wait(self, condition: Callable[[], bool], what: str, deadline: float) -> None:

@@ -59,8 +59,11 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """Bytes: one line of a stream, the text of one reply, the body of an error answer that is read at all."""
+    """Of one event of a stream (bytes), of a reply's text (characters), of the bodies of whole and of error answers
+    (bytes).
+    """
 
     line: int = 1024 * 1024
     reply: int = 1024 * 1024
+    body: int = 64 * 1024 * 1024
     error_body: int = 16 * 1024
