@@ -60,7 +60,7 @@ class ErrorShapeMiddleware:
         if not isinstance(exception, ApplicationError):
             return None
         if "text/html" in request.headers.get("Accept", "") and not request.headers.get("HX-Request"):
-            response = render(request, "error.html", exception.as_dict(), status=exception.status)
+            response: HttpResponse = render(request, "error.html", exception.as_dict(), status=exception.status)
         else:
             response = JsonResponse(exception.as_dict(), status=exception.status)
         if exception.retry_after is not None:

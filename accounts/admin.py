@@ -1,0 +1,114 @@
+"""People and the record in the admin. What changes a person goes through the services, which ask, record and tell."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from accounts import services
+from accounts.models import AuditEvent, User
+from accounts.roles import Role
+from chatbot_project.lib.errors import ApplicationError
+
+
+class PersonForm(forms.ModelForm[User]):
+    """Role and suspension, each with a reason that is recorded."""
+
+    reason = forms.CharField(
+        label=_("Reason"), required=False, max_length=500, widget=UnfoldAdminTextInputWidget,
+        help_text=_("Required for a change. It is recorded with your name."),
+    )  # fmt: skip
+
+    class Meta:
+        model = User
+        fields = ("role", "is_active")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if set(self.changed_data) - {"reason"} and not data.get("reason", "").strip():
+            self.add_error("reason", _("Say why."))
+        if data.get("role", Role.USER) != Role.USER and self.instance.is_guest:
+            self.add_error("role", _("Guests have no role."))
+        return data
+
+
+@admin.register(User)
+class UserAdmin(ModelAdmin):
+    form = PersonForm
+    list_display = ("username", "email", "role", "is_guest", "is_active", "created_at", "last_seen_at")
+    list_filter = ("role", "is_guest", "is_active")
+    search_fields = ("username", "email")
+    ordering = ("-created_at",)
+    show_full_result_count = False
+    readonly_fields = (
+        "id", "username", "email", "email_verified_at", "language", "timezone",
+        "is_guest", "created_at", "last_seen_at",
+    )  # fmt: skip
+    fields = (*readonly_fields, "role", "is_active", "reason")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # people sign up; the first admin is made by `manage.py createsuperuser`
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return False  # suspended instead: deleting a person is more than deleting this row
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        if request.user.has_perm("accounts.change_role"):
+            return self.readonly_fields
+        return (*self.readonly_fields, "role")
+
+    def save_model(self, request: HttpRequest, obj: User, form: PersonForm, change: bool) -> None:
+        """Change what was changed, through the services. Raises what they refuse with."""
+        actor = request.user
+        reason = form.cleaned_data["reason"].strip()
+        assert isinstance(actor, User)
+        if "role" in form.changed_data:
+            services.change_role(actor=actor, user=obj, role=Role(form.cleaned_data["role"]), reason=reason)
+        if "is_active" in form.changed_data:
+            suspended = not form.cleaned_data["is_active"]
+            services.set_suspended(actor=actor, user=obj, suspended=suspended, reason=reason)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """As always, in one transaction, which a refusal undoes; the refusal is shown on the page."""
+        try:
+            response: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except ApplicationError as error:
+            messages.error(request, error.detail)
+            return HttpResponseRedirect(request.path)
+        return response
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ModelAdmin):
+    """The record: to read, never to change."""
+
+    list_display = ("at", "actor_name", "action", "object_type", "object_id", "reason")
+    list_filter = ("action", "object_type")
+    search_fields = ("object_id", "reason")
+    ordering = ("-id",)
+    show_full_result_count = False
+    fields: ClassVar[tuple[str, ...]] = ("at", "actor_name", "action", "object_type", "object_id", "reason", "details")
+
+    @admin.display(description=_("actor"))
+    def actor_name(self, event: AuditEvent) -> str:
+        """The name, or the bare id of somebody who is gone."""
+        return event.actor.username if event.actor else str(event.actor_id or "–")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
+        # Joined, somebody who is gone is None; looked up alone, they would be an error.
+        events: QuerySet[AuditEvent] = super().get_queryset(request).select_related("actor")
+        return events
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: AuditEvent | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: AuditEvent | None = None) -> bool:
+        return False

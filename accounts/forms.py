@@ -1,0 +1,122 @@
+"""The forms of the pages about people. A field that is not listed here cannot be set by a request."""
+
+from typing import Any, ClassVar
+from zoneinfo import available_timezones
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth.password_validation import password_validators_help_texts, validate_password
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import USERNAME_LENGTH, User, normalise_address, username_characters
+
+
+class AddressField(forms.EmailField):
+    """An e-mail address, in the form in which it is stored."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = forms.EmailInput(attrs={"autocomplete": "email"})
+        super().__init__(**{"label": _("E-mail"), "max_length": 254, "widget": widget, **options})
+
+    def clean(self, value: Any) -> str:
+        return normalise_address(super().clean(value))
+
+
+class PasswordField(forms.CharField):
+    """A password, taken as typed. ``new`` tells password managers to offer one."""
+
+    def __init__(self, *, new: bool = False, **options: Any) -> None:
+        widget = forms.PasswordInput(attrs={"autocomplete": "new-password" if new else "current-password"})
+        if new:
+            options.setdefault("help_text", " ".join(password_validators_help_texts()))
+        super().__init__(**{"label": _("Password"), "strip": False, "max_length": 1024, "widget": widget, **options})
+
+
+class SignUpForm(forms.Form):
+    email = AddressField()
+    password = PasswordField(new=True)
+    username = forms.CharField(
+        label=_("Username (optional)"),
+        required=False,
+        max_length=USERNAME_LENGTH,
+        validators=[username_characters],
+        widget=forms.TextInput(attrs={"autocomplete": "username"}),
+    )
+
+    def clean_username(self) -> str:
+        name: str = self.cleaned_data["username"]
+        if name and User.objects.filter(username__iexact=name).exists():
+            raise forms.ValidationError(_("That username is taken."))
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        if data.get("password"):
+            person = User(email=data.get("email"), username=data.get("username") or "")
+            check_strength(self, "password", data["password"], person)
+        return data
+
+
+class SignInForm(forms.Form):
+    email = AddressField()
+    password = PasswordField()
+
+
+class AddressForm(forms.Form):
+    """Asks for an address to which something is mailed."""
+
+    email = AddressField()
+
+
+class PasswordForm(forms.Form):
+    """Asks for the person's own password before something that matters."""
+
+    password = PasswordField()
+
+
+class NewPasswordForm(forms.Form):
+    new_password = PasswordField(new=True, label=_("New password"))
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+    def clean_new_password(self) -> str:
+        password: str = self.cleaned_data["new_password"]
+        validate_password(password, self.user)
+        return password
+
+
+class ChangePasswordForm(NewPasswordForm):
+    password = PasswordField(label=_("Present password"))
+    field_order: ClassVar[list[str]] = ["password", "new_password"]
+
+
+class ChangeEmailForm(forms.Form):
+    email = AddressField(label=_("New e-mail"))
+    password = PasswordField(label=_("Password"))
+
+
+class ProfileForm(forms.ModelForm[User]):
+    language = forms.ChoiceField(label=_("Language"), required=False)
+    timezone = forms.ChoiceField(label=_("Time zone"), required=False)
+
+    class Meta:
+        model = User
+        fields = ("username", "language", "timezone")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zones = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/"))
+        self.fields["language"].choices = [("", _("As the browser asks")), *settings.LANGUAGES]  # type: ignore[attr-defined]
+        self.fields["timezone"].choices = [("", settings.TIME_ZONE), *((zone, zone) for zone in zones)]  # type: ignore[attr-defined]
+        if self.instance.is_guest:
+            del self.fields["username"]
+
+
+def check_strength(form: forms.Form, field: str, password: str, person: User) -> None:
+    """Add to ``field`` what Django's password validators find against ``password``."""
+    try:
+        validate_password(password, person)
+    except forms.ValidationError as error:
+        form.add_error(field, error)

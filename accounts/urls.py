@@ -1,0 +1,24 @@
+from django.urls import path
+
+from accounts import link_views, views
+
+app_name = "accounts"
+urlpatterns = [
+    path("sign-up/", views.SignUpView.as_view(), name="sign_up"),
+    path("sign-up/sent/", views.MailSentView.as_view(), {"reason": "sign_up"}, name="sign_up_sent"),
+    path("confirm/", views.ResendView.as_view(), name="resend_confirmation"),
+    path("confirm/sent/", views.MailSentView.as_view(), {"reason": "confirm"}, name="confirmation_sent"),
+    path("sign-in/", views.SignInView.as_view(), name="sign_in"),
+    path("sign-out/", views.SignOutView.as_view(), name="sign_out"),
+    path("sign-out/everywhere/", views.sign_out_everywhere, name="sign_out_everywhere"),
+    path("guest/", views.go_on_as_guest, name="guest"),
+    path("password/", views.ChangePasswordView.as_view(), name="change_password"),
+    path("password/forgot/", views.ForgotPasswordView.as_view(), name="forgot_password"),
+    path("password/forgot/sent/", views.MailSentView.as_view(), {"reason": "reset"}, name="reset_sent"),
+    path("profile/", views.ProfileView.as_view(), name="profile"),
+    path("email/", views.ChangeEmailView.as_view(), name="change_email"),
+    # All mailed links lie below link/, so that logs can leave out what follows.
+    path("link/sign-up/<str:token>/", link_views.ConfirmSignUpView.as_view(), name="confirm_sign_up"),
+    path("link/email/<str:token>/", link_views.ConfirmEmailView.as_view(), name="confirm_email"),
+    path("link/reset/<str:token>/", link_views.ResetPasswordView.as_view(), name="reset_password"),
+]
