@@ -40,11 +40,9 @@ class Bench:
     def __init__(self, sizes: Sequence[int], *, quick: bool) -> None:
         self.quick = quick
         turns, think = (2, 2.0) if quick else (3, 10.0)
-        self.phases = [
-            Plan(name=f"{size} users", users=size, turns=turns, think_s=think, spread_s=think) for size in sizes
-        ]
+        self.phases = [Plan(name=f"{size} users", users=size, turns=turns, think_s=think) for size in sizes]
         hasty = 100 if quick else max(sizes)
-        self.phases.append(Plan(name=f"{hasty} users, think 1 s", users=hasty, turns=turns, think_s=1.0, spread_s=1.0))
+        self.phases.append(Plan(name=f"{hasty} users, think 1 s", users=hasty, turns=turns, think_s=1.0))
         self.memory = Plan(
             name="memory", users=20 if quick else 200, turns=1, spread_s=0.5, tokens=100, first_ms=200.0, token_ms=20.0
         )
@@ -65,7 +63,6 @@ class Bench:
             users=many.users,
             turns=many.turns,
             think_s=many.think_s + saved_s,
-            spread_s=many.spread_s + saved_s,
             tokens=FEW_TOKENS,
         )
         return many, few
@@ -89,7 +86,7 @@ class Bench:
         return result
 
     async def _measure(self, stack: Stack) -> dict[str, Any]:
-        warm_up = Plan(name="warm-up", users=20, turns=2, think_s=0.5, spread_s=1.0)
+        warm_up = Plan(name="warm-up", users=20, turns=2, think_s=0.5)
         personas_of_warm_up = next(plan for plan in self.plans() if plan.tokens == warm_up.tokens)
         assert warm_up.persona == personas_of_warm_up.persona
         await product(stack, warm_up)

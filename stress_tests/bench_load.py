@@ -2,6 +2,7 @@
 
 import abc
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -16,7 +17,7 @@ import msgspec
 
 from .bench_cpu import Parts, Sample
 from .bench_socket import HandshakeRefused, ModelConnection, WebSocket
-from .bench_turns import ENDINGS, Turn
+from .bench_turns import ENDINGS, Turn, percentile
 
 DELTA = b'{"type":"reply.delta"'
 CONNECTS_AT_ONCE = 64
@@ -27,16 +28,18 @@ GRACE_SECONDS = 90.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One phase. People start evenly over ``spread_s`` seconds and think ``think_s`` between turns, give or take half.
+    """One phase. People think ``think_s`` seconds between turns, give or take a quarter.
 
-    The same plan gives the same schedule through the product and directly.
+    They start evenly over ``spread_s`` seconds, by default as long as a turn and the thought after it take: so turns
+    come at the same rate from the first to the last. The same plan gives the same schedule through the product and
+    directly.
     """
 
     name: str
     users: int
     turns: int = 3
     think_s: float = 10.0
-    spread_s: float = 10.0
+    spread_s: float | None = None
     tokens: int = 60
     first_ms: float = 200.0
     token_ms: float = 20.0
@@ -57,23 +60,29 @@ class Plan:
         return (self.first_ms + self.tokens * self.token_ms) / 1000
 
     @property
+    def starts_s(self) -> float:
+        """Seconds until the last person has begun."""
+        return self.think_s + self.reply_s if self.spread_s is None else self.spread_s
+
+    @property
     def expected_s(self) -> float:
         """When the last person is done if nothing waits."""
-        return self.spread_s + self.turns * (self.reply_s + 1.5 * self.think_s)
+        return self.starts_s + self.turns * (self.reply_s + 1.25 * self.think_s)
 
     def pauses(self, user: int) -> list[float]:
         """Seconds that person ``user`` waits before each turn."""
         # Not for secrets: the same numbers again for the same plan is what is wanted.
         chance = random.Random(f"{self.name} {user}")
-        between = [self.think_s * chance.uniform(0.5, 1.5) for _ in range(self.turns - 1)]
-        return [self.spread_s * user / self.users, *between]
+        between = [self.think_s * chance.uniform(0.75, 1.25) for _ in range(self.turns - 1)]
+        return [self.starts_s * user / self.users, *between]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
     """What a phase gave. ``samples`` holds one before the first question, one a second, one after the last reply.
 
-    From ``steady_from`` to ``steady_to`` everybody was at it. ``generator_cpu_s`` is this process's own.
+    From ``steady_from`` to ``steady_to`` turns came and ended at the same rate. ``generator_cpu_s`` is this process'
+    own.
     """
 
     plan: Plan
@@ -283,16 +292,13 @@ async def drive(plan: Plan, people: Sequence[Person], parts: Parts) -> Run:
     samples = [parts.sample()]
     sampler = asyncio.create_task(_keep_sampling(parts, samples))
     began, own = time.monotonic(), _own_cpu_s()
-    done_at: list[float] = []
+    left = set(range(len(people)))
     finished = asyncio.Event()
-    on_done = functools.partial(_count_done, done_at, len(people), finished)
     try:
         for number, person in enumerate(people):
-            person.start(plan, plan.pauses(number), on_done)
-        try:
+            person.start(plan, plan.pauses(number), functools.partial(_strike_out, left, number, finished))
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(finished.wait(), plan.expected_s + GRACE_SECONDS)
-        except TimeoutError:
-            done_at.append(time.monotonic())
         own = _own_cpu_s() - own
         await asyncio.sleep(SETTLE_SECONDS)  # what the last reply leaves to do belongs to it
         samples.append(parts.sample())
@@ -306,15 +312,15 @@ async def drive(plan: Plan, people: Sequence[Person], parts: Parts) -> Run:
         plan=plan,
         turns=turns,
         samples=samples,
-        steady_from=began + plan.spread_s + plan.reply_s,
-        steady_to=done_at[0],
+        steady_from=began + plan.reply_s,
+        steady_to=percentile(sorted(turn.sent_at for turn in turns if turn.sent_at), 0.9),
         generator_cpu_s=own,
     )
 
 
-def _count_done(done_at: list[float], expected: int, finished: asyncio.Event) -> None:
-    done_at.append(time.monotonic())
-    if len(done_at) == expected:
+def _strike_out(left: set[int], number: int, finished: asyncio.Event) -> None:
+    left.discard(number)
+    if not left:
         finished.set()
 
 

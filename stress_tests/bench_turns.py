@@ -137,6 +137,9 @@ def product_outcome(turn: Turn, tokens: int) -> Outcome:
     ended = False
     for now, payload in turn.pieces:
         frame = _decode(payload)
+        if ended and frame.text:
+            outcome.fault = outcome.fault or "text after the ending"
+            break
         if frame.type in ("reply.delta", "reply.snapshot"):
             outcome.text_frames += 1
             if frame.text and not outcome.first_s:
