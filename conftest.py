@@ -18,12 +18,29 @@ from chatbot_project.embedded.postgres import EmbeddedPostgres
 from chatbot_project.embedded.redis import EmbeddedRedis
 
 if "django.conf" in sys.modules and sys.modules["django.conf"].settings.configured:
-    pytest.exit("Settings were loaded before conftest.py: unset DJANGO_SETTINGS_MODULE and leave out --ds.", returncode=4)
+    pytest.exit(
+        "Settings were loaded before conftest.py: unset DJANGO_SETTINGS_MODULE and leave out --ds.", returncode=4
+    )
+
+pytest_plugins = ["stress_tests.pytest_fixtures"]
 
 VAR_DIR = Path(tempfile.mkdtemp(prefix="nono-test-")).resolve()
 PATHS = VarPaths(VAR_DIR)
 POSTGRES = EmbeddedPostgres(PATHS, durable=False, dies_with_parent=True)
 REDIS = EmbeddedRedis(PATHS, dies_with_parent=True)
+
+
+def _tear_down(owner: int = os.getpid()) -> None:
+    if os.getpid() == owner:  # not in a child some test forked
+        POSTGRES.stop()
+        REDIS.stop()
+        shutil.rmtree(VAR_DIR, ignore_errors=True)
+        if PATHS.sockets != PATHS.state:
+            shutil.rmtree(PATHS.sockets, ignore_errors=True)
+
+
+# Not in pytest_sessionfinish: pytest-django closes its database after that.
+atexit.register(_tear_down)
 
 # Outside parts and .env belong to whoever runs the tests, not to the tests.
 for name in [
@@ -41,7 +58,7 @@ os.environ |= {
     "DJANGO_SETTINGS_MODULE": "chatbot_project.settings",
 }
 
-import django  # noqa: E402 - the environment comes first
+import django  # the environment comes first
 
 django.setup()
 
@@ -51,16 +68,3 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not session.config.option.collectonly:
         POSTGRES.start()
         REDIS.start()
-
-
-def _tear_down(owner: int = os.getpid()) -> None:
-    if os.getpid() == owner:  # not in a child some test forked
-        POSTGRES.stop()
-        REDIS.stop()
-        shutil.rmtree(VAR_DIR, ignore_errors=True)
-        if PATHS.sockets != PATHS.state:
-            shutil.rmtree(PATHS.sockets, ignore_errors=True)
-
-
-# Not pytest_sessionfinish: pytest-django closes its database after that.
-atexit.register(_tear_down)

@@ -27,7 +27,11 @@ def model_file() -> Path:
     """The weights' file inside their package. Raises EmbeddedError if they or their server are not installed."""
     # The package itself cannot be imported: it asks for a library it was installed without.
     spec = importlib.util.find_spec(MODEL_PACKAGE)
-    files = [file for place in (spec.submodule_search_locations or []) for file in Path(place).glob("*.gguf")] if spec else []
+    files = (
+        [file for place in (spec.submodule_search_locations or []) for file in Path(place).glob("*.gguf")]
+        if spec
+        else []
+    )
     if not files or importlib.util.find_spec(SERVER_PACKAGE) is None:
         raise EmbeddedError(
             "The local model is not installed: there is no wheel of xllamacpp for this platform, or `make setup` has "

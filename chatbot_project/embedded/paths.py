@@ -73,7 +73,7 @@ class VarPaths:
 
     @property
     def sockets(self) -> Path:
-        """Directory of the unix sockets: below VAR_DIR, or a short one named by VAR_DIR's hash where that is too long."""
+        """Directory of the unix sockets: below VAR_DIR, or where that is too long a short one named by its hash."""
         below = self.state
         longest = below / "postgres" / POSTGRES_SOCKET_NAME
         if len(str(longest).encode()) <= MAX_SOCKET_PATH:

@@ -112,7 +112,7 @@ class EmbeddedPostgres:
             wait_until(lambda: self.is_running() or self.pid() is None, START_SECONDS)
             if self.is_running():
                 return False
-        self._remove_stale_pid_file()
+        self._remove_stale_files()
         # Killed servers leave backends that need a moment to notice; until then the new one refuses to start.
         started = wait_until(lambda: self._launch(binaries, user), START_SECONDS)
         if not started:
@@ -166,9 +166,13 @@ class EmbeddedPostgres:
             return "postgres" in shown.stdout
         return working_directory == str(self.paths.postgres_data.resolve())
 
-    def _remove_stale_pid_file(self) -> None:
+    def _remove_stale_files(self) -> None:
+        """Remove what a killed server left: its files may by now name another process, which would stop the start."""
+        self._reap()  # PostgreSQL takes its own zombie for a living server
         if self.pid() is None:
-            (self.paths.postgres_data / "postmaster.pid").unlink(missing_ok=True)
+            socket = self.paths.postgres_socket
+            for left in (self.paths.postgres_data / "postmaster.pid", socket, socket.with_name(f"{socket.name}.lock")):
+                left.unlink(missing_ok=True)
 
     def _prepare_directories(self, user: ServerUser, binaries: Path) -> None:
         own = {"uid": os.geteuid(), "gid": os.getegid()}

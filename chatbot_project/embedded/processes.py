@@ -50,13 +50,13 @@ def is_alive(pid: int) -> bool:
         return True
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Poll `condition` until it holds; False when `seconds` have passed without."""
+def wait_until(condition: Callable[[], bool], seconds: float, *, pause: float = POLL_SECONDS) -> bool:
+    """Ask `condition` every `pause` seconds until it holds; False when `seconds` have passed without."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
     return True
 
 

@@ -74,6 +74,7 @@ class EmbeddedRedis:
         """Bring the server up; False if it was up already. Raises EmbeddedError with the log's tail if it fails."""
         if self.is_running():
             return False
+        self._reap()
         own = {"uid": os.geteuid(), "gid": os.getegid()}
         for directory in (self.paths.state, self.paths.sockets):
             private_directory(directory, **own, mode=0o711 if os.geteuid() == 0 else 0o700)
@@ -103,6 +104,9 @@ class EmbeddedRedis:
                 if not wait_until(lambda: self._has_ended(pid), STOP_SECONDS):
                     os.kill(pid, signal.SIGKILL)
                     wait_until(lambda: self._has_ended(pid), STOP_SECONDS)
+        self._reap()
+
+    def _reap(self) -> None:
         if self._process is not None and self._process.poll() is not None:
             self._process = None
 

@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +21,6 @@ from typing import IO, Any
 from chatbot_project.embedded.dotenv import load_dotenv
 from chatbot_project.embedded.paths import VarPaths
 from chatbot_project.embedded.postgres import EmbeddedPostgres
-from chatbot_project.embedded.processes import EmbeddedError
 from chatbot_project.embedded.redis import EmbeddedRedis
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -87,29 +86,39 @@ class Services:
         """Start what is not running, and keep it from being stopped until `release()`."""
         self.paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locked(self.paths.start_lock):
-            users = self.paths.users_lock.open("ab")
+            self._users, self._owner = self.paths.users_lock.open("ab"), os.getpid()
+            fcntl.flock(self._users, fcntl.LOCK_SH)
             try:
-                fcntl.flock(users, fcntl.LOCK_SH)
-                for server in self.embedded:
-                    server.start()
+                self._start()
             except BaseException:
-                users.close()
+                self._leave()
                 raise
-            self._users, self._owner = users, os.getpid()
+
+    def revive(self) -> list[str]:
+        """Start again what has died under its users; the log files' names of those, without their ending."""
+        if all(server.is_running() for server in self.embedded):
+            return []
+        with locked(self.paths.start_lock):
+            return self._start()
 
     def release(self) -> None:
         """Give them up; the last user stops them. Does nothing in a forked child, whose parent still uses them."""
-        if self._users is None or self._owner != os.getpid():
-            return
-        with locked(self.paths.start_lock):
-            users, self._users = self._users, None
+        if self._users is not None and self._owner == os.getpid():
+            with locked(self.paths.start_lock):
+                self._leave()
+
+    def _start(self) -> list[str]:
+        return [server.log.stem for server in self.embedded if server.start()]
+
+    def _leave(self) -> None:
+        """Stop the servers if no other process uses them. Nobody becomes a user meanwhile: the start lock is held."""
+        users, self._users = self._users, None
+        assert users is not None
+        with users:
             try:
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
-            finally:
-                users.close()
-            # Nobody can become a user meanwhile: that takes the start lock, which is held here.
             for server in reversed(self.embedded):
                 server.stop()
 
@@ -130,7 +139,7 @@ def use_secret_key(paths: VarPaths, environment: MutableMapping[str, str]) -> No
     environment["SECRET_KEY"] = kept_secret(paths.secret_key, lambda: secrets.token_urlsafe(50))[0]
 
 
-def kept_secret(path: Path, make: Any) -> tuple[str, bool]:
+def kept_secret(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
     """The secret kept in `path` (mode 0600), and True if `make()` made it just now. Two at once agree on one."""
     try:
         found = path.read_text().strip()
@@ -182,6 +191,3 @@ def _end_in_order_on_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, lambda received, _: sys.exit(128 + received))
-
-
-__all__ = ["EmbeddedError", "Services", "ensure"]

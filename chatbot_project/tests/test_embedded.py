@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from chatbot_project.embedded.redis import EmbeddedRedis
 
 
 @pytest.fixture(scope="module")
-def paths(tmp_path_factory: pytest.TempPathFactory) -> VarPaths:
-    return VarPaths(tmp_path_factory.mktemp("var").resolve())
+def paths() -> Iterator[VarPaths]:
+    # Not pytest's directory: as root, PostgreSQL's own user must pass through it, and each session shuts it again.
+    with tempfile.TemporaryDirectory(prefix="nono-var-") as var_dir:
+        yield VarPaths(Path(var_dir).resolve())
 
 
 @pytest.fixture

@@ -1,0 +1,311 @@
+"""`manage.py runlocal`: starts what is not configured from outside, keeps it up, and stops it in order.
+
+    supervisor ─┬─ PostgreSQL, Redis   (shared with other commands, see services.py; stopped last)
+                ├─ local model         (only where no model provider is configured)
+                ├─ web                 manage.py runweb
+                ├─ reply worker        manage.py runreplies
+                └─ Celery worker and beat
+
+Every child ends with the supervisor, even if that is killed.
+"""
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import IO
+
+from chatbot_project.embedded import llm
+from chatbot_project.embedded.bootstrap import (
+    ADMIN_EMAIL,
+    disconnect,
+    ensure_admin,
+    has_personas,
+    migrate,
+    pending_migrations,
+)
+from chatbot_project.embedded.children import Child, KeepsDying, end
+from chatbot_project.embedded.console import ready_block, say, step
+from chatbot_project.embedded.paths import VarPaths
+from chatbot_project.embedded.processes import EmbeddedError, tail, wait_until
+from chatbot_project.embedded.services import BASE_DIR, Services, running_supervisor
+
+HOST = "127.0.0.1"
+PROVIDER_VARIABLES = ("LLM_PROVIDERS", "OPENAI_API_KEY", "OLLAMA_HOST", "NVIDIA_API_KEY", "LOCAL_LLM_URL")
+START_SECONDS = 60.0
+DRAIN_SECONDS = 30.0
+LOOP_SECONDS = 0.5
+
+
+class StopRequestedError(BaseException):
+    """Ctrl-C or SIGTERM. Like KeyboardInterrupt, no `except Exception` takes it for a failure."""
+
+
+class Supervisor:
+    """One run of everything below one VAR_DIR. `default_model` is shown, `port` is the web server's."""
+
+    def __init__(self, *, paths: VarPaths, port: int, default_model: str, environment: Mapping[str, str]) -> None:
+        self.paths = paths
+        self.port = port
+        self.address = f"http://{HOST}:{port}"
+        self.default_model = default_model
+        self.environment = {**environment, "PORT": str(port), "PYTHONUNBUFFERED": "1"}
+        self.services = Services(paths, environment)
+        self.model_port = 0
+        self.model: Child | None = None
+        self.children: list[Child] = []
+        self._lock: IO[bytes] | None = None
+
+    def run(self) -> int:
+        """Start, supervise until a signal, stop. Returns the exit code: 0 after a signal, 1 if something failed."""
+        with _signals_raise():
+            try:
+                self._claim()
+                password = self._start()
+                self._announce(password)
+                self._supervise()
+            except StopRequestedError:
+                say("\nStopping ...")
+                return 0
+            except KeepsDying as error:
+                self._explain(error.child, str(error))
+                return 1
+            except EmbeddedError as error:
+                say(f"\n{error}")
+                return 1
+            finally:
+                self._stop()
+        return 0
+
+    # Starting
+
+    def _claim(self) -> None:
+        """Be the only supervisor of this VAR_DIR, with a port nobody else has."""
+        self.paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = self.paths.supervisor_lock.open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            other = running_supervisor(self.paths)
+            raise EmbeddedError(
+                f"Nono is already running from here: {other.get('address', 'it is still starting')}\n"
+                f"Stop it with Ctrl-C in its terminal, or: kill {other.get('pid', '')}\n"
+                "To run a second one beside it: VAR_DIR=var2 PORT=8001 make run"
+            ) from None
+        self._lock = lock
+        self.paths.supervisor_state.unlink(missing_ok=True)
+        _check_port(self.port)
+
+    def _start(self) -> str:
+        """Bring everything up. Returns the admin's password if the account was made just now."""
+        say("Starting Nono")
+        if not any(self.environment.get(name, "").strip() for name in PROVIDER_VARIABLES):
+            self.model = self._start_model()
+        if self.services.embedded:
+            with step("Database and Redis"):
+                self.services.acquire()
+        password = self._prepare_database()
+        self._write_state()
+        web, worker, *background = self._processes()
+        with step("Web server"):
+            self._launch(web, lambda: self._ask("/healthz")[0] == 200)
+        with step("Reply worker and model"):
+            worker.start()
+            self.children.append(worker)
+            if self.model is not None:
+                self._await(self.model, lambda: llm.is_healthy(self.model_port))
+            self._await(worker, lambda: self._ask("/readyz")[0] == 200)
+        for child in background:
+            child.start()
+            self.children.append(child)
+        return password
+
+    def _start_model(self) -> Child:
+        """Start loading the local model, beside the steps that follow."""
+        llm.model_file()
+        self.model_port = _free_port()
+        self.environment["LOCAL_LLM_URL"] = llm.base_url(self.model_port)
+        command = [sys.executable, "-m", "chatbot_project.embedded.llm", "--port", str(self.model_port)]
+        child = self._child("model", command, drain_seconds=5)
+        child.start()
+        self.children.append(child)
+        return child
+
+    def _prepare_database(self) -> str:
+        """Tables, starter personas and an admin, each only where missing. Returns a newly made password."""
+        try:
+            if pending_migrations():
+                with step("Database tables"):
+                    migrate()
+            wants_personas = not has_personas()
+            password = ensure_admin(self.paths.admin_password)
+        finally:
+            disconnect()
+        if wants_personas:
+            with step("Starter personas"):
+                starters = str(BASE_DIR / "personas" / "starters.yaml")
+                loader = self._manage("personas", ["load_personas", starters], drain_seconds=5)
+                loader.start()
+                if not loader.wait(START_SECONDS) or loader.process is None or loader.process.returncode != 0:
+                    raise EmbeddedError(f"The starter personas cannot be loaded:\n{tail(loader.log)}")
+        return password
+
+    def _processes(self) -> list[Child]:
+        """Web, reply worker, Celery worker and beat, in the order they are started."""
+        celery = [sys.executable, "-m", "celery", "-A", "chatbot_project"]
+        worker = ["worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING"]
+        alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+        beat = ["beat", "--schedule", str(self.paths.beat_schedule), "--pidfile", "", "--loglevel", "WARNING"]
+        return [
+            self._manage("web", ["runweb", "--host", HOST, "--port", str(self.port)], DRAIN_SECONDS),
+            self._manage("replies", ["runreplies"], DRAIN_SECONDS),
+            self._child("celery", [*celery, *worker, *alone], drain_seconds=10),
+            self._child("beat", [*celery, *beat], drain_seconds=10),
+        ]
+
+    def _manage(self, name: str, arguments: Sequence[str], drain_seconds: float) -> Child:
+        return self._child(name, [sys.executable, str(BASE_DIR / "manage.py"), *arguments], drain_seconds)
+
+    def _child(self, name: str, command: Sequence[str], drain_seconds: float) -> Child:
+        return Child(name, command, self.paths.log(name), self.environment, drain_seconds)
+
+    # Waiting
+
+    def _launch(self, child: Child, is_ready: Callable[[], bool]) -> None:
+        child.start()
+        self.children.append(child)
+        self._await(child, is_ready)
+
+    def _await(self, child: Child, is_ready: Callable[[], bool]) -> None:
+        """Wait until `is_ready()`. Raises EmbeddedError with the log's tail if the child ends or takes too long."""
+        wait_until(lambda: not child.is_up() or is_ready(), START_SECONDS, pause=0.05)
+        if not child.is_up():
+            raise EmbeddedError(f"{child.name} ended {child.ending()}. The end of {child.log}:\n{tail(child.log)}")
+        if not is_ready():
+            _, answer = self._ask("/readyz")
+            raise EmbeddedError(
+                f"{child.name} is not ready after {START_SECONDS:g} s. {answer}\n"
+                f"The end of {child.log}:\n{tail(child.log)}"
+            )
+
+    def _ask(self, path: str) -> tuple[int, str]:
+        """Status and body of a GET to the web server; status 0 if it does not answer."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read(4096).decode(errors="replace")
+        except (OSError, http.client.HTTPException):
+            return 0, ""
+        finally:
+            connection.close()
+
+    # Running
+
+    def _announce(self, password: str) -> None:
+        model = self.default_model
+        say(
+            ready_block(
+                address=self.address,
+                admin_email=ADMIN_EMAIL,
+                password=password,
+                password_file=self.paths.admin_password,
+                model=f"SmolLM2 135M ({model})" if self.model else model,
+                small=self.model is not None,
+            )
+        )
+
+    def _supervise(self) -> None:
+        """Look after the children until a signal."""
+        while True:
+            time.sleep(LOOP_SECONDS)
+            for name in self.services.revive():
+                say(f"{name} had ended and runs again. Its log: {self.paths.log(name)}")
+            for child in self.children:
+                for line in child.warnings():
+                    say(f"{child.name} | {line}")
+                news = child.watch()
+                if news:
+                    say(news)
+
+    def _explain(self, child: Child, what: str) -> None:
+        say(
+            f"\n{what} The end of {child.log}:\n{tail(child.log)}\n\n"
+            "Put right what it says and run again: everything written so far is kept."
+        )
+
+    def _write_state(self) -> None:
+        state = {
+            "pid": os.getpid(),
+            "address": self.address,
+            "local_llm_url": self.environment.get("LOCAL_LLM_URL", ""),
+        }
+        draft = self.paths.supervisor_state.with_suffix(".new")
+        draft.write_text(json.dumps(state))
+        draft.replace(self.paths.supervisor_state)
+
+    # Stopping
+
+    def _stop(self) -> None:
+        """End web and reply worker, which drain; then Celery; then the model they used; then the services."""
+        with contextlib.ExitStack() as last:
+            last.callback(self._release)
+            for names in ({"web", "replies"}, {"celery", "beat"}, {"model"}):
+                killed = end([child for child in self.children if child.name in names])
+                if killed:
+                    say(f"Killed after waiting: {', '.join(killed)}")
+
+    def _release(self) -> None:
+        self.services.release()
+        if self._lock is not None:
+            self.paths.supervisor_state.unlink(missing_ok=True)
+            self._lock.close()
+            if self.children:
+                say("Stopped.")
+
+
+def _check_port(port: int) -> None:
+    """Raises EmbeddedError if `port` cannot be listened on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As the server itself will: connections that linger from its last run are no hindrance.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise EmbeddedError(
+                f"Port {port} cannot be used ({error.strerror}): another program has it.\n"
+                f"Choose another: make run PORT={port + 1}"
+            ) from error
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Raise StopRequestedError at the first Ctrl-C, SIGTERM or SIGHUP; further ones wait for the orderly end."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise StopRequestedError
+
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
