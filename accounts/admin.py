@@ -11,12 +11,13 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts import services
+from accounts.forms import UserModelForm
 from accounts.models import AuditEvent, User
 from accounts.roles import Role
 from chatbot_project.lib.errors import ApplicationError
 
 
-class PersonForm(forms.ModelForm[User]):
+class PersonForm(UserModelForm):
     """Role and suspension, each with a reason that is recorded."""
 
     reason = forms.CharField(

@@ -1,6 +1,6 @@
 """The forms of the pages about people. A field that is not listed here cannot be set by a request."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
 from django import forms
@@ -9,6 +9,12 @@ from django.contrib.auth.password_validation import password_validators_help_tex
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import USERNAME_LENGTH, User, normalise_address, username_characters
+
+# Django's own classes take no type at run time; the stubs' do.
+if TYPE_CHECKING:
+    UserModelForm = forms.ModelForm[User]
+else:
+    UserModelForm = forms.ModelForm
 
 
 class AddressField(forms.EmailField):
@@ -89,7 +95,7 @@ class NewPasswordForm(forms.Form):
 
 class ChangePasswordForm(NewPasswordForm):
     password = PasswordField(label=_("Present password"))
-    field_order: ClassVar[list[str]] = ["password", "new_password"]
+    field_order = ["password", "new_password"]
 
 
 class ChangeEmailForm(forms.Form):
@@ -97,7 +103,7 @@ class ChangeEmailForm(forms.Form):
     password = PasswordField(label=_("Password"))
 
 
-class ProfileForm(forms.ModelForm[User]):
+class ProfileForm(UserModelForm):
     language = forms.ChoiceField(label=_("Language"), required=False)
     timezone = forms.ChoiceField(label=_("Time zone"), required=False)
 

@@ -20,7 +20,7 @@ from accounts.pages import FormPage, current_member, next_page
 from accounts.views import SIGN_UP_COOKIE, SIGN_UP_SALT, SIGN_UP_SECONDS, dead_link
 
 
-class ConfirmSignUpView(FormPage[forms.Form]):
+class ConfirmSignUpView(FormPage):
     """Makes the account of a sign-up whose address is shown to be theirs.
 
     In the browser that signed up one click does it. Elsewhere the password chosen then is asked for, so that nobody can
@@ -69,7 +69,7 @@ class ConfirmSignUpView(FormPage[forms.Form]):
         return response
 
 
-class ConfirmEmailView(FormPage[forms.Form]):
+class ConfirmEmailView(FormPage):
     """Verifies an account's address, or gives it a new one.
 
     For a new one the person has to be signed in: so nobody can have a stranger put their address on another's account.
@@ -107,7 +107,7 @@ class ConfirmEmailView(FormPage[forms.Form]):
         return redirect("accounts:profile")
 
 
-class ResetPasswordView(FormPage[NewPasswordForm]):
+class ResetPasswordView(FormPage):
     """Sets a new password by a mailed link, ends every session, and signs in here."""
 
     form_class = NewPasswordForm

@@ -80,7 +80,9 @@ def _verification(user: User, address: str) -> Letter:
 
 
 def _sign_up(mail: OutgoingMail) -> Letter | None:
-    if User.objects.filter(email=mail.to_address).exists():
+    sign_up = mail.sign_up
+    account = User.objects.filter(email=mail.to_address).first()
+    if account is not None and (sign_up is None or sign_up.user_id != account.pk):
         return Letter(
             subject=_("You already have an account"),
             paragraphs=[
@@ -90,7 +92,7 @@ def _sign_up(mail: OutgoingMail) -> Letter | None:
             link=settings.BASE_URL + reverse("accounts:sign_in"),
             label=_("Sign in"),
         )
-    return _confirmation(mail.sign_up) if mail.sign_up else None
+    return _confirmation(sign_up) if sign_up else None
 
 
 def _confirm_again(mail: OutgoingMail) -> Letter | None:

@@ -27,16 +27,13 @@ def normalise_address(address: str) -> str:
     return address.strip().lower()
 
 
-class UserQuerySet(models.QuerySet["User"]):
-    def idle_guests(self, since: datetime) -> "UserQuerySet":
+class UserManager(BaseUserManager["User"]):
+    def idle_guests(self, since: datetime) -> "models.QuerySet[User]":
         """Guests last seen before ``since``."""
         return self.filter(is_guest=True, last_seen_at__lt=since)
 
-
-class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
     def get_by_natural_key(self, email: str | None) -> "User":
-        user: User = self.get(email=normalise_address(email or ""))
-        return user
+        return self.get(email=normalise_address(email or ""))
 
     def free_username(self, wish: str) -> str:
         """``wish`` without what a username may not hold; with a random ending where it is taken."""
@@ -52,7 +49,7 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         if not email:
             raise ValueError("A user needs an e-mail address.")
         username = fields.pop("username", "") or self.free_username(email.partition("@")[0])
-        user: User = self.model(email=email, username=username, **fields)
+        user = self.model(email=email, username=username, **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -64,7 +61,7 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
 
     def create_guest(self, **fields: Any) -> "User":
         """A person without address or password, who lives as long as the browser's session."""
-        guest: User = self.model(username=f"guest-{secrets.token_hex(6)}", is_guest=True, **fields)
+        guest = self.model(username=f"guest-{secrets.token_hex(6)}", is_guest=True, **fields)
         guest.set_unusable_password()
         guest.save(using=self._db)
         return guest
@@ -89,7 +86,7 @@ class User(AbstractBaseUser):
     auth_epoch = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(_("created"), default=now, editable=False)
     last_seen_at = models.DateTimeField(_("last seen"), default=now, editable=False)
-    last_login = None  # type: ignore[assignment]  # last_seen_at says more
+    last_login = None  # last_seen_at says more
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -150,7 +147,7 @@ class User(AbstractBaseUser):
         for secret in settings.SECRET_KEY_FALLBACKS:
             yield self._session_hash(secret)
 
-    def _session_hash(self, secret: str | None) -> str:
+    def _session_hash(self, secret: str | bytes | None) -> str:
         state = f"{self.pk}:{self.auth_epoch}:{self.password}"
         return salted_hmac("accounts.User.session", state, secret=secret, algorithm="sha256").hexdigest()
 

@@ -1,8 +1,7 @@
 """What the pages of this app share: one form on a card, and refusals shown on it."""
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.conf import settings
 from django.contrib.auth.mixins import AccessMixin
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -16,7 +15,11 @@ from django.views.generic import FormView
 from accounts.models import User
 from chatbot_project.lib.errors import ApplicationError
 
-AnyForm = TypeVar("AnyForm", bound=forms.BaseForm)
+# Django's own classes take no type at run time; the stubs' do.
+if TYPE_CHECKING:
+    AnyFormView = FormView[Any]
+else:
+    AnyFormView = FormView
 
 
 def current_person(request: HttpRequest) -> User | None:
@@ -46,7 +49,7 @@ def local_mail_log() -> str:
 
 
 @method_decorator([never_cache, sensitive_post_parameters()], name="dispatch")
-class FormPage(FormView[AnyForm]):
+class FormPage(AnyFormView):
     """A page with one form. What a service refuses is shown above the form, with its own status."""
 
     template_name = "accounts/form.html"

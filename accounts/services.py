@@ -115,8 +115,9 @@ def _account_of(waiting: SignUp) -> User | None:
     taken = User.objects.filter(email=waiting.email).first()
     if taken is not None or waiting.user_id:
         return taken if taken and taken.pk == waiting.user_id and taken.is_active else None
-    user = User.objects.select_for_update().filter(pk=waiting.guest_id, is_guest=True, is_active=True).first()
-    user = user or User(language=waiting.language)
+    guests = User.objects.select_for_update().filter(is_guest=True, is_active=True)
+    guest = guests.filter(pk=waiting.guest_id).first() if waiting.guest_id else None
+    user = guest or User(language=waiting.language)
     user.email = waiting.email
     user.username = User.objects.free_username(waiting.username or waiting.email.partition("@")[0])
     user.password = waiting.password

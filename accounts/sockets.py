@@ -31,7 +31,7 @@ def session_user(session_key: str) -> User | None:
         return None
     session = SessionStore(session_key).load()
     try:
-        user = User.objects.filter(pk=session.get(SESSION_KEY), is_active=True).first() if session else None
+        user = User.objects.filter(pk=session[SESSION_KEY], is_active=True).first() if SESSION_KEY in session else None
     except (ValidationError, ValueError):
         return None
     if user is None:

@@ -1,6 +1,6 @@
 """The pages about one's own account: each parses, asks one service, and answers."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.conf import settings
@@ -27,12 +27,17 @@ from accounts.forms import (
 from accounts.models import OutgoingMail, User
 from accounts.pages import FormPage, MemberRequired, current_member, current_person, local_mail_log, next_page
 
+if TYPE_CHECKING:
+    UpdateProfile = UpdateView[User, ProfileForm]
+else:
+    UpdateProfile = UpdateView
+
 SIGN_UP_COOKIE = "nono_sign_up"
 SIGN_UP_SALT = "accounts.sign-up-browser"
 SIGN_UP_SECONDS = 3 * 24 * 3600
 
 
-class SignUpView(FormPage[SignUpForm]):
+class SignUpView(FormPage):
     """Asks for an address and a password. The answer is the same whether the address has an account or not."""
 
     form_class = SignUpForm
@@ -73,7 +78,7 @@ class MailSentView(TemplateView):
         return super().get_context_data(**kwargs, may_sign_in=early, mail_log=local_mail_log())
 
 
-class SignInView(FormPage[SignInForm]):
+class SignInView(FormPage):
     form_class = SignInForm
     template_name = "accounts/sign_in.html"
     heading = gettext_lazy("Sign in")
@@ -117,7 +122,7 @@ def go_on_as_guest(request: HttpRequest) -> HttpResponse:
     return redirect(next_page(request))
 
 
-class ForgotPasswordView(FormPage[AddressForm]):
+class ForgotPasswordView(FormPage):
     form_class = AddressForm
     template_name = "accounts/forgot_password.html"
     heading = gettext_lazy("Forgot your password?")
@@ -130,7 +135,7 @@ class ForgotPasswordView(FormPage[AddressForm]):
         return super().form_valid(form)
 
 
-class ResendView(FormPage[AddressForm]):
+class ResendView(FormPage):
     """Mails the link that confirms an address once more, whoever asks."""
 
     form_class = AddressForm
@@ -148,7 +153,7 @@ class ResendView(FormPage[AddressForm]):
         return super().form_valid(form)
 
 
-class ProfileView(LoginRequiredMixin, UpdateView[User, ProfileForm]):
+class ProfileView(LoginRequiredMixin, UpdateProfile):
     """What a person may set about themselves. Guests have no name to set."""
 
     form_class = ProfileForm
@@ -157,6 +162,7 @@ class ProfileView(LoginRequiredMixin, UpdateView[User, ProfileForm]):
 
     def get_object(self, queryset: Any = None) -> User:
         # A row of its own: a name that is refused must not show up in the page's header.
+        assert self.request.user.pk is not None
         return User.objects.get(pk=self.request.user.pk)
 
     def form_valid(self, form: ProfileForm) -> HttpResponse:
@@ -173,7 +179,7 @@ def _own_password(request: HttpRequest, form: forms.Form, user: User) -> bool:
     return False
 
 
-class ChangePasswordView(MemberRequired, FormPage[ChangePasswordForm]):
+class ChangePasswordView(MemberRequired, FormPage):
     """Sets a new password and ends every session but this one."""
 
     form_class = ChangePasswordForm
@@ -192,7 +198,7 @@ class ChangePasswordView(MemberRequired, FormPage[ChangePasswordForm]):
         return redirect("accounts:profile")
 
 
-class ChangeEmailView(MemberRequired, FormPage[ChangeEmailForm]):
+class ChangeEmailView(MemberRequired, FormPage):
     """Mails a link to the new address, which becomes the account's when that link is opened."""
 
     form_class = ChangeEmailForm

@@ -1,0 +1,26 @@
+"""This app's pages, the admin, and stand-ins for the pages of apps above it that the templates name."""
+
+from django.contrib import admin
+from django.http import HttpRequest, JsonResponse
+from django.urls import include, path
+from django.utils import timezone, translation
+
+
+def whoami(request: HttpRequest) -> JsonResponse:
+    person = request.user
+    return JsonResponse(
+        {
+            "id": str(person.pk) if person.is_authenticated else None,
+            "language": translation.get_language(),
+            "time_zone": timezone.get_current_timezone_name(),
+        }
+    )
+
+
+conversations = ([path("", whoami, name="home")], "conversations")
+urlpatterns = [
+    path("", include(conversations)),
+    path("whoami/", whoami),
+    path("accounts/", include("accounts.urls")),
+    path("admin/", admin.site.urls),
+]
