@@ -198,7 +198,7 @@ def _envelope(model: str) -> tuple[bytes, bytes]:
 
 
 def final_frames(model: str, script: Script, usage: dict[str, int] | None) -> bytes:
-    """The end of a stream: the finish reason, the usage in an event without choices, ``[DONE]``, the last HTTP chunk."""
+    """The end of a stream: finish reason, usage in an event without choices, ``[DONE]``, the last HTTP chunk."""
     frames = []
     if script.finish_reason is not None:
         choice = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": script.finish_reason}
