@@ -25,6 +25,7 @@ if "django.conf" in sys.modules and sys.modules["django.conf"].settings.configur
 pytest_plugins = ["stress_tests.pytest_fixtures"]
 
 VAR_DIR = Path(tempfile.mkdtemp(prefix="nono-test-")).resolve()
+(VAR_DIR / "static").mkdir()  # whitenoise warns of a missing one
 PATHS = VarPaths(VAR_DIR)
 POSTGRES = EmbeddedPostgres(PATHS, durable=False, dies_with_parent=True)
 REDIS = EmbeddedRedis(PATHS, dies_with_parent=True)

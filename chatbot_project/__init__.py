@@ -1,0 +1,1 @@
+"""The project: settings, URLs and processes, and below ``lib`` what every app stands on."""

@@ -17,7 +17,7 @@ from chatbot_project.lib.llm.providers import providers_from_env
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(env.text("VAR_DIR", str(BASE_DIR / "var")))
 
-# --- Which kind of installation ---------------------------------------------------------------------------------------
+# --- Which kind of installation
 NONO_ENV = env.choice("NONO_ENV", "local", {"local", "production"})
 IS_LOCAL = NONO_ENV == "local"
 DEBUG = env.flag("DEBUG", False)
@@ -28,7 +28,7 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"] i
 IS_HTTPS = urlsplit(BASE_URL).scheme == "https"
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
 
-# --- Apps -------------------------------------------------------------------------------------------------------------
+# --- Apps
 INSTALLED_APPS = [
     "unfold",
     "daphne",  # before staticfiles: it takes over runserver
@@ -81,7 +81,7 @@ TEMPLATES = [
     }
 ]
 
-# --- Database: units of work take one pooled connection each ------------------------------------------------------------
+# --- Database: units of work take one pooled connection each
 DATABASE_URL = env.text("DATABASE_URL", default_database_url(VAR_DIR) if IS_LOCAL else "")
 DATABASE_THREADS = env.whole("DATABASE_THREADS", 8, minimum=1, maximum=200)
 
@@ -108,7 +108,7 @@ def _database(url: str) -> dict[str, object]:
 DATABASES = {"default": _database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- Redis: live replies, doorbells, channel layer, Celery's broker -----------------------------------------------------
+# --- Redis: live replies, doorbells, channel layer, Celery's broker
 REDIS_URL = env.text("REDIS_URL", default_redis_url(VAR_DIR) if IS_LOCAL else "")
 CHANNEL_LAYERS = {
     "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
@@ -121,7 +121,7 @@ CELERY_TASK_TIME_LIMIT = 600
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
-# --- Models -------------------------------------------------------------------------------------------------------------
+# --- Models
 LLM_PROVIDERS = providers_from_env(
     custom=env.json_object("LLM_PROVIDERS"),
     openai_api_key=env.text("OPENAI_API_KEY"),
@@ -135,14 +135,16 @@ FALLBACK_MODELS = env.words("FALLBACK_MODELS")
 # A small local model writes poor titles and summaries: by default only an outside model is asked for them.
 TITLE_MODEL = env.text("TITLE_MODEL", "" if DEFAULT_MODEL.startswith("local/") else DEFAULT_MODEL)
 SUMMARY_MODEL = env.text("SUMMARY_MODEL")
+# How many replies one worker streams from one provider at once; what waits keeps its place and is told it.
 REPLY_SLOTS = env.whole("REPLY_SLOTS", 200, minimum=1)
+PROVIDER_SLOTS = {"local": 4, **env.json_object("PROVIDER_SLOTS")}
 REPLY_LEASE_SECONDS = env.whole("REPLY_LEASE_SECONDS", 8, minimum=2, maximum=60)
 LLM_CONNECT_SECONDS = env.whole("LLM_CONNECT_SECONDS", 5, minimum=1)
 LLM_FIRST_TOKEN_SECONDS = env.whole("LLM_FIRST_TOKEN_SECONDS", 60, minimum=1)
 LLM_IDLE_SECONDS = env.whole("LLM_IDLE_SECONDS", 30, minimum=1)
 LLM_TOTAL_SECONDS = env.whole("LLM_TOTAL_SECONDS", 600, minimum=1)
 
-# --- People ---------------------------------------------------------------------------------------------------------------
+# --- People
 AUTH_USER_MODEL = "accounts.User"
 ALLOW_GUESTS = env.flag("ALLOW_GUESTS", IS_LOCAL)
 GUEST_DAYS = env.whole("GUEST_DAYS", 7, minimum=1)
@@ -165,7 +167,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 TRUSTED_PROXY_HOPS = env.whole("TRUSTED_PROXY_HOPS", 0, maximum=5)
 
-# --- Mail: the console by default, SMTP by one variable -------------------------------------------------------------------
+# --- Mail: the console by default, SMTP by one variable
 _mail = urlsplit(env.url("EMAIL_URL", "console://", {"console", "smtp", "smtps", "smtp+tls"}))
 EMAIL_BACKEND = f"django.core.mail.backends.{'console' if _mail.scheme == 'console' else 'smtp'}.EmailBackend"
 EMAIL_HOST, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.hostname or "", _mail.username or "", _mail.password or ""
@@ -173,7 +175,7 @@ EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp+tl
 EMAIL_PORT = _mail.port or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Nono <nono@localhost>")
 
-# --- Transport and headers ------------------------------------------------------------------------------------------------
+# --- Transport and headers
 SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", not IS_LOCAL)
 SECURE_HSTS_SECONDS = env.whole("SECURE_HSTS_SECONDS", 0 if IS_LOCAL else 31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
@@ -183,7 +185,7 @@ if TRUSTED_PROXY_HOPS:
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
-# --- Language, time, static files ------------------------------------------------------------------------------------------
+# --- Language, time, static files
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("de", _("German"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
@@ -203,6 +205,6 @@ STORAGES = {
     },
 }
 
-# --- Logs: stable event names, ids and counts; never what people wrote ------------------------------------------------------
+# --- Logs: stable event names, ids and counts; never what people wrote
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
 LOGGING_CONFIG = None  # chatbot_project/logs.py sets structlog and the standard library up together

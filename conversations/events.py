@@ -27,7 +27,7 @@ def event_name(class_name: str) -> str:
     return "".join("." + c.lower() if c.isupper() else c for c in class_name).removeprefix(".")
 
 
-# --- client → server ------------------------------------------------------------------------------------------------
+# --- client → server
 
 
 class Command(msgspec.Struct, tag_field="type", tag=event_name, forbid_unknown_fields=True, frozen=True):
@@ -123,7 +123,7 @@ def decode_command(frame: str | bytes) -> AnyCommand:
         raise ValueError(str(error)[:300]) from None
 
 
-# --- server → client ------------------------------------------------------------------------------------------------
+# --- server → client
 
 
 class Event(msgspec.Struct, tag_field="type", tag=event_name, frozen=True, kw_only=True):
@@ -326,7 +326,7 @@ def encode(event: Event) -> bytes:
     return _encoder.encode(event)
 
 
-# --- close codes ----------------------------------------------------------------------------------------------------
+# --- close codes
 
 CLOSE_GOING_AWAY = 1012  # the server restarts: come back
 CLOSE_BAD_FRAME = 4400  # a binary frame

@@ -66,10 +66,14 @@ class Conversation(models.Model):
         indexes: ClassVar = [
             # The conversation list: one person's, pinned first, newest activity first.
             models.Index(
-                "owner", "-pinned", "-updated_at", "-id", name="conversation_list", condition=models.Q(deleted_at=None)
+                fields=["owner", "-pinned", "-updated_at", "-id"],
+                name="conversation_list",
+                condition=models.Q(deleted_at=None),
             ),
             # The purge of what was deleted.
-            models.Index("deleted_at", name="conversation_purge", condition=models.Q(deleted_at__isnull=False)),
+            models.Index(
+                fields=["deleted_at"], name="conversation_purge", condition=models.Q(deleted_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -139,20 +143,23 @@ class Message(models.Model):
             # Sending again is harmless: the second insert is refused and the first one's answer is given. By owner
             # and not by conversation, because the first question of a conversation has none yet.
             models.UniqueConstraint(
-                "owner", "client_id", name="message_client_id", condition=models.Q(client_id__isnull=False)
+                fields=["owner", "client_id"], name="message_client_id", condition=models.Q(client_id__isnull=False)
             ),
             models.CheckConstraint(
                 name="message_role_status",
-                condition=models.Q(role="user", status="sent") | (models.Q(role="assistant") & ~models.Q(status="sent")),
+                condition=models.Q(role="user", status="sent")
+                | (models.Q(role="assistant") & ~models.Q(status="sent")),
             ),
         ]
         indexes: ClassVar = [
             # The transcript and the children of a message (branches) come by parent and by conversation.
-            models.Index("conversation", "created_at", name="message_transcript"),
+            models.Index(fields=["conversation", "created_at"], name="message_transcript"),
+            # How much one person has under way: the bound at accepting, fairness at claiming.
+            models.Index(fields=["owner"], name="message_live", condition=models.Q(status__in=["queued", "streaming"])),
             # A worker's claim, and the position of what waits.
-            models.Index("queued_at", name="message_queue", condition=models.Q(status="queued")),
+            models.Index(fields=["queued_at"], name="message_queue", condition=models.Q(status="queued")),
             # The reaper's search for leases that ran out; renewing and checkpointing by worker.
-            models.Index("lease_expires_at", name="message_leases", condition=models.Q(status="streaming")),
+            models.Index(fields=["lease_expires_at"], name="message_leases", condition=models.Q(status="streaming")),
         ]
 
     def __str__(self) -> str:
@@ -178,5 +185,3 @@ class Feedback(models.Model):
 
     def __str__(self) -> str:
         return f"{self.value:+d} {self.message_id}"
-
-

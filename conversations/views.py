@@ -85,7 +85,7 @@ def person_required(
     return guarded
 
 
-# --- pages ----------------------------------------------------------------------------------------------------------
+# --- pages
 
 
 @require_GET
@@ -137,7 +137,7 @@ def earlier_messages(request: HttpRequest, user: User, conversation_id: UUID) ->
     return JsonResponse({"messages": msgspec.to_builtins(transcript.messages), "more": transcript.more})
 
 
-# --- actions --------------------------------------------------------------------------------------------------------
+# --- actions
 
 
 @require_POST
@@ -198,7 +198,7 @@ def feedback(request: HttpRequest, user: User, message_id: UUID) -> HttpResponse
     return JsonResponse({"value": value, "comment": comment if value else ""})
 
 
-# --- parts ----------------------------------------------------------------------------------------------------------
+# --- parts
 
 
 def _render_chat(request: HttpRequest, user: User, context: dict[str, Any]) -> HttpResponse:

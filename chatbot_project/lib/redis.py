@@ -1,18 +1,50 @@
 """Redis clients. Losing Redis loses nothing that was acknowledged, so every caller must get along without it."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
 from django.conf import settings
 from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
-__all__ = ["RedisError", "make_redis"]
+__all__ = ["RedisError", "make_redis", "subscribe"]
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 0.3
 
 
-def make_redis(*, timeout: float | None = 2.0) -> "aioredis.Redis[bytes]":
+def make_redis(*, timeout: float | None = 2.0) -> Any:
     """A new asyncio client that answers in bytes.
 
     ``timeout`` bounds connecting and each answer, in seconds; ``None`` is for subscriptions, which wait.
     Belongs to the event loop in which it is first used; the caller closes it with ``aclose()``.
     """
-    return aioredis.from_url(
-        settings.REDIS_URL, socket_timeout=timeout, socket_connect_timeout=2.0, health_check_interval=0, protocol=2
-    )
+    return aioredis.from_url(settings.REDIS_URL, socket_timeout=timeout, socket_connect_timeout=2.0, protocol=2)
+
+
+async def subscribe(
+    channel: str, on_message: Callable[[bytes], None], on_connect: Callable[[], Awaitable[None]]
+) -> None:
+    """Call ``on_message`` with every message of ``channel``, for ever; run it as a task and cancel it.
+
+    What is published while the connection is away is lost: ``on_connect`` runs after each (re)connection and must
+    make up for it. ``on_message`` must not raise and not block.
+    """
+    while True:
+        client = make_redis(timeout=None)
+        pubsub = client.pubsub()
+        try:
+            await pubsub.subscribe(channel)
+            await on_connect()
+            async for message in pubsub.listen():
+                if message["type"] == "message":
+                    on_message(message["data"])
+        except (RedisError, OSError) as error:
+            log.warning("redis.subscription_lost", channel=channel, error=type(error).__name__)
+            await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            await pubsub.aclose()
+            await client.aclose()

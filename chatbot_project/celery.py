@@ -1,0 +1,29 @@
+"""The Celery application and its timetable."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot_project.settings")
+
+app = Celery("nono")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+HOUR = 3600.0
+app.conf.beat_schedule = {
+    "purge-deleted-conversations": {
+        "task": "conversations.tasks.purge_deleted_conversations",
+        "schedule": HOUR / 6,
+    },
+    "expire-guests": {"task": "accounts.tasks.expire_guests", "schedule": HOUR},
+    "send-waiting-mail": {"task": "accounts.tasks.send_waiting_mail", "schedule": 60.0},
+    "clear-expired": {"task": "accounts.tasks.clear_expired", "schedule": 6 * HOUR},
+}
+
+
+@setup_logging.connect
+def keep_our_logging(**kwargs: Any) -> None:
+    """Celery would set logging up by itself: it was done when Django was set up (chatbot_project/logs.py)."""

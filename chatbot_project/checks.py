@@ -1,0 +1,44 @@
+"""What ``manage.py check --deploy`` refuses in production, each with its id and its mend."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+
+INSECURE_KEYS = {"", "insecure-local-key"}
+
+
+@register(Tags.security, deploy=True)
+def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Settings that production must not guess."""
+    problems = [
+        (settings.IS_LOCAL, "nono.E001", "NONO_ENV is local.", "Set NONO_ENV=production."),
+        (
+            settings.SECRET_KEY in INSECURE_KEYS,
+            "nono.E002",
+            "SECRET_KEY is not set.",
+            "Set SECRET_KEY to 50 or more random characters.",
+        ),
+        (
+            not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS,
+            "nono.E003",
+            "ALLOWED_HOSTS is empty or allows every host.",
+            "Set ALLOWED_HOSTS to the host names that this site is reached by.",
+        ),
+        (not settings.DATABASE_URL, "nono.E004", "DATABASE_URL is not set.", "Set it to postgresql://…"),
+        (not settings.REDIS_URL, "nono.E005", "REDIS_URL is not set.", "Set it to redis://… or rediss://…"),
+        (
+            not settings.BASE_URL.startswith("https://"),
+            "nono.E006",
+            "BASE_URL is not an https address.",
+            "Set BASE_URL to the address people open, such as https://chat.example.org.",
+        ),
+        (settings.DEBUG, "nono.E007", "DEBUG is on.", "Unset DEBUG."),
+        (
+            settings.DEFAULT_MODEL.partition("/")[0] not in settings.LLM_PROVIDERS,
+            "nono.E008",
+            "DEFAULT_MODEL names a provider that is not configured.",
+            "Set DEFAULT_MODEL=provider/name and that provider's variable (OPENAI_API_KEY, OLLAMA_HOST, …).",
+        ),
+    ]
+    return [Error(text, hint=hint, id=number) for wrong, number, text, hint in problems if wrong]

@@ -1,0 +1,41 @@
+"""A client whose model is the fake model server."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chatbot_project.lib.llm.client import LLMClient
+from chatbot_project.lib.llm.providers import Provider
+from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines, RetryPolicy
+from stress_tests.fake_model import closed_port
+
+REQUEST = ChatRequest([ChatMessage("system", "Be brief."), ChatMessage("user", "Hello there")], max_tokens=50)
+MODEL = "fake/fake"
+
+
+@pytest.fixture
+def make_client(fake_model):
+    """``make_client(**limits)``: an LLMClient of a healthy provider ``fake``, ``other`` on the same server, ``dead`` nowhere.
+
+    The limits are those of ``Deadlines``; retries wait a millisecond.
+    """
+
+    @asynccontextmanager
+    async def make(*, attempts=3, bounds=None, **limits):
+        providers = {
+            "fake": Provider("fake", fake_model.base_url, "key-of-fake"),
+            "other": Provider("other", fake_model.base_url),
+            "dead": Provider("dead", f"http://127.0.0.1:{closed_port()}/v1"),
+        }
+        more = {} if bounds is None else {"bounds": bounds}
+        retries = RetryPolicy(attempts=attempts, backoff=0.001, retry_after_cap=0.05)
+        async with LLMClient(providers, deadlines=Deadlines(**limits), retries=retries, **more) as client:
+            yield client
+
+    return make
+
+
+@pytest.fixture
+async def client(make_client):
+    async with make_client() as client:
+        yield client

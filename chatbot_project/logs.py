@@ -1,0 +1,60 @@
+"""Logs of every process: one event name and its fields per line; readable in a terminal, JSON elsewhere.
+
+What people and models write, addresses, tokens and keys never go into a log.
+"""
+
+import logging.config
+import sys
+from typing import Any
+
+import structlog
+from django.conf import settings
+
+
+def configure() -> None:
+    """Set structlog and the standard library up alike. Called once, when Django is ready."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if sys.stderr.isatty():
+        rendering: list[Any] = [structlog.dev.ConsoleRenderer()]
+    else:
+        rendering = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "lines": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": shared,
+                    "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+                }
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+            "root": {"handlers": ["stderr"], "level": settings.LOG_LEVEL},
+            "loggers": {
+                "django": {"level": settings.LOG_LEVEL},
+                "django.request": {"level": "ERROR"},  # a refused request is an answer, and django_structlog notes it
+                "django_structlog": {"level": "WARNING"},
+                "uvicorn.access": {"level": "WARNING"},
+                "uvicorn.error": {"level": "WARNING"},
+                "httpx": {"level": "WARNING"},
+                "httpx2": {"level": "WARNING"},
+            },
+        }
+    )

@@ -1,0 +1,309 @@
+"""The chat socket: parses, authorises, calls one service, answers. It owns no reply and holds no work.
+
+Nothing long runs in a handler: Channels gives a consumer one frame at a time.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import structlog
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from django.http.request import split_domain_port, validate_host
+from django.utils.translation import gettext as _
+from redis.exceptions import RedisError
+
+from accounts.models import User
+from accounts.sockets import session_user
+from chatbot_project.lib.db import run_db
+from chatbot_project.lib.errors import ApplicationError
+from conversations import events, services
+from conversations.doorbell import user_group
+from conversations.hub import Hub, running_hub
+from conversations.models import Conversation, Message
+from conversations.outbox import Outbox
+from conversations.transcript import Transcript, conversation_info, message_info, read_transcript
+
+log = structlog.get_logger(__name__)
+
+MAX_SOCKETS_PER_PERSON = 50
+FRAMES_PER_SECOND = 20
+FRAMES_AT_ONCE = 100
+FLUSH_SECONDS = 2.0
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    """One open tab. ``offer`` and ``close_soon`` are what the hub uses of it."""
+
+    user: User
+    session_key: str = ""
+    user_id: UUID
+    auth_epoch: int = 0
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        # Channels would hop into a thread for every frame to close old connections; this loop has none to close.
+        handler = self._HANDLERS.get(message.get("type", ""))
+        if handler is not None:
+            await handler(self, message)
+
+    # --- opening and closing
+
+    async def websocket_connect(self, message: dict[str, Any]) -> None:
+        if not is_own_origin(self.scope):
+            await self.close()  # before accepting: the handshake is answered with 403
+            return
+        hub = running_hub()
+        self._opened = False
+        self._tokens, self._counted_at = float(FRAMES_AT_ONCE), time.monotonic()
+        self._outbox = Outbox(self.base_send, lambda: self.close_soon(events.CLOSE_TOO_SLOW))
+        self._following: set[UUID] = set()
+        self.session_key = session_cookie(self.scope)
+        try:
+            user = await run_db(session_user, self.session_key) if self.session_key else None
+        except (DatabaseError, InterfaceError):
+            log.warning("socket.database_away")
+            await self._refuse(events.CLOSE_GOING_AWAY)
+            return
+        if user is None:
+            await self._refuse(events.CLOSE_SIGNED_OUT)
+            return
+        self.user, self.user_id, self.auth_epoch = user, user.pk, user.auth_epoch
+        if hub.draining or hub.count_of(self.user_id) >= MAX_SOCKETS_PER_PERSON:
+            await self._refuse(events.CLOSE_GOING_AWAY if hub.draining else events.CLOSE_TOO_MANY)
+            return
+        await self._open(hub)
+
+    async def _refuse(self, code: int) -> None:
+        """Close with a code that the client can read, which takes an accepted handshake."""
+        await self.accept()
+        await self.close(code)
+
+    async def _open(self, hub: Hub) -> None:
+        self._hub, self._opened = hub, True
+        hub.add(self)
+        await self.accept()
+        try:
+            await self.channel_layer.group_add(user_group(self.user_id), self.channel_name)
+        except (RedisError, OSError) as error:
+            # Without Redis the list is not pushed until the next reconnection; chatting goes on.
+            log.warning("socket.no_channel_layer", error=type(error).__name__)
+        self.push(events.Ready())
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        if getattr(self, "_opened", False):
+            self._opened = False
+            self._hub.remove(self)
+            self._outbox.close()
+            try:
+                await self.channel_layer.group_discard(user_group(self.user_id), self.channel_name)
+            except (RedisError, OSError) as error:
+                log.warning("socket.no_channel_layer", error=type(error).__name__)
+        raise StopConsumer
+
+    def offer(self, frame: bytes) -> None:
+        """Send an encoded event; never waits."""
+        self._outbox.offer(frame)
+
+    def push(self, event: events.Event) -> None:
+        """Send an event; never waits."""
+        self._outbox.offer(events.encode(event))
+
+    def close_soon(self, code: int) -> None:
+        """Close with ``code`` once what was offered has been sent, or at once where the reader does not read."""
+        if self._opened:
+            self._opened = False
+            self._hub.remove(self)
+            self._hub.run(self._close(code))
+
+    async def _close(self, code: int) -> None:
+        await self._outbox.flush(FLUSH_SECONDS)
+        self._outbox.close()
+        await self.close(code)
+
+    # --- from the channel layer
+
+    async def frame_push(self, message: dict[str, Any]) -> None:
+        """A doorbell rang an event for all tabs of this person."""
+        if self._opened:
+            self.offer(message["frame"])
+
+    async def signed_out(self, message: dict[str, Any]) -> None:
+        """Some session of this person ended: see whether it was this one."""
+        if self._opened:
+            self._hub.run(self._hub.check_sessions([self]))
+
+    # --- from the client
+
+    async def websocket_receive(self, message: dict[str, Any]) -> None:
+        if not self._opened:
+            return
+        if not self._within_rate():
+            self.close_soon(events.CLOSE_TOO_MANY)
+            return
+        text = message.get("text")
+        if text is None:
+            self.close_soon(events.CLOSE_BAD_FRAME)
+            return
+        try:
+            command = events.decode_command(text)
+        except ValueError as error:
+            self.push(events.Error(code="bad_command", detail=str(error)))
+            return
+        await self._obey(command)
+
+    async def _obey(self, command: events.AnyCommand) -> None:
+        client_id = getattr(command, "client_id", "")
+        try:
+            await self._COMMANDS[type(command)](self, command)
+        except ApplicationError as error:
+            self.push(events.Error(code=error.code, detail=error.detail, client_id=client_id))
+        except (DatabaseError, InterfaceError) as error:
+            # Nothing was acknowledged: the client sends it again, under the same client_id.
+            log.warning("socket.database_away", command=type(command).__name__, error=type(error).__name__)
+            detail = _("The service cannot store anything right now. It will be tried again.")
+            self.push(events.Error(code="unavailable", detail=detail, client_id=client_id))
+
+    def _within_rate(self) -> bool:
+        now = time.monotonic()
+        self._tokens = min(float(FRAMES_AT_ONCE), self._tokens + (now - self._counted_at) * FRAMES_PER_SECOND)
+        self._counted_at = now
+        self._tokens -= 1
+        return self._tokens >= 0
+
+    async def _send_message(self, command: events.MessageSend) -> None:
+        await self._accept(
+            services.send_message,
+            client_id=command.client_id,
+            text=command.text,
+            conversation_id=command.conversation,
+            persona_slug=command.persona,
+            parent_id=command.parent,
+        )
+
+    async def _edit_message(self, command: events.MessageEdit) -> None:
+        await self._accept(
+            services.edit_message, client_id=command.client_id, message_id=command.message, text=command.text
+        )
+
+    async def _regenerate(self, command: events.ReplyRegenerate) -> None:
+        await self._accept(services.regenerate_reply, client_id=command.client_id, reply_id=command.reply)
+
+    async def _continue(self, command: events.ReplyContinue) -> None:
+        await self._accept(services.continue_reply, client_id=command.client_id, reply_id=command.reply)
+
+    async def _accept(self, service: Callable[..., services.Accepted], **arguments: Any) -> None:
+        """Acknowledge what ``service`` stored, and follow its reply."""
+        accepted = await run_db(service, user=self.user, **arguments)
+        reply = accepted.reply
+        self.push(
+            events.MessageAccepted(
+                client_id=arguments["client_id"],
+                conversation=conversation_info(accepted.conversation),
+                message=message_info(accepted.question),
+                reply=message_info(reply),
+            )
+        )
+        if reply.is_live:
+            self._hub.follow(self, reply.conversation_id, reply.pk, (reply.epoch, len(reply.text)))
+
+    async def _stop(self, command: events.ReplyStop) -> None:
+        reply = await run_db(services.request_stop, user=self.user, reply_id=command.reply)
+        if not reply.is_live:
+            self._hub.tell_ending(reply)
+
+    async def _follow(self, command: events.ConversationFollow) -> None:
+        conversation, transcript = await run_db(_read_followed, self.user, command.conversation)
+        self.push(
+            events.ConversationSnapshot(
+                conversation=conversation_info(conversation), messages=transcript.messages, more=transcript.more
+            )
+        )
+        for message in transcript.messages:
+            if message.role == "assistant" and message.status in Message.LIVE:
+                cursor = command.cursors.get(message.id, (0, 0))
+                self._hub.follow(self, conversation.pk, message.id, cursor)
+
+    async def _unfollow(self, command: events.ConversationUnfollow) -> None:
+        self._hub.unfollow(self, command.conversation)
+
+    async def _typing(self, command: events.Typing) -> None:
+        frame = events.encode(events.TypingSeen(conversation=command.conversation))
+        await self.channel_layer.group_send(user_group(self.user_id), {"type": "frame.push", "frame": frame})
+
+    async def _ping(self, command: events.Ping) -> None:
+        self.push(events.Pong())
+
+    _COMMANDS: ClassVar[dict[type, Callable[["ChatConsumer", Any], Awaitable[None]]]] = {
+        events.MessageSend: _send_message,
+        events.MessageEdit: _edit_message,
+        events.ReplyRegenerate: _regenerate,
+        events.ReplyContinue: _continue,
+        events.ReplyStop: _stop,
+        events.ConversationFollow: _follow,
+        events.ConversationUnfollow: _unfollow,
+        events.Typing: _typing,
+        events.Ping: _ping,
+    }
+    _HANDLERS: ClassVar[dict[str, Callable[["ChatConsumer", dict[str, Any]], Awaitable[None]]]] = {
+        "websocket.connect": websocket_connect,
+        "websocket.receive": websocket_receive,
+        "websocket.disconnect": websocket_disconnect,
+        "frame.push": frame_push,
+        "signed.out": signed_out,
+    }
+
+
+def _read_followed(user: User, conversation_id: UUID) -> tuple[Conversation, Transcript]:
+    conversation = (
+        Conversation.objects.visible_to(user)
+        .select_related("persona_version__persona")
+        .filter(pk=conversation_id)
+        .first()
+    )
+    if conversation is None:
+        raise services.NotFound
+    return conversation, read_transcript(conversation)
+
+
+def session_cookie(scope: dict[str, Any]) -> str:
+    """The session's key from the Cookie header; empty where there is none that can be read."""
+    for name, value in scope["headers"]:
+        if name == b"cookie":
+            try:
+                morsel = SimpleCookie(value.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
+            except CookieError:
+                return ""
+            return morsel.value[:64] if morsel else ""
+    return ""
+
+
+def is_own_origin(scope: dict[str, Any]) -> bool:
+    """Whether the page that opens the socket was served by this very site: same scheme, host and port.
+
+    A socket sends cookies wherever it is opened from, so this is what keeps other sites out. Exactly one Origin header
+    is needed, and exactly one Host that is allowed.
+    """
+    origins = [value for name, value in scope["headers"] if name == b"origin"]
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if len(origins) != 1 or len(hosts) != 1:
+        return False
+    try:
+        origin, host = origins[0].decode("ascii"), hosts[0].decode("ascii").lower()
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        return False
+    if origin.rstrip("/").lower() in {url.lower() for url in settings.CSRF_TRUSTED_ORIGINS}:
+        return True
+    domain, _port = split_domain_port(host)
+    if not domain or not validate_host(domain, settings.ALLOWED_HOSTS) or parts.path or parts.query:
+        return False
+    scheme = "https" if scope.get("scheme") == "wss" else "http"
+    netloc = parts.hostname if port is None else f"{parts.hostname}:{port}"
+    return parts.scheme == scheme and netloc == host and "@" not in parts.netloc

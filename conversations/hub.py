@@ -1,0 +1,382 @@
+"""The web process's end of live replies: who follows what here, and how each follower gets every character once.
+
+One hub per process (and event loop). Workers publish to its own Redis channel, once per tick, what all replies that
+are followed here have said. A follower's cursor ``(epoch, seq)`` decides: what joins on is forwarded as it is; what
+leaves a gap makes the hub read the log, or else the database, and send what is missing or a snapshot. So a lost
+publication costs a moment, never a character. Once a second it looks up, in the database, replies that wait (for
+their position) or have been silent (Redis may be away, their worker may have died).
+"""
+
+import asyncio
+import random
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import structlog
+from django.db import DatabaseError, InterfaceError
+
+from accounts.sockets import still_signed_in
+from chatbot_project.lib import markdown
+from chatbot_project.lib.db import run_db
+from chatbot_project.lib.ids import uuid7
+from chatbot_project.lib.redis import RedisError, make_redis, subscribe
+from conversations import doorbell, events
+from conversations.models import Message
+from conversations.replies import queue
+from conversations.replies.live import ending_event
+from conversations.replies.log import (
+    END,
+    START,
+    Entry,
+    LiveLog,
+    frames_behind,
+    put_together,
+    unpack_entries,
+    web_channel,
+)
+from conversations.replies.queue import Ending
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 1.0
+SILENT_SECONDS = 2.0
+UNCLAIMED_SECONDS = 0.4
+SESSIONS_SECONDS = 2.5
+MAX_SYNC_ROUNDS = 5
+NOTHING = (0, 0)
+DRAIN_SPREAD_MILLISECONDS = 3000
+
+
+class Socket(Protocol):
+    """What the hub needs of an open socket."""
+
+    session_key: str
+    user_id: UUID
+    auth_epoch: int
+
+    def offer(self, frame: bytes) -> None: ...
+    def close_soon(self, code: int) -> None: ...
+
+
+@dataclass(eq=False, slots=True)
+class Follower:
+    """How far one socket has been sent one reply; ``syncing`` while the log or the database is read for it."""
+
+    socket: Socket
+    epoch: int = 0
+    seq: int = 0
+    syncing: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class FollowedReply:
+    """A live reply that is followed here. ``epoch`` and ``seq`` are the furthest that were heard of it."""
+
+    reply: UUID
+    conversation: UUID
+    followers: dict[Socket, Follower] = field(default_factory=dict)
+    epoch: int = 0
+    seq: int = 0
+    heard_at: float = 0.0
+    started: bool = False
+    place: int = 0
+
+
+class Hub:
+    """Create it in the event loop; ``start`` before the first socket, ``drain`` before the process ends."""
+
+    def __init__(self) -> None:
+        self.web = uuid7().hex
+        self.sockets: set[Socket] = set()
+        self.draining = False
+        self._followed: dict[UUID, FollowedReply] = {}
+        self._redis = make_redis()
+        self._log = LiveLog(self._redis)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._loop = asyncio.get_running_loop()
+
+    def start(self) -> None:
+        """Begin to listen. Ringing doorbells goes through this process's loop from now on."""
+        doorbell.connect()
+        self.run(subscribe(web_channel(self.web), self._heard, self._heard_again))
+        self.run(self._look_loop())
+        self.run(self._sessions_loop())
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run ``coroutine`` as a task of the hub; what it raises is logged."""
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("hub.task_broke", exc_info=error)
+
+    async def stop(self) -> None:
+        """End all tasks and connections."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await doorbell.disconnect()
+        await self._redis.aclose()
+
+    # --- sockets
+
+    def add(self, socket: Socket) -> None:
+        self.sockets.add(socket)
+
+    def remove(self, socket: Socket) -> None:
+        """Forget the socket and all that it followed."""
+        self.sockets.discard(socket)
+        for followed in list(self._followed.values()):
+            if followed.followers.pop(socket, None) is not None:
+                self._forget_if_alone(followed)
+
+    def count_of(self, user_id: UUID) -> int:
+        """How many sockets of one person are open here."""
+        return sum(1 for socket in self.sockets if socket.user_id == user_id)
+
+    async def drain(self, seconds: float) -> None:
+        """Tell every client to go elsewhere, each after a random wait, then close what is left, with a code."""
+        self.draining = True
+        frame = events.encode(events.ServerDraining(within=DRAIN_SPREAD_MILLISECONDS))
+        for socket in list(self.sockets):
+            socket.offer(frame)
+        deadline = self._loop.time() + seconds
+        while self.sockets and self._loop.time() < deadline:
+            await asyncio.sleep(0.05)
+        for socket in list(self.sockets):
+            socket.close_soon(events.CLOSE_GOING_AWAY)
+        await asyncio.sleep(0.2)
+
+    # --- following
+
+    def follow(self, socket: Socket, conversation: UUID, reply: UUID, cursor: events.Cursor = (0, 0)) -> None:
+        """From now on send ``socket`` everything of a live reply behind ``cursor``, or a snapshot where that is none."""
+        followed = self._followed.get(reply)
+        if followed is None:
+            followed = self._followed[reply] = FollowedReply(reply, conversation, heard_at=self._loop.time())
+        follower = followed.followers[socket] = Follower(socket, *cursor)
+        self.run(self._sync(followed, follower, first=True))
+
+    def unfollow(self, socket: Socket, conversation: UUID) -> None:
+        """Send ``socket`` nothing more of the conversation's replies."""
+        for followed in [f for f in self._followed.values() if f.conversation == conversation]:
+            if followed.followers.pop(socket, None) is not None:
+                self._forget_if_alone(followed)
+
+    def _forget_if_alone(self, followed: FollowedReply) -> None:
+        if not followed.followers and self._followed.get(followed.reply) is followed:
+            del self._followed[followed.reply]
+
+    def tell_ending(self, row: Message) -> None:
+        """Tell followers here at once how a reply ended that no worker had."""
+        followed = self._followed.get(row.pk)
+        if followed is not None:
+            self._end(followed, events.encode(stored_ending(row)))
+
+    # --- what workers say
+
+    def _heard(self, message: bytes) -> None:
+        now = self._loop.time()
+        for entry in unpack_entries(message):
+            followed = self._followed.get(entry.reply)
+            if followed is None or entry.epoch < followed.epoch:
+                continue
+            followed.heard_at, followed.started = now, True
+            followed.epoch, followed.seq = entry.epoch, entry.seq
+            if entry.kind == END:
+                self._end(followed, entry.frame)
+                continue
+            for follower in followed.followers.values():
+                self._forward(followed, follower, entry)
+
+    def _forward(self, followed: FollowedReply, follower: Follower, entry: Entry) -> None:
+        if follower.syncing:
+            return  # what it reads may lack this entry: _sync looks again before it is done
+        if (entry.epoch, entry.seq) <= (follower.epoch, follower.seq):
+            return
+        joins = entry.kind == START if entry.epoch > follower.epoch else entry.before == follower.seq
+        if joins:
+            follower.epoch, follower.seq = entry.epoch, entry.seq
+            follower.socket.offer(entry.frame)
+        else:
+            self.run(self._sync(followed, follower))
+
+    def _end(self, followed: FollowedReply, frame: bytes) -> None:
+        if self._followed.pop(followed.reply, None) is not None:
+            for follower in followed.followers.values():
+                follower.socket.offer(frame)
+
+    async def _heard_again(self) -> None:
+        """The subscription stands (again): what was published meanwhile is lost, so make up for it."""
+        for followed in list(self._followed.values()):
+            for follower in list(followed.followers.values()):
+                if not follower.syncing:
+                    self.run(self._sync(followed, follower, first=True))
+
+    # --- catching up
+
+    async def _sync(self, followed: FollowedReply, follower: Follower, *, first: bool = False) -> bool:
+        """Bring one follower up to the log; false where there is no log to read. ``first`` also tells the reply's
+        worker that it is followed here."""
+        if follower.syncing:
+            return True
+        follower.syncing = True
+        try:
+            for _attempt in range(MAX_SYNC_ROUNDS):
+                if not await self._read_log(followed, follower, first):
+                    return False
+                if (followed.epoch, followed.seq) <= (follower.epoch, follower.seq):
+                    break
+                first = False  # it went on while the log was read: once more
+            return True
+        except RedisError as error:
+            log.warning("hub.redis_away", error=type(error).__name__)
+            return False
+        finally:
+            follower.syncing = False
+
+    async def _read_log(self, followed: FollowedReply, follower: Follower, first: bool) -> bool:
+        cursor = (follower.epoch, follower.seq)
+        if first:
+            raw = await self._log.follow(followed.reply, self.web, doorbell.WORKERS_CHANNEL, doorbell.FOLLOW, cursor)
+        else:
+            raw = await self._log.behind(followed.reply, cursor)
+        behind = frames_behind(raw, cursor)
+        if behind is not None:
+            follower.epoch, follower.seq = behind.cursor
+            for frame in behind.frames:
+                follower.socket.offer(frame)
+            return True
+        logged = await self._log.read(followed.reply) if cursor != NOTHING else put_together(raw)
+        if logged is None:
+            return False
+        self._send_snapshot(followed, follower, logged.epoch, logged.text, logged.blocks)
+        return True
+
+    def _send_snapshot(
+        self,
+        followed: FollowedReply,
+        follower: Follower,
+        epoch: int,
+        text: str,
+        blocks: list[events.RenderedBlock],
+    ) -> None:
+        ids = {"conversation": followed.conversation, "reply": followed.reply, "epoch": epoch, "seq": len(text)}
+        event: events.Event
+        if text:
+            event = events.ReplySnapshot(**ids, text=text, blocks=blocks)
+        else:
+            event = events.ReplyStarted(**ids)
+        followed.started = True
+        follower.epoch, follower.seq = epoch, len(text)
+        follower.socket.offer(events.encode(event))
+
+    # --- the database's view
+
+    async def _look_loop(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311  spreads processes, no secret
+            now = self._loop.time()
+            quiet = [
+                f
+                for f in self._followed.values()
+                if now - f.heard_at > (SILENT_SECONDS if f.started else UNCLAIMED_SECONDS)
+            ]
+            if not quiet:
+                continue
+            try:
+                rows, places = await run_db(_read_states, [f.reply for f in quiet])
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("hub.database_away", error=type(error).__name__)
+                continue
+            for followed in quiet:
+                await self._settle(followed, rows.get(followed.reply), places.get(followed.reply))
+
+    async def _settle(self, followed: FollowedReply, row: Message | None, place: int | None) -> None:
+        if row is None:
+            self._followed.pop(followed.reply, None)
+        elif not row.is_live:
+            self._end(followed, events.encode(stored_ending(row)))
+        elif row.status == Message.Status.STREAMING:
+            for follower in list(followed.followers.values()):
+                await self._bring_up(followed, follower, row)
+        elif place is not None and place != followed.place:
+            followed.place = place
+            event = events.ReplyQueued(
+                conversation=followed.conversation,
+                reply=followed.reply,
+                epoch=row.epoch,
+                seq=len(row.text),
+                position=place,
+            )
+            for follower in followed.followers.values():
+                follower.socket.offer(events.encode(event))
+
+    async def _bring_up(self, followed: FollowedReply, follower: Follower, row: Message) -> None:
+        """A follower of a silent reply: from the log where it can be read, else from the last checkpoint."""
+        if await self._sync(followed, follower, first=True):
+            return
+        if not follower.syncing and (row.epoch, len(row.text)) > (follower.epoch, follower.seq):
+            blocks = [events.RenderedBlock(b.end, b.html) for b in markdown.finished_blocks(row.text, 0)]
+            self._send_snapshot(followed, follower, row.epoch, row.text, blocks)
+
+    # --- sessions
+
+    async def _sessions_loop(self) -> None:
+        """Close sockets whose session has ended, whoever ended it and wherever: within SESSIONS_SECONDS and a moment."""
+        while True:
+            await asyncio.sleep(SESSIONS_SECONDS)
+            try:
+                await self.check_sessions(self.sockets)
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("hub.database_away", error=type(error).__name__)
+
+    async def check_sessions(self, sockets: Iterable[Socket]) -> None:
+        """Close those of ``sockets`` whose session is no longer good."""
+        checked = list(sockets)
+        if not checked:
+            return
+        good = await run_db(still_signed_in, [(s.session_key, s.user_id, s.auth_epoch) for s in checked])
+        for socket in checked:
+            if socket.session_key not in good:
+                socket.close_soon(events.CLOSE_SIGNED_OUT)
+
+
+def _read_states(replies: list[UUID]) -> tuple[dict[UUID, Message], dict[UUID, int]]:
+    rows = Message.objects.in_bulk(replies)
+    waiting = [pk for pk, row in rows.items() if row.status == Message.Status.QUEUED]
+    return rows, queue.positions(waiting) if waiting else {}
+
+
+def stored_ending(row: Message) -> events.ReplyEnding:
+    """The last event of a reply that has ended, as the database has it."""
+    ending = Ending(
+        row.status,
+        row.text,
+        model=row.model,
+        finish_reason=row.finish_reason,
+        code=row.error_code,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        usage_estimated=row.usage_estimated,
+    )
+    return ending_event(row.conversation_id, row.pk, row.epoch, ending)
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+def running_hub() -> Hub:
+    """The hub of the running event loop, started when it is first asked for."""
+    loop = asyncio.get_running_loop()
+    hub = _hubs.get(loop)
+    if hub is None:
+        hub = _hubs[loop] = Hub()
+        hub.start()
+    return hub

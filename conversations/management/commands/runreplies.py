@@ -1,0 +1,59 @@
+"""``manage.py runreplies``: the reply worker."""
+
+import asyncio
+import signal
+from typing import Any
+
+import structlog
+import uvloop
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from chatbot_project.lib.llm.client import LLMClient
+from chatbot_project.lib.llm.types import Deadlines
+from conversations import doorbell
+from conversations.replies.worker import ReplyWorker
+
+log = structlog.get_logger(__name__)
+
+DRAIN_SECONDS = 22
+
+
+class Command(BaseCommand):
+    help = "Answers queued messages. SIGTERM lets live replies end, and hands over those that take longer than 22 s."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Work until SIGTERM or SIGINT."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work())
+
+
+async def work() -> None:
+    """Run a worker until a signal asks for its end, then drain it."""
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    doorbell.connect()
+    async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines()) as llm:
+        worker = ReplyWorker(llm)
+        running = asyncio.create_task(worker.run())
+        ended = asyncio.create_task(ending.wait())
+        log.info("worker.started", worker=worker.name)
+        await asyncio.wait((running, ended), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()  # raises what broke it
+        await worker.drain(DRAIN_SECONDS)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    await doorbell.disconnect()
+    log.info("worker.ended", worker=worker.name)
+
+
+def deadlines() -> Deadlines:
+    """The deadlines of a reply, from the settings."""
+    return Deadlines(
+        connect=settings.LLM_CONNECT_SECONDS,
+        first_token=settings.LLM_FIRST_TOKEN_SECONDS,
+        idle=settings.LLM_IDLE_SECONDS,
+        total=settings.LLM_TOTAL_SECONDS,
+    )

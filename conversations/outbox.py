@@ -1,0 +1,64 @@
+"""What a socket still has to be sent, bounded: a reader that stops reading costs a fixed amount of memory."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+MAX_BYTES = 1024 * 1024
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Outbox:
+    """Frames for one socket, sent in order by a task of its own.
+
+    ``offer`` never waits. Above ``MAX_BYTES`` everything is dropped, ``overflowed`` is set and ``on_overflow`` is
+    called once: the socket is closed, and its client resumes from the live log.
+    """
+
+    def __init__(self, send: Send, on_overflow: Callable[[], None]) -> None:
+        self._send = send
+        self._on_overflow = on_overflow
+        self._frames: deque[bytes] = deque()
+        self._size = 0
+        self._wake: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.overflowed = False
+
+    def offer(self, frame: bytes) -> None:
+        """Send ``frame`` (UTF-8 JSON) after those before it."""
+        if self.overflowed:
+            return
+        self._frames.append(frame)
+        self._size += len(frame)
+        if self._size > MAX_BYTES:
+            self.overflowed = True
+            self._frames.clear()
+            self._on_overflow()
+        elif self._task is None:
+            self._task = asyncio.create_task(self._write())
+        elif self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _write(self) -> None:
+        while not self.overflowed:
+            while self._frames:
+                frame = self._frames.popleft()
+                self._size -= len(frame)
+                await self._send({"type": "websocket.send", "text": frame.decode()})
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+
+    async def flush(self, seconds: float) -> None:
+        """Wait until everything was handed to the transport, at most ``seconds``."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self._frames and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self.overflowed = True
+        self._frames.clear()
+        if self._task is not None:
+            self._task.cancel()

@@ -1,0 +1,132 @@
+"""A reply while its worker streams it: the text so far, what of it has gone out, and the events that say so. No I/O."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from chatbot_project.lib import markdown
+from conversations import events
+from conversations.replies.log import DELTA, END, START, Entry
+from conversations.replies.queue import Checkpoint, Claim, Ending
+from conversations.replies.work import Work
+
+
+@dataclass(eq=False, slots=True)
+class LiveReply:
+    """``text`` is all there is; the first ``sent`` code points of it are in the live log under ``epoch``.
+
+    ``cancelled_for`` says why its task was cancelled: ``stop``, ``overtaken`` or ``hand_over``. While ``renewing`` is
+    set, its epoch is being raised: whether the database still knows it under the old one means nothing then. From
+    ``ending`` on it is being stored for good and nothing cancels it any more.
+    """
+
+    reply: UUID
+    conversation: UUID
+    epoch: int
+    text: str
+    work: Work
+    sent: int = -1  # -1: the log has not been started under this epoch
+    checkpointed: int = 0
+    rendered: int = 0
+    blocks: list[events.RenderedBlock] = field(default_factory=list)
+    followers: set[str] = field(default_factory=set)
+    model: str = ""
+    first_kept: int = 0
+    first_token_at: datetime | None = None
+    cancelled_for: str = ""
+    ending: bool = False
+    renewing: "asyncio.Future[None] | None" = None
+    task: "asyncio.Task[None] | None" = None
+
+    @classmethod
+    def of(cls, claim: Claim, work: Work) -> "LiveReply":
+        return cls(claim.reply, claim.conversation, claim.epoch, claim.text, work, checkpointed=len(claim.text))
+
+    @property
+    def provider(self) -> str:
+        """Whose slot it takes."""
+        return self.work.models[0].partition("/")[0]
+
+    def take_entry(self) -> Entry | None:
+        """What has to go out now, marked as gone; None where nothing has. Call only when it will be sent."""
+        if self.sent < 0:
+            return self._start_entry()
+        before, seq = self.sent, len(self.text)
+        if seq == before:
+            return None
+        new = self.text[before:]
+        blocks = self._finished_blocks() if "\n" in new else []
+        frame = events.encode(
+            events.ReplyDelta(
+                conversation=self.conversation, reply=self.reply, epoch=self.epoch, seq=seq, text=new, blocks=blocks
+            )
+        )
+        self.sent = seq
+        return Entry(self.reply, self.epoch, before, seq, DELTA, frame)
+
+    def _start_entry(self) -> Entry:
+        seq = self.sent = len(self.text)
+        if seq:
+            self._finished_blocks()
+            event: events.Event = events.ReplySnapshot(
+                conversation=self.conversation,
+                reply=self.reply,
+                epoch=self.epoch,
+                seq=seq,
+                text=self.text,
+                blocks=self.blocks,
+            )
+        else:
+            event = events.ReplyStarted(
+                conversation=self.conversation, reply=self.reply, epoch=self.epoch, seq=0, model=self.model
+            )
+        return Entry(self.reply, self.epoch, 0, seq, START, events.encode(event))
+
+    def _finished_blocks(self) -> list[events.RenderedBlock]:
+        found = [events.RenderedBlock(b.end, b.html) for b in markdown.finished_blocks(self.text, self.rendered)]
+        if found:
+            self.rendered = found[-1].end
+            self.blocks.extend(found)
+        return found
+
+    def restart_log(self, epoch: int) -> None:
+        """The log has to begin anew under a higher epoch: the whole text goes out again, as a snapshot."""
+        self.epoch, self.sent = epoch, -1
+
+    def checkpoint(self) -> Checkpoint:
+        """What the database should know now; whoever stores it then sets ``checkpointed``."""
+        new = len(self.text) > self.checkpointed
+        return Checkpoint(self.reply, self.epoch, self.text if new else None)
+
+    def ending_entry(self, ending: Ending) -> Entry:
+        """The last event, with the whole text and its HTML."""
+        frame = events.encode(ending_event(self.conversation, self.reply, self.epoch, ending))
+        return Entry(self.reply, self.epoch, max(self.sent, 0), len(ending.text), END, frame)
+
+
+_ENDINGS: dict[str, type[events.ReplyEnding]] = {
+    "completed": events.ReplyCompleted,
+    "stopped": events.ReplyStopped,
+    "interrupted": events.ReplyInterrupted,
+    "failed": events.ReplyFailed,
+}
+
+
+def ending_event(conversation: UUID, reply: UUID, epoch: int, ending: Ending) -> events.ReplyEnding:
+    """How a reply ended, as its followers get it."""
+    usage = None
+    if ending.prompt_tokens is not None and ending.completion_tokens is not None:
+        usage = events.UsageInfo(ending.prompt_tokens, ending.completion_tokens, ending.usage_estimated)
+    return _ENDINGS[ending.status](
+        conversation=conversation,
+        reply=reply,
+        epoch=epoch,
+        seq=len(ending.text),
+        text=ending.text,
+        html=markdown.render(ending.text),
+        usage=usage,
+        finish_reason=ending.finish_reason,
+        code=ending.code,
+        detail=ending.detail,
+    )

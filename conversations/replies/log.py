@@ -1,0 +1,190 @@
+"""The live log of replies in Redis: what the worker of a reply has said under its epoch, for whoever follows it.
+
+One stream per reply, ``nono:log:<reply>``, whose entry ids are ``epoch-seq``: Redis itself refuses an older epoch. Each
+entry holds one encoded event: first ``reply.started`` or, where text was there before, ``reply.snapshot``; then
+``reply.delta``. One script call appends what all replies of a worker said in a tick and publishes it, once, to each
+web process that follows any of them (``nono:web:<process>``). The log is a copy: PostgreSQL holds the checkpoints and
+the endings.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from redis.commands.core import AsyncScript
+
+from conversations import events
+
+KEEP_LIVE_SECONDS = 3600
+KEEP_ENDED_SECONDS = 60
+START, DELTA, END = 0, 1, 2
+
+# ARGV[1] is a MessagePack [entries, publications, ended keys]; the answer lists the places of the entries whose log
+# is gone, belongs to a newer epoch, or holds the entry already: their replies need a new epoch.
+_APPEND = """
+local batch = cmsgpack.unpack(ARGV[1])
+local lost = {}
+for place, entry in ipairs(batch[1]) do
+  local key, id, frame, epoch = entry[1], entry[2], entry[3], entry[4]
+  if epoch > 0 then
+    local top = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+    if top and tonumber(string.match(top[1], '^%d+')) >= epoch then
+      lost[#lost + 1] = place - 1
+    else
+      redis.call('DEL', key)
+      redis.call('XADD', key, id, 'f', frame)
+      redis.call('EXPIRE', key, KEEP_LIVE)
+    end
+  elseif redis.call('EXISTS', key) == 0 then
+    lost[#lost + 1] = place - 1
+  else
+    local answer = redis.pcall('XADD', key, id, 'f', frame)
+    if type(answer) == 'table' and answer.err then lost[#lost + 1] = place - 1 end
+  end
+end
+for _, publication in ipairs(batch[2]) do redis.call('PUBLISH', publication[1], publication[2]) end
+for _, key in ipairs(batch[3]) do redis.call('EXPIRE', key, KEEP_ENDED) end
+return lost
+""".replace("KEEP_LIVE", str(KEEP_LIVE_SECONDS)).replace("KEEP_ENDED", str(KEEP_ENDED_SECONDS))
+
+
+def log_key(reply: UUID) -> str:
+    return f"nono:log:{reply.hex}"
+
+
+def followers_key(reply: UUID) -> str:
+    """The set of web processes that follow ``reply``, for the worker that takes it up."""
+    return f"nono:followers:{reply.hex}"
+
+
+def web_channel(web: str) -> str:
+    return f"nono:web:{web}"
+
+
+class Entry(NamedTuple):
+    """One event of one reply: ``kind`` START (text before it: ``seq``), DELTA (it leads from ``before`` to ``seq``)
+    or END (not part of the log: the database holds it)."""
+
+    reply: UUID
+    epoch: int
+    before: int
+    seq: int
+    kind: int
+    frame: bytes
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack_entries = msgspec.msgpack.Decoder(list[tuple[bytes, int, int, int, int, bytes]]).decode
+
+
+def unpack_entries(message: bytes) -> list[Entry]:
+    """The entries of a publication to a web process."""
+    return [Entry(UUID(bytes=reply), *rest) for reply, *rest in _unpack_entries(message)]
+
+
+class LiveLog:
+    """Appends to and reads from the live log. Raises ``redis.exceptions.RedisError`` where Redis is away."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._append = AsyncScript(client, _APPEND)
+
+    async def append(self, entries: Sequence[tuple[Entry, Iterable[str]]]) -> list[UUID]:
+        """Append ``(entry, followers)`` in order and publish each to its followers (names of web processes).
+
+        Returns the replies whose log cannot be continued under this epoch.
+        """
+        lines: list[tuple[str, str, bytes, int]] = []
+        replies: list[UUID] = []
+        mail: dict[str, list[tuple[bytes, int, int, int, int, bytes]]] = {}
+        ended: list[str] = []
+        for entry, followers in entries:
+            if entry.kind == END:
+                ended.append(log_key(entry.reply))
+            else:
+                first = entry.epoch if entry.kind == START else 0
+                lines.append((log_key(entry.reply), f"{entry.epoch}-{entry.seq}", entry.frame, first))
+                replies.append(entry.reply)
+            packed = (entry.reply.bytes, *entry[1:])
+            for web in followers:
+                mail.setdefault(web, []).append(packed)
+        publications = [(web_channel(web), _pack(packed)) for web, packed in mail.items()]
+        lost = await self._append(args=[_pack((lines, publications, ended))])
+        return [replies[place] for place in lost]
+
+    async def followers(self, replies: Sequence[UUID]) -> list[set[str]]:
+        """For each reply: the web processes that followed it before its worker had it."""
+        pipe = self._client.pipeline(transaction=False)
+        for reply in replies:
+            pipe.smembers(followers_key(reply))
+        return [{web.decode() for web in found} for found in await pipe.execute()]
+
+    async def follow(self, reply: UUID, web: str, workers_channel: str, doorbell: bytes, cursor: events.Cursor) -> Any:
+        """Note that ``web`` follows ``reply``, tell its worker, and read what the log holds behind ``cursor``.
+
+        Returns raw entries, as ``read`` takes them.
+        """
+        pipe = self._client.pipeline(transaction=False)
+        pipe.sadd(followers_key(reply), web)
+        pipe.expire(followers_key(reply), KEEP_LIVE_SECONDS)
+        pipe.publish(workers_channel, doorbell + reply.bytes + web.encode())
+        pipe.xrange(log_key(reply), min=_entry_id(cursor))
+        return (await pipe.execute())[-1]
+
+    async def behind(self, reply: UUID, cursor: events.Cursor) -> Any:
+        """Raw entries from ``cursor`` on, as ``frames_behind`` takes them; the whole log where it is (0, 0)."""
+        return await self._client.xrange(log_key(reply), min=_entry_id(cursor))
+
+    async def read(self, reply: UUID) -> "LoggedReply | None":
+        """The whole log of ``reply`` put together; None where there is none."""
+        return put_together(await self._client.xrange(log_key(reply)))
+
+
+def _entry_id(cursor: events.Cursor) -> str:
+    epoch, seq = cursor
+    if not (0 < epoch < 2**62 and 0 <= seq < 2**62):
+        return "-"
+    return f"{epoch}-{seq}"
+
+
+class LoggedReply(NamedTuple):
+    """A live reply as its log has it."""
+
+    epoch: int
+    text: str
+    blocks: list[events.RenderedBlock]
+
+
+class _Logged(msgspec.Struct):
+    """What the events in a log have in common."""
+
+    epoch: int
+    text: str = ""
+    blocks: list[events.RenderedBlock] = []
+
+
+_decode = msgspec.json.Decoder(_Logged).decode
+
+
+def put_together(raw: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> LoggedReply | None:
+    """The text and finished blocks of a log that is whole: from its first entry on."""
+    if not raw:
+        return None
+    parts = [_decode(fields[b"f"]) for _id, fields in raw]
+    return LoggedReply(parts[0].epoch, "".join(p.text for p in parts), [b for p in parts for b in p.blocks])
+
+
+class Behind(NamedTuple):
+    """What a follower at some cursor lacks, and its cursor once it has been sent."""
+
+    frames: list[bytes]
+    cursor: events.Cursor
+
+
+def frames_behind(raw: Sequence[tuple[bytes, dict[bytes, bytes]]], cursor: events.Cursor) -> Behind | None:
+    """The frames behind ``cursor`` in a log that was read from it on; None where the cursor is none of its entries."""
+    if not raw or raw[0][0].decode() != _entry_id(cursor):
+        return None
+    epoch, _, seq = raw[-1][0].decode().partition("-")
+    return Behind([fields[b"f"] for _id, fields in raw[1:]], (int(epoch), int(seq)))

@@ -1,0 +1,84 @@
+"""The way of one reply from its question to its ending, each step a small function."""
+
+from collections.abc import Awaitable, Callable
+
+from django.utils import timezone
+
+from chatbot_project.lib.llm.client import ChatStream, LLMClient
+from chatbot_project.lib.llm.errors import LLMError
+from chatbot_project.lib.llm.types import ChatRequest
+from conversations.replies.live import LiveReply
+from conversations.replies.prompt import build_prompt
+from conversations.replies.queue import Ending
+
+NextTick = Callable[[], Awaitable[None]]
+Say = Callable[[LiveReply, bool], None]
+
+
+async def answer(reply: LiveReply, llm: LLMClient, next_tick: NextTick, say: Say) -> Ending:
+    """Stream the reply from its models into ``reply.text`` and return how it ended.
+
+    ``say(reply, at_once)`` is called whenever there is more text; between two reads it waits for ``next_tick()``.
+    """
+    try:
+        stream = await llm.open_stream(reply.work.models, ask(reply))
+        reply.model = stream.model
+        try:
+            await relay(stream, reply, next_tick, say)
+        finally:
+            await stream.close()
+    except LLMError as error:
+        return broken_off(reply, error)
+    return completed(reply, stream)
+
+
+def ask(reply: LiveReply) -> ChatRequest:
+    """What the model is asked: the persona's prompt and what fits of the conversation."""
+    work, version = reply.work, reply.work.version
+    prompt = build_prompt(
+        system_prompt=version.system_prompt,
+        turns=work.turns,
+        budget=version.context_budget,
+        summary=work.summary,
+        summarised=work.summarised,
+        continued=reply.text,
+    )
+    reply.first_kept = prompt.first_kept
+    return ChatRequest(prompt.messages, temperature=version.temperature, max_tokens=version.max_reply_tokens)
+
+
+async def relay(stream: ChatStream, reply: LiveReply, next_tick: NextTick, say: Say) -> None:
+    """Everything that the model says, the first piece at once and then once per tick."""
+    while piece := await stream.read():
+        first = reply.first_token_at is None
+        if first:
+            reply.first_token_at = timezone.now()
+        reply.text += piece
+        say(reply, first)
+        await next_tick()
+
+
+def completed(reply: LiveReply, stream: ChatStream) -> Ending:
+    """The model ended the reply itself, and said so."""
+    usage = stream.usage
+    return Ending(
+        "completed",
+        reply.text,
+        model=stream.model,
+        finish_reason=stream.finish_reason or "",
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else None,
+        usage_estimated=usage.estimated if usage else False,
+        first_token_at=reply.first_token_at,
+    )
+
+
+def broken_off(reply: LiveReply, error: LLMError) -> Ending:
+    """The model failed: a partial text is kept and can be continued; without any the reply has failed."""
+    return Ending(
+        "interrupted" if reply.text else "failed",
+        reply.text,
+        model=reply.model,
+        code=error.code,
+        first_token_at=reply.first_token_at,
+    )

@@ -1,0 +1,224 @@
+"""The database as the queue of replies: claiming, leases, checkpoints, endings. Everything here is one unit of work.
+
+Every write names the epoch under which it was claimed and the status ``streaming``: whoever was overtaken (a worker
+that was paused past its lease) changes nothing. Several replies share one statement, and fairness is a window over
+what waits, so this is SQL rather than the ORM.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from conversations.models import Message
+
+MAX_EPOCHS = 5  # a reply whose worker died this often is given up: it may be what kills them
+
+# Fair between people: each person's first waiting reply before anyone's second; what they have streaming counts.
+_WAITING = """
+    running AS (
+        SELECT owner_id, count(*) AS n FROM conversations_message WHERE status = 'streaming' GROUP BY owner_id
+    ),
+    waiting AS (
+        SELECT m.id, m.queued_at, m.provider,
+               row_number() OVER (PARTITION BY m.owner_id ORDER BY m.queued_at, m.id) + coalesce(r.n, 0) AS turn
+        FROM conversations_message m LEFT JOIN running r USING (owner_id)
+        WHERE m.status = 'queued'
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A reply that a worker holds: its id, the epoch it was claimed under, and the text it goes on behind."""
+
+    reply: UUID
+    conversation: UUID
+    epoch: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What the database should know of a live reply; ``text`` None leaves its text as it is."""
+
+    reply: UUID
+    epoch: int
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a reply ended. ``status`` is one of completed, stopped, interrupted, failed."""
+
+    status: str
+    text: str
+    model: str = ""
+    finish_reason: str = ""
+    code: str = ""
+    detail: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    usage_estimated: bool = False
+    first_token_at: datetime | None = None
+
+
+def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_seconds: float) -> list[Claim]:
+    """Take up waiting replies, at most ``free[provider]`` of each provider (``free_elsewhere`` of one not named).
+
+    Two workers never get the same one: rows are locked and skipped, and the status is checked again under the lock.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH {_WAITING},
+            ranked AS (
+                SELECT w.id, coalesce(s.free, %(elsewhere)s) AS free,
+                       row_number() OVER (PARTITION BY w.provider ORDER BY w.turn, w.queued_at, w.id) AS place
+                FROM waiting w LEFT JOIN unnest(%(providers)s::text[], %(free)s::int[]) AS s(provider, free)
+                  USING (provider)
+            ),
+            mine AS (
+                SELECT m.id FROM conversations_message m JOIN ranked k USING (id)
+                WHERE k.place <= k.free AND m.status = 'queued' FOR UPDATE OF m SKIP LOCKED
+            )
+            UPDATE conversations_message m
+            SET status = 'streaming', epoch = m.epoch + 1, worker = %(worker)s, started_at = now(),
+                lease_expires_at = now() + make_interval(secs => %(lease)s)
+            FROM mine WHERE m.id = mine.id
+            RETURNING m.id, m.conversation_id, m.epoch, m.text
+            """,  # noqa: S608  the text is a constant
+            {
+                "providers": list(free),
+                "free": list(free.values()),
+                "elsewhere": free_elsewhere,
+                "worker": worker,
+                "lease": lease_seconds,
+            },
+        )
+        return [Claim(*row) for row in cursor.fetchall()]
+
+
+def positions(replies: Iterable[UUID]) -> dict[UUID, int]:
+    """The place in the queue, from 1, of those of ``replies`` that wait."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH {_WAITING},
+            placed AS (SELECT id, row_number() OVER (ORDER BY turn, queued_at, id) AS place FROM waiting)
+            SELECT id, place FROM placed WHERE id = ANY(%s)
+            """,  # noqa: S608  the text is a constant
+            [list(replies)],
+        )
+        return dict(cursor.fetchall())
+
+
+def checkpoint(held: Sequence[Checkpoint], lease_seconds: float) -> dict[UUID, bool]:
+    """Renew the leases of ``held`` and store their texts, in one statement.
+
+    Returns, for each reply that is still the caller's, whether its person asked to stop it. A reply that is missing
+    was overtaken: its holder must drop it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE conversations_message m
+            SET text = coalesce(v.text, m.text), lease_expires_at = now() + make_interval(secs => %s)
+            FROM unnest(%s::uuid[], %s::int[], %s::text[]) AS v(id, epoch, text)
+            WHERE m.id = v.id AND m.epoch = v.epoch AND m.status = 'streaming'
+            RETURNING m.id, m.stop_requested
+            """,
+            [lease_seconds, [c.reply for c in held], [c.epoch for c in held], [c.text for c in held]],
+        )
+        return dict(cursor.fetchall())
+
+
+def raise_epochs(held: Sequence[Checkpoint]) -> dict[UUID, int]:
+    """Give each of ``held`` a new epoch, for a live log that has to begin anew; its text is stored with it.
+
+    Returns the new epochs of those that are still the caller's.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE conversations_message m SET epoch = m.epoch + 1, text = coalesce(v.text, m.text)
+            FROM unnest(%s::uuid[], %s::int[], %s::text[]) AS v(id, epoch, text)
+            WHERE m.id = v.id AND m.epoch = v.epoch AND m.status = 'streaming'
+            RETURNING m.id, m.epoch
+            """,
+            [[c.reply for c in held], [c.epoch for c in held], [c.text for c in held]],
+        )
+        return dict(cursor.fetchall())
+
+
+def finish(reply: UUID, epoch: int, ending: Ending) -> bool:
+    """Store how a reply ended; false where the caller was overtaken and nothing changed."""
+    fields: dict[str, Any] = {
+        "status": ending.status,
+        "text": ending.text,
+        "model": ending.model,
+        "finish_reason": ending.finish_reason[:32],
+        "error_code": ending.code,
+        "prompt_tokens": ending.prompt_tokens,
+        "completion_tokens": ending.completion_tokens,
+        "usage_estimated": ending.usage_estimated,
+        "first_token_at": ending.first_token_at,
+        "finished_at": timezone.now(),
+        "lease_expires_at": None,
+    }
+    return bool(Message.objects.filter(pk=reply, epoch=epoch, status=Message.Status.STREAMING).update(**fields))
+
+
+def hand_over(reply: UUID, epoch: int, text: str) -> bool:
+    """Put a live reply back into the queue, in its old place, with the text it has: another worker goes on."""
+    held = Message.objects.filter(pk=reply, epoch=epoch, status=Message.Status.STREAMING)
+    return bool(held.update(status=Message.Status.QUEUED, text=text, lease_expires_at=None))
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A reply whose lease ran out: nobody streams it any more, or somebody who was overtaken."""
+
+    reply: UUID
+    conversation: UUID
+    epoch: int
+    text: str
+
+
+def orphans(limit: int = 100) -> list[Orphan]:
+    """Live replies whose lease ran out. For one lease's length after the database itself came back there are none:
+    their workers could not renew them and do so first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT id, conversation_id, epoch, text FROM conversations_message
+            WHERE status = 'streaming' AND lease_expires_at < now()
+              AND pg_postmaster_start_time() < now() - interval '10 seconds'
+            ORDER BY lease_expires_at LIMIT %s
+            """,
+            [limit],
+        )
+        return [Orphan(*row) for row in cursor.fetchall()]
+
+
+def settle_orphan(orphan: Orphan, shown: str) -> str | None:
+    """End an orphan of which ``shown`` is known to have been shown, or put it back where nothing was.
+
+    Its epoch rises, so that a worker that wakes up again changes nothing. Returns its new status, or None where it
+    was renewed or settled meanwhile.
+    """
+    held = Message.objects.filter(
+        pk=orphan.reply, epoch=orphan.epoch, status=Message.Status.STREAMING, lease_expires_at__lt=timezone.now()
+    )
+    if shown:
+        status, fields = Message.Status.INTERRUPTED, {"finished_at": timezone.now(), "error_code": "worker_lost"}
+    elif orphan.epoch >= MAX_EPOCHS:
+        status, fields = Message.Status.FAILED, {"finished_at": timezone.now(), "error_code": "worker_lost"}
+    else:
+        status, fields = Message.Status.QUEUED, {}
+    changed = held.update(status=status, text=shown, epoch=orphan.epoch + 1, lease_expires_at=None, **fields)
+    return status if changed else None

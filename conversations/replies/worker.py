@@ -1,0 +1,367 @@
+"""The reply worker: claims waiting replies, streams them from the model into the live log, stores how they ended.
+
+Four loops beside one task per reply: *claim* takes replies up, *tick* sends what all replies have said since the last
+tick in one go, *checkpoint* stores their texts and renews their leases about once a second, *reap* settles replies
+whose worker is gone. A subscription hears doorbells. Nothing here is lost with the process: the database is the queue.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from django.utils import timezone
+
+from chatbot_project.lib.db import run_db
+from chatbot_project.lib.ids import uuid7
+from chatbot_project.lib.llm.client import LLMClient
+from chatbot_project.lib.redis import RedisError, make_redis, subscribe
+from conversations import doorbell, events
+from conversations.replies import background, queue
+from conversations.replies.live import LiveReply, ending_event
+from conversations.replies.log import END, Entry, LiveLog
+from conversations.replies.pipeline import answer
+from conversations.replies.queue import Ending, Orphan
+from conversations.replies.work import take_up
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+TICK_SECONDS = 0.025
+BUSY_TICK_SECONDS = 0.040
+BUSY_REPLIES = 40
+READ_SECONDS = 0.003  # after a tick: time for all streams to be read before their text is sent
+POLL_SECONDS = 1.0
+CHECKPOINT_SECONDS = 1.0
+REAP_SECONDS = 2.0
+RETRY_SECONDS = 0.5
+HEARTBEAT_KEY = "nono:worker-alive"
+HEARTBEAT_SECONDS = 15
+DATABASE_ERRORS = (DatabaseError, InterfaceError)
+
+
+class ReplyWorker:
+    """One process's worth of live replies. ``run()`` until ``drain()``; belongs to one event loop."""
+
+    def __init__(self, llm: LLMClient, *, name: str = "") -> None:
+        self.name = name or uuid7().hex
+        self.llm = llm
+        self.live: dict[UUID, LiveReply] = {}
+        self.draining = False
+        self._redis = make_redis()
+        self._log = LiveLog(self._redis)
+        self._bell = asyncio.Event()
+        self._saturated = False
+        self._waiting_for_tick: list[asyncio.Future[None]] = []
+        self._at_once = asyncio.Event()
+        self._dirty: dict[UUID, LiveReply] = {}
+        self._endings: list[tuple[Entry, set[str]]] = []
+        self._log_away_until: float | None = None
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        loops = (self._claim_loop(), self._tick_loop(), self._checkpoint_loop(), self._reap_loop(), self._listen())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for loop in loops:
+                    group.create_task(loop)
+        finally:
+            await self._redis.aclose()
+
+    async def drain(self, seconds: float) -> None:
+        """Take up nothing more, let live replies end for ``seconds``, and hand over those that have not."""
+        self.draining = True
+        tasks = [r.task for r in self.live.values() if r.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        for reply in list(self.live.values()):
+            self._cancel(reply, "hand_over")
+        tasks = [r.task for r in self.live.values() if r.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+        await self._send()
+
+    # --- claiming
+
+    async def _claim_loop(self) -> None:
+        while not self.draining:
+            try:
+                await self._claim()
+            except DATABASE_ERRORS as error:
+                log.warning("worker.database_away", step="claim", error=type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+            await _wait_for(self._bell, POLL_SECONDS)
+            self._bell.clear()
+
+    async def _claim(self) -> None:
+        """Take up as many waiting replies as there is room for."""
+        free = {name: self._free(name) for name in settings.LLM_PROVIDERS}
+        if not any(free.values()):
+            self._saturated = True
+            return
+        taken = await run_db(take_up, self.name, free, settings.REPLY_SLOTS, settings.REPLY_LEASE_SECONDS)
+        replies = [LiveReply.of(claim, work) for claim, work in taken]
+        for reply in replies:
+            self.live[reply.reply] = reply  # before the followers are read: those who come later ring the doorbell
+        self._saturated = any(free[name] and not self._free(name) for name in free)
+        if replies and not self.draining:
+            await self._read_followers(replies)
+        for reply in replies:
+            self._dirty[reply.reply] = reply
+            reply.task = asyncio.create_task(self._run_reply(reply))
+        self._at_once.set()
+
+    async def _read_followers(self, replies: list[LiveReply]) -> None:
+        try:
+            for reply, followers in zip(replies, await self._log.followers([r.reply for r in replies]), strict=True):
+                reply.followers |= followers
+        except RedisError as error:
+            self._log_failed(error)
+
+    def _free(self, provider: str) -> int:
+        slots: int = settings.PROVIDER_SLOTS.get(provider, settings.REPLY_SLOTS)
+        return max(0, slots - sum(1 for reply in self.live.values() if reply.provider == provider))
+
+    # --- one reply
+
+    async def _run_reply(self, reply: LiveReply) -> None:
+        try:
+            ending = await answer(reply, self.llm, self._next_tick, self._say)
+        except asyncio.CancelledError:
+            ending = Ending("stopped", reply.text, reply.model) if reply.cancelled_for == "stop" else None
+        except Exception:
+            # The edge of one reply: whatever breaks must not take the other replies with it, nor leave this one live.
+            log.exception("reply.broke", reply=str(reply.reply))
+            ending = Ending("interrupted" if reply.text else "failed", reply.text, reply.model, code="internal_error")
+        reply.ending = True
+        try:
+            if ending is not None:
+                await self._finish(reply, ending)
+            elif reply.cancelled_for == "hand_over":
+                await self._until_stored(lambda: run_db(queue.hand_over, reply.reply, reply.epoch, reply.text))
+        finally:
+            self.live.pop(reply.reply, None)
+            self._dirty.pop(reply.reply, None)
+            if self._saturated:
+                self._bell.set()
+
+    async def _finish(self, reply: LiveReply, ending: Ending) -> None:
+        def store() -> Entry | None:
+            if not queue.finish(reply.reply, reply.epoch, ending):
+                return None
+            background.after_reply(reply.work, ending, reply.first_kept)
+            return reply.ending_entry(ending)  # renders the text, which may take a while: not in the event loop
+
+        if reply.renewing is not None:
+            await reply.renewing
+        entry = await self._until_stored(lambda: run_db(store))
+        if entry is None:
+            log.warning("reply.overtaken", reply=str(reply.reply), epoch=reply.epoch)
+            return
+        log.info("reply.ended", reply=str(reply.reply), status=ending.status, code=ending.code, model=ending.model)
+        self._endings.append((entry, reply.followers))
+        self._at_once.set()
+
+    async def _until_stored(self, store: Callable[[], Awaitable[T]]) -> T:
+        """``store()``, again and again while the database is away: what was streamed is not given up."""
+        while True:
+            try:
+                return await store()
+            except DATABASE_ERRORS as error:
+                log.warning("worker.database_away", step="finish", error=type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _cancel(self, reply: LiveReply, reason: str) -> None:
+        if reply.task and not reply.cancelled_for and not reply.ending:
+            reply.cancelled_for = reason
+            reply.task.cancel()
+
+    # --- sending
+
+    async def _next_tick(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting_for_tick.append(waiter)
+        await waiter
+
+    def _say(self, reply: LiveReply, at_once: bool) -> None:
+        """``reply`` has new text: send it with the next tick, or ``at_once``."""
+        self._dirty[reply.reply] = reply
+        if at_once:
+            self._at_once.set()
+
+    async def _tick_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            at = loop.time() + (BUSY_TICK_SECONDS if len(self.live) > BUSY_REPLIES else TICK_SECONDS)
+            while (rest := at - loop.time()) > 0:
+                if await _wait_for(self._at_once, rest):
+                    self._at_once.clear()
+                    await self._send()
+            waiting, self._waiting_for_tick = self._waiting_for_tick, []
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
+            if waiting:
+                await asyncio.sleep(READ_SECONDS)
+                await self._send()
+
+    async def _send(self) -> None:
+        """Everything that was said since the last call, in one command."""
+        if not (self._dirty or self._endings) or not await self._log_is_back():
+            return
+        dirty, self._dirty = self._dirty, {}
+        endings, self._endings = self._endings, []
+        outgoing = [(entry, r.followers) for r in dirty.values() if not r.ending and (entry := r.take_entry())]
+        try:
+            lost = await self._log.append([*outgoing, *endings])
+        except RedisError as error:
+            self._log_failed(error)
+            lost = [entry.reply for entry, _followers in outgoing]  # whether they arrived is not known
+        if lost:
+            await self._restart_logs(lost)
+
+    def _log_failed(self, error: RedisError) -> None:
+        log.warning("worker.redis_away", error=type(error).__name__)
+        self._log_away_until = asyncio.get_running_loop().time() + RETRY_SECONDS
+
+    async def _log_is_back(self) -> bool:
+        """Whether Redis answers, asked at most twice a second while it does not. Texts wait; endings need not:
+        followers find them in the database."""
+        if self._log_away_until is None:
+            return True
+        self._endings.clear()
+        if asyncio.get_running_loop().time() < self._log_away_until:
+            return False
+        try:
+            await self._redis.ping()
+        except RedisError as error:
+            self._log_failed(error)
+            return False
+        self._log_away_until = None
+        return True
+
+    async def _restart_logs(self, lost: list[UUID]) -> None:
+        """Give replies whose log is gone or unsure a new epoch, under which the whole text goes out again.
+
+        Nothing is ever put together from two epochs: followers get a snapshot.
+        """
+        replies = [r for pk in lost if (r := self.live.get(pk)) is not None and not r.ending and not r.cancelled_for]
+        if not replies:
+            return
+        renewing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for reply in replies:
+            reply.renewing = renewing
+        epochs: dict[UUID, int] | None = None
+        try:
+            epochs = await run_db(queue.raise_epochs, [r.checkpoint() for r in replies])
+        except DATABASE_ERRORS as error:
+            log.warning("worker.database_away", step="restart_logs", error=type(error).__name__)
+        finally:
+            renewing.set_result(None)
+            for reply in replies:
+                reply.renewing = None
+        for reply in replies:
+            if epochs is None or reply.reply in epochs:
+                reply.restart_log(reply.epoch if epochs is None else epochs[reply.reply])
+                self._dirty[reply.reply] = reply
+            else:
+                self._cancel(reply, "overtaken")
+
+    # --- storing
+
+    async def _checkpoint_loop(self) -> None:
+        while True:
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            held = [r for r in self.live.values() if not r.ending and r.renewing is None]
+            points = [r.checkpoint() for r in held]
+            lengths = [len(r.text) for r in held]
+            try:
+                await self._beat()
+                ours = await run_db(queue.checkpoint, points, settings.REPLY_LEASE_SECONDS) if held else {}
+            except DATABASE_ERRORS as error:
+                log.warning("worker.database_away", step="checkpoint", error=type(error).__name__)
+                continue
+            for reply, point, length in zip(held, points, lengths, strict=True):
+                self._checked(reply, point.epoch, length, ours)
+
+    def _checked(self, reply: LiveReply, epoch: int, length: int, ours: dict[UUID, bool]) -> None:
+        if reply.epoch != epoch or reply.ending or reply.renewing is not None:
+            return  # it ended or got a new epoch while the statement ran
+        if reply.reply not in ours:
+            self._cancel(reply, "overtaken")
+            return
+        reply.checkpointed = length
+        if ours[reply.reply]:
+            self._cancel(reply, "stop")
+
+    async def _beat(self) -> None:
+        try:
+            await self._redis.set(HEARTBEAT_KEY, timezone.now().isoformat(), ex=HEARTBEAT_SECONDS)
+        except RedisError as error:
+            self._log_failed(error)
+
+    # --- others' replies
+
+    async def _reap_loop(self) -> None:
+        while not self.draining:
+            await asyncio.sleep(REAP_SECONDS)
+            try:
+                for orphan in await run_db(queue.orphans):
+                    if orphan.reply not in self.live:
+                        await self._settle(orphan)
+            except DATABASE_ERRORS as error:
+                log.warning("worker.database_away", step="reap", error=type(error).__name__)
+
+    async def _settle(self, orphan: Orphan) -> None:
+        """End a reply whose worker is gone, with the most that can be known of it: its log, else its checkpoint."""
+        shown, followers = orphan.text, set[str]()
+        try:
+            logged = await self._log.read(orphan.reply)
+            if logged and logged.epoch == orphan.epoch and len(logged.text) > len(shown):
+                shown = logged.text
+            followers = (await self._log.followers([orphan.reply]))[0]
+        except RedisError as error:
+            self._log_failed(error)
+        status = await run_db(queue.settle_orphan, orphan, shown)
+        log.warning("reply.orphan_settled", reply=str(orphan.reply), status=status)
+        if status == "queued":
+            self._bell.set()
+        elif status is not None:
+            ending = Ending(status, shown, code="worker_lost")
+            epoch = orphan.epoch + 1
+            frame = events.encode(ending_event(orphan.conversation, orphan.reply, epoch, ending))
+            self._endings.append((Entry(orphan.reply, epoch, 0, len(shown), END, frame), followers))
+            self._at_once.set()
+
+    # --- doorbells
+
+    async def _listen(self) -> None:
+        await subscribe(doorbell.WORKERS_CHANNEL, self._heard, self._heard_again)
+
+    async def _heard_again(self) -> None:
+        self._bell.set()
+
+    def _heard(self, message: bytes) -> None:
+        if message == doorbell.WORK:
+            self._bell.set()
+        elif message.startswith(doorbell.STOP):
+            reply = self.live.get(UUID(bytes=message[len(doorbell.STOP) :]))
+            if reply is not None:
+                self._cancel(reply, "stop")
+        elif message.startswith(doorbell.FOLLOW):
+            body = message[len(doorbell.FOLLOW) :]
+            reply = self.live.get(UUID(bytes=body[:16]))
+            if reply is not None:
+                reply.followers.add(body[16:].decode())
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> bool:
+    """Whether ``event`` was set within ``seconds``."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

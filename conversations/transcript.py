@@ -1,0 +1,108 @@
+"""A conversation as it is shown: the newest messages of its active branch, and where other branches leave it."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection
+
+from chatbot_project.lib import markdown
+from conversations.events import ConversationInfo, MessageInfo
+from conversations.models import Conversation, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A page of messages, oldest first; ``more`` where the branch has older ones."""
+
+    messages: list[MessageInfo]
+    more: bool
+
+
+def conversation_info(conversation: Conversation) -> ConversationInfo:
+    """Its line in the list. Reads persona_version and persona: select them with the conversation."""
+    version = conversation.persona_version
+    return ConversationInfo(
+        id=conversation.pk,
+        title=conversation.title,
+        persona=version.persona.slug,
+        persona_name=version.name,
+        persona_emoji=version.emoji,
+        pinned=conversation.pinned,
+        archived=conversation.archived_at is not None,
+        deleted=conversation.deleted_at is not None,
+        updated_at=conversation.updated_at,
+        revision=conversation.revision,
+    )
+
+
+def read_transcript(conversation: Conversation, *, limit: int = 50, before: UUID | None = None) -> Transcript:
+    """The last ``limit`` messages of the active branch, or of those before ``before``. Three queries.
+
+    A ``before`` that is not of this conversation gives an empty page.
+    """
+    leaf = before or conversation.active_leaf_id
+    ids = _path_up(conversation.pk, leaf, limit + (2 if before else 1)) if leaf else []
+    if before:
+        ids = ids[1:]
+    more = len(ids) > limit
+    rows = Message.objects.filter(pk__in=ids[:limit]).select_related("feedback")
+    by_id = {row.pk: row for row in rows}
+    messages = [by_id[pk] for pk in reversed(ids[:limit]) if pk in by_id]
+    siblings = _siblings(conversation.pk, messages)
+    return Transcript([message_info(m, siblings[m.parent_id]) for m in messages], more)
+
+
+def message_info(message: Message, siblings: Iterable[UUID] = ()) -> MessageInfo:
+    """The message as clients get it; ``html`` is rendered for replies that have ended."""
+    is_reply = message.role == Message.Role.ASSISTANT
+    feedback = getattr(message, "feedback", None)
+    return MessageInfo(
+        id=message.pk,
+        parent=message.parent_id,
+        role="assistant" if is_reply else "user",
+        status=message.status,
+        text=message.text,
+        html=markdown.render(message.text) if is_reply and not message.is_live else "",
+        epoch=message.epoch,
+        seq=len(message.text),
+        siblings=list(siblings) or [message.pk],
+        created_at=message.created_at,
+        feedback=feedback.value if feedback else 0,
+        feedback_comment=feedback.comment if feedback else "",
+        finish_reason=message.finish_reason,
+        code=message.error_code,
+        model=message.model,
+        client_id=message.client_id or "",
+    )
+
+
+def _path_up(conversation_id: UUID, leaf_id: UUID, count: int) -> list[UUID]:
+    """Ids from ``leaf_id`` up to ``count`` messages towards the root. One query, bounded by ``count``."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH RECURSIVE path(id, parent_id, depth) AS (
+                SELECT id, parent_id, 1 FROM conversations_message WHERE id = %s AND conversation_id = %s
+                UNION ALL
+                SELECT m.id, m.parent_id, p.depth + 1
+                FROM path p JOIN conversations_message m ON m.id = p.parent_id WHERE p.depth < %s
+            )
+            SELECT id FROM path ORDER BY depth
+            """,
+            [leaf_id, conversation_id, count],
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _siblings(conversation_id: UUID, messages: list[Message]) -> dict[UUID | None, list[UUID]]:
+    """For each parent among ``messages``: its children in order of creation. The root's parent is None."""
+    found: dict[UUID | None, list[UUID]] = defaultdict(list)
+    parents = [m.parent_id for m in messages if m.parent_id]
+    children = Message.objects.filter(parent_id__in=parents)
+    if any(m.parent_id is None for m in messages):
+        children |= Message.objects.filter(conversation_id=conversation_id, parent_id=None)
+    for pk, parent_id in children.order_by("created_at", "pk").values_list("pk", "parent_id"):
+        found[parent_id].append(pk)
+    return found
