@@ -13,6 +13,7 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,9 +148,9 @@ def kept_secret(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
             return found, False
     except FileNotFoundError:
         pass
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    draft = Path(name)
+    with os.fdopen(descriptor, "w") as file:
         file.write(f"{make()}\n")
     try:
         os.link(draft, path)  # fails where another was quicker, and never shows half a file
