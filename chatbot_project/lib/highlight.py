@@ -18,13 +18,14 @@ MAX_CODE = 16_384  # characters
 CPU_SECONDS = 0.25  # for all the code of one text; ordinary code takes about 5 ms per KiB at the most
 
 # What people ask about. A short list on purpose: each lexer is code that meets hostile text.
-LANGUAGES = frozenset(
+_NAMES = (
     "bash c c# c++ cpp cs csharp css clojure clj dart diff docker dockerfile elixir ex erlang go golang graphql haskell"
     " hs html http ini java javascript js json jsx julia jl kotlin kt latex tex less lua make makefile markdown md"
     " nginx objective-c objc ocaml perl pl php postgresql powershell ps1 protobuf py py3 pycon python python3 r rb ruby"
     " rs rust sass scala scss sh shell console sql svelte swift terraform hcl toml ts tsx typescript vb.net vim vue xml"
-    " yaml yml zig zsh".split()
+    " yaml yml zig zsh"
 )
+LANGUAGES = frozenset(_NAMES.split())
 CLASSES = frozenset(STANDARD_TYPES.values()) - {""}
 
 
@@ -74,7 +75,7 @@ def highlight(code: str, language: str, budget: Budget) -> str:
     return "".join(parts) if length == len(code) else escape(code)
 
 
-# --- The style sheet ------------------------------------------------------------------------------------------------------
+# --- The style sheet --------------------------------------------------------------------------------------------------
 LIGHT_STYLE, LIGHT_BACKGROUND = "friendly", "f4f2ec"
 DARK_STYLE, DARK_BACKGROUND = "one-dark", "121613"
 CONTRAST = 4.6  # WCAG AA asks for 4.5

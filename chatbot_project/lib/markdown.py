@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import nh3
@@ -32,7 +33,7 @@ _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]{1,30}")
 _TASK = re.compile(r"\[([ xX])\] ")
 
 
-# --- Rendering ------------------------------------------------------------------------------------------------------------
+# --- Rendering --------------------------------------------------------------------------------------------------------
 class _Markdown(MarkdownIt):
     def validateLink(self, url: str) -> bool:
         """True for an absolute http, https or mailto address; any other stays the text it was."""
@@ -89,7 +90,11 @@ def _without_images(children: list[Token]) -> list[Token]:
         if links:
             shaped.append(text)
         else:
-            shaped += [Token("link_open", "a", 1, attrs={"href": child.attrs["src"]}), text, Token("link_close", "a", -1)]
+            shaped += [
+                Token("link_open", "a", 1, attrs={"href": child.attrs["src"]}),
+                text,
+                Token("link_close", "a", -1),
+            ]
     for child in shaped:
         if child.type == "link_open":
             child.attrs["target"] = "_blank"
@@ -97,14 +102,17 @@ def _without_images(children: list[Token]) -> list[Token]:
 
 
 def _plain(tokens: Sequence[Token]) -> str:
-    parts = (_plain(t.children) if t.type == "image" and t.children else t.content or " " * t.type.endswith("break") for t in tokens)
-    return "".join(parts)
+    breaks = ("softbreak", "hardbreak")
+    return "".join(
+        _plain(token.children or []) if token.type == "image" else " " if token.type in breaks else token.content
+        for token in tokens
+    )
 
 
 def _show_task_box(first: Token) -> None:
     match = _TASK.match(first.content) if first.type == "text" else None
     if match:
-        first.content = f"{'☐' if match[1] == ' ' else '☑'} {first.content[match.end():]}"
+        first.content = f"{'☐' if match[1] == ' ' else '☑'} {first.content[match.end() :]}"
 
 
 def _make_markdown() -> _Markdown:
@@ -117,10 +125,9 @@ def _make_markdown() -> _Markdown:
 
 
 _MARKDOWN = _make_markdown()
+_TAGS = "a blockquote br code div em h1 h2 h3 h4 h5 h6 hr li ol p pre s span strong table tbody td th thead tr ul"
 _CLEANER = nh3.Cleaner(
-    tags=set(
-        "a blockquote br code div em h1 h2 h3 h4 h5 h6 hr li ol p pre s span strong table tbody td th thead tr ul".split()
-    ),
+    tags=set(_TAGS.split()),
     attributes={"a": {"href", "title"}, "ol": {"start"}, "div": {"data-language"}},
     tag_attribute_values={
         "a": {"target": {"_blank"}},
@@ -173,7 +180,7 @@ def _plain_text(text: str) -> str:
     return f'<div class="plain-text">{escape(text)}</div>\n'
 
 
-# --- Blocks of a text that is still growing -----------------------------------------------------------------------------
+# --- Blocks of a text that is still growing ---------------------------------------------------------------------------
 class Block(NamedTuple):
     """A finished top-level block: it reaches to code point ``end`` of the text, and ``html`` is safe."""
 
@@ -181,46 +188,136 @@ class Block(NamedTuple):
     html: str
 
 
+_NEWLINE = re.compile(r"\r\n?|\n")
+_BLANK = re.compile(r"[ \t]*\n")
+_LINE = re.compile(r"[^\n]*\n")
 _FENCE_OPEN = re.compile(r" {0,3}(`{3,}(?=[^`\n]*\n)|~{3,})")
-_LIST_MARKER = re.compile(r" {0,3}([-+*])[ \t]")
+_LIST_ITEM = re.compile(r" {0,3}(?:([-+*])|\d{1,9}([.)]))[ \t]")
 _THEMATIC_BREAK = re.compile(r" {0,3}([-_*])(?:[ \t]*\1){2,}[ \t]*\n")
-_DELIMITER_ROW = re.compile(r"[|:\- \t]+\n")
-_TEXT_START = re.compile(r"[^\W\d_]|\|")
-_BLANK = re.compile(r"[ \t]*\r?\n")
-_NEVER_LAST = ("heading_close", "hr")  # blocks that are finished by their own last line
-_ENDED_BY_BLANK = ("paragraph_close", "blockquote_close", "table_close")
-EXACT_UP_TO = 2048
-BACK_OFF = 8
+_TEXT = re.compile(r"[^\W\d_]|\|(?![|:\- \t]*\n)")
+_EXACT_UP_TO = 2048
+_BACK_OFF = 8
 
 
 class BlockSplitter:
     """Finds the top-level blocks of one growing text as soon as nothing that follows can change them.
 
-    Feed it the whole text so far, any number of times. Lines that cannot finish a block are passed over without
-    parsing. An open block is parsed for every other line up to EXACT_UP_TO code points, and a longer one when it has
-    grown by an eighth, which keeps the work for a text linear: its end may then be seen a few lines late.
+    Feed it the whole text so far, any number of times; ``start`` is where its open block begins. Lines that cannot
+    finish a block are passed over without parsing. Above 2,048 code points an open block is parsed only after it has
+    grown by an eighth, which keeps the work linear: the end of such a block may be noticed some lines late.
+
+    Links by reference work within a block. A reply's final HTML comes from the whole text and knows them all.
     """
 
     def __init__(self, start: int = 0) -> None:
         self.start = start
-        self._scanned = start
-        self._parsed = 0
-        self._first_line = ""
+        self._scanned = start  # complete lines before this need no further look
+        self._parsed = 0  # length of the open block when it was last parsed in vain
 
     def feed(self, text: str) -> list[Block]:
-        """The blocks finished since the last call, in order; ``start`` is the end of the last one."""
-        newline = text.rfind("\n", self._scanned)
-        if newline < 0:
+        """The blocks of ``text`` finished since the last call, in order; never the open one."""
+        end = text.rfind("\n", self._scanned) + 1
+        if not end:
             return []
-        end = newline + 1
-        blocks: list[Block] = []
-        while self._may_finish(text, end):
-            found = self._finished(text, end)
-            blocks += found
-            if not found:
-                break
+        if not self._may_finish(text, end):
+            self._scanned = end
+            return []
+        size = end - self.start
+        if _EXACT_UP_TO < size < self._parsed + self._parsed // _BACK_OFF:
+            return []
+        blocks = []
+        for stop in _finished_ends(text[self.start : end], self.start):
+            blocks.append(Block(stop, render(text[self.start : stop])))
+            self.start = stop
+        self._scanned = end
+        self._parsed = end - self.start
         return blocks
 
     def _may_finish(self, text: str, end: int) -> bool:
-        """Look at the new complete lines up to ``end``; False where none of them can finish the open block."""
-        ...
+        """False where no line between the scanned ones and ``end`` can finish the open block."""
+        opening = self.start
+        while blank := _BLANK.match(text, opening, end):
+            opening = blank.end()
+        if opening == end:
+            return False
+        if text.find("\r", self.start, end) >= 0:
+            return True  # other line ends than \n: left to the parser
+        if fence := _FENCE_OPEN.match(text, opening, end):
+            closing = _closing_fence(fence[1])
+            since = max(self._scanned, text.index("\n", opening) + 1)
+            self._parsed = 0
+            return closing.search(text, since, end) is not None
+        kind = _kind(text, opening, end)
+        lines = _LINE.finditer(text, max(self._scanned, opening), end)
+        return not kind or any(not _goes_on(text, line.start(), end, kind) for line in lines)
+
+
+def finished_blocks(text: str, start: int) -> list[Block]:
+    """The finished top-level blocks of ``text`` from code point ``start`` on, which is an earlier block's end or 0.
+
+    For a text that grows, a BlockSplitter of its own does the same for less.
+    """
+    return BlockSplitter(start).feed(text)
+
+
+@lru_cache(maxsize=64)
+def _closing_fence(opening: str) -> re.Pattern[str]:
+    return re.compile(rf"^ {{0,3}}{opening[0]}{{{min(len(opening), 1000)},}}[ \t]*$", re.MULTILINE)
+
+
+def _kind(text: str, position: int, end: int) -> str:
+    """What the line at ``position`` opens: ``text``, a list (its marker), or what only the parser can tell (nothing)."""
+    if _TEXT.match(text, position, end):
+        return "text"
+    item = _LIST_ITEM.match(text, position, end)
+    if item and not _THEMATIC_BREAK.match(text, position, end):
+        return item[1] or item[2]
+    return ""
+
+
+def _goes_on(text: str, position: int, end: int, kind: str) -> bool:
+    """True for a line that leaves a block of this ``kind`` open: more text; in a list a blank line or its next item."""
+    if kind != "text" and _BLANK.match(text, position, end):
+        return True
+    return _kind(text, position, end) == kind
+
+
+def _finished_ends(source: str, offset: int) -> list[int]:
+    """Where the finished top-level blocks of ``source``, which consists of complete lines, end; plus ``offset``.
+
+    Paragraphs, quotes and tables are finished by a blank line or the next block, headings, rules and closed fences by
+    themselves, lists and indented code by the next line that is neither blank nor theirs.
+    """
+    tokens: list[Token] = []
+    _MARKDOWN.block.parse(_NEWLINE.sub("\n", source).replace("\0", "\ufffd"), _MARKDOWN, {}, tokens)
+    blocks = [
+        token for token in tokens if token.level == 0 and token.nesting >= 0 and token.map and token.type != "inline"
+    ]
+    starts = [0, *(match.end() for match in _NEWLINE.finditer(source))]
+    lines = [source[a:b].strip(" \t\r\n") for a, b in pairwise(starts)]
+    ends = []
+    for block in blocks:
+        assert block.map is not None
+        line = block.map[1]
+        is_last = block is blocks[-1]
+        if block.type in ("bullet_list_open", "ordered_list_open", "code_block"):
+            while line < len(lines) and not lines[line]:
+                line += 1
+            is_open = is_last
+        elif block.type == "fence":
+            is_open = is_last and not _is_closed(block, lines)
+        elif block.type in ("heading_open", "hr"):
+            is_open = False
+        else:
+            is_open = is_last and line >= len(lines)
+        if is_open:
+            break
+        ends.append(offset + starts[line])
+    return ends
+
+
+def _is_closed(fence: Token, lines: list[str]) -> bool:
+    assert fence.map is not None
+    first, stop = fence.map
+    last = lines[stop - 1]
+    return stop - first > 1 and len(last) >= len(fence.markup) and not last.strip(fence.markup[0])
