@@ -4,6 +4,7 @@
 ``manage.py check --deploy`` says what is missing (chatbot_project/checks.py).
 """
 
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,10 +13,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from chatbot_project.embedded.paths import default_database_url, default_redis_url
 from chatbot_project.lib import env
-from chatbot_project.lib.llm.providers import providers_from_env
+from chatbot_project.lib.llm.providers import providers_from_env, usual_model
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = Path(env.text("VAR_DIR", str(BASE_DIR / "var")))
+VAR_DIR = BASE_DIR / env.text("VAR_DIR", "var")
 
 # --- Which kind of installation
 NONO_ENV = env.choice("NONO_ENV", "local", {"local", "production"})
@@ -31,7 +32,8 @@ CSRF_TRUSTED_ORIGINS = [BASE_URL]
 # --- Apps
 INSTALLED_APPS = [
     "unfold",
-    "daphne",  # before staticfiles: it takes over runserver
+    # Before staticfiles: it takes over runserver. No other process pays the half second its Twisted takes to import.
+    *(["daphne"] if "runserver" in sys.argv[1:2] else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -130,7 +132,7 @@ LLM_PROVIDERS = providers_from_env(
     nvidia_api_key=env.text("NVIDIA_API_KEY"),
     local_url=env.text("LOCAL_LLM_URL"),
 )
-DEFAULT_MODEL = env.text("DEFAULT_MODEL", "local/smollm2")
+DEFAULT_MODEL = env.text("DEFAULT_MODEL", usual_model(LLM_PROVIDERS))
 FALLBACK_MODELS = env.words("FALLBACK_MODELS")
 # A small local model writes poor titles and summaries: by default only an outside model is asked for them.
 TITLE_MODEL = env.text("TITLE_MODEL", "" if DEFAULT_MODEL.startswith("local/") else DEFAULT_MODEL)

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import IO
 
@@ -38,7 +38,6 @@ from chatbot_project.embedded.processes import EmbeddedError, tail, wait_until
 from chatbot_project.embedded.services import BASE_DIR, Services, running_supervisor
 
 HOST = "127.0.0.1"
-PROVIDER_VARIABLES = ("LLM_PROVIDERS", "OPENAI_API_KEY", "OLLAMA_HOST", "NVIDIA_API_KEY", "LOCAL_LLM_URL")
 START_SECONDS = 60.0
 DRAIN_SECONDS = 30.0
 LOOP_SECONDS = 0.5
@@ -49,13 +48,26 @@ class StopRequestedError(BaseException):
 
 
 class Supervisor:
-    """One run of everything below one VAR_DIR. `default_model` is shown, `port` is the web server's."""
+    """One run of everything below one VAR_DIR.
 
-    def __init__(self, *, paths: VarPaths, port: int, default_model: str, environment: Mapping[str, str]) -> None:
+    `port` is the web server's; `providers` are the names of the model providers configured from outside, and
+    `default_model` ("provider/name") is what personas use that name no model.
+    """
+
+    def __init__(
+        self,
+        *,
+        paths: VarPaths,
+        port: int,
+        default_model: str,
+        providers: Collection[str],
+        environment: Mapping[str, str],
+    ) -> None:
         self.paths = paths
         self.port = port
         self.address = f"http://{HOST}:{port}"
         self.default_model = default_model
+        self.providers = providers
         self.environment = {**environment, "PORT": str(port), "PYTHONUNBUFFERED": "1"}
         self.services = Services(paths, environment)
         self.model_port = 0
@@ -107,8 +119,13 @@ class Supervisor:
     def _start(self) -> str:
         """Bring everything up. Returns the admin's password if the account was made just now."""
         say("Starting Nono")
-        if not any(self.environment.get(name, "").strip() for name in PROVIDER_VARIABLES):
+        if not self.providers:
             self.model = self._start_model()
+        elif self.default_model.partition("/")[0] not in self.providers:
+            raise EmbeddedError(
+                f"{self.default_model} has no provider; configured: {', '.join(sorted(self.providers))}.\n"
+                f"Name the model to use: DEFAULT_MODEL={min(self.providers)}/name-of-the-model make run"
+            )
         if self.services.embedded:
             with step("Database and Redis"):
                 self.services.acquire()

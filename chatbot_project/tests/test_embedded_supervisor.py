@@ -48,8 +48,8 @@ def wait_for_output(child: Child, text: str) -> None:
 
 
 def supervisor_for(paths: VarPaths, port: int) -> Supervisor:
-    outside = {"DATABASE_URL": "postgresql://db/nono", "REDIS_URL": "redis://cache", "OPENAI_API_KEY": "x"}
-    return Supervisor(paths=paths, port=port, default_model="openai/example", environment=outside)
+    outside = {"DATABASE_URL": "postgresql://db/nono", "REDIS_URL": "redis://cache"}
+    return Supervisor(paths=paths, port=port, default_model="openai/example", providers={"openai"}, environment=outside)
 
 
 def test_a_dead_child_is_reported_and_started_again(
@@ -195,3 +195,13 @@ def test_the_password_is_shown_when_it_was_made_and_its_place_later(tmp_path: Pa
 def test_only_the_small_model_comes_with_advice_for_a_better_one(tmp_path: Path) -> None:
     assert "OPENAI_API_KEY=" in block(tmp_path, small=True)
     assert "OPENAI_API_KEY=" not in block(tmp_path)
+
+
+def test_a_default_model_without_provider_is_named_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supervisor = supervisor_for(VarPaths(tmp_path), 0)
+    supervisor.providers = {"groq"}
+    assert supervisor.run() == 1
+    assert "DEFAULT_MODEL=groq/" in capsys.readouterr().out
+    assert supervisor.children == []

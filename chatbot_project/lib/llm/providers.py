@@ -16,6 +16,9 @@ from .errors import LLMRefused
 OPENAI_URL = "https://api.openai.com/v1"
 NVIDIA_URL = "https://integrate.api.nvidia.com/v1"
 OLLAMA_PORT = 11434
+LOCAL_MODEL = "local/smollm2"
+# What a built-in provider answers with until somebody chooses: small, cheap, and there for every account.
+USUAL_MODELS = {"openai": "gpt-4o-mini", "nvidia": "meta/llama-3.1-8b-instruct", "ollama": "llama3.2"}
 
 
 class Provider(msgspec.Struct, frozen=True):
@@ -57,6 +60,11 @@ def providers_from_env(
     for name, fields in custom.items():
         found[name] = _custom(name, fields)
     return found
+
+
+def usual_model(registry: Mapping[str, Provider]) -> str:
+    """The ``provider/name`` to use where none was chosen; the embedded model's where no built-in provider is set."""
+    return next((f"{name}/{model}" for name, model in USUAL_MODELS.items() if name in registry), LOCAL_MODEL)
 
 
 def parse_model(ref: str, registry: Mapping[str, Provider]) -> tuple[Provider, str]:

@@ -26,6 +26,7 @@ class Command(BaseCommand):
             paths=var_paths(os.environ),
             port=port,
             default_model=settings.DEFAULT_MODEL,
+            providers=set(settings.LLM_PROVIDERS),
             environment=os.environ,
         )
         sys.exit(supervisor.run())
