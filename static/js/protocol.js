@@ -3,10 +3,12 @@
 //
 //   state        {conversations: {id: conversation}, followed: {id: true}, own: {client_id: true}}
 //   conversation {info, revision, wanted, resyncing, order: [message id], messages: {id: message}, more, elsewhere}
-//   message      MessageInfo and {position, blocks: [{end, html}], tail, detail}
+//   message      MessageInfo and {position, blocks: [{end, html}], tail, preview, detail}
 //
 // `revision` is the one that `order` shows, `wanted` the highest one heard of. `tail` is the text behind the last
-// finished block. `elsewhere` names replies of branches that are not shown.
+// finished block. `preview` is an earlier state of a live reply, to show until its stream begins; as it may be cut
+// anywhere and has no blocks, the stream itself is always taken from its start. `elsewhere` names replies of branches
+// that are not shown.
 
 import { codePoints, dropCodePoints } from "./text.js";
 
@@ -138,14 +140,10 @@ function stillOlder(held, first) {
 function merged(held, info) {
   if (!held || held.role !== "assistant") return fresh(info);
   if (info.epoch < held.epoch) return about(held, info);
-  const sameEpoch = info.epoch === held.epoch;
-  // Only a higher epoch streams again after an end, so this snapshot was read before the end that is held.
-  if (sameEpoch && info.status === "streaming" && !isLive(held)) return about(held, info);
-  if (sameEpoch && LIVE.has(info.status) && held.seq >= info.seq && isLive(held)) {
-    const { text, seq, blocks, tail } = held;
-    return { ...fresh(info), text, seq, blocks, tail, position: held.position };
-  }
-  return { ...fresh(info), detail: info.status === held.status ? held.detail : "" };
+  // Within one epoch, what streams is further than what was read; and nothing streams again after its end.
+  if (info.epoch === held.epoch && info.status === "streaming") return about(held, info);
+  const { position, detail } = info.status === held.status ? held : fresh(info);
+  return { ...fresh(info), position, detail };
 }
 
 /** `held` with those fields of `info` that do not belong to the stream. */
@@ -155,7 +153,8 @@ function about(held, info) {
 }
 
 function fresh(info) {
-  return { ...info, position: 0, blocks: [], tail: info.text, detail: "" };
+  const base = { ...info, position: 0, blocks: [], tail: info.text, preview: "", detail: "" };
+  return info.status === "streaming" ? { ...base, text: "", seq: 0, tail: "", preview: info.text } : base;
 }
 
 function onConversationUpdated(state, { conversation: info, client_id: clientId }) {
@@ -180,7 +179,10 @@ function onAccepted(state, { conversation: info, message, reply }) {
   if (isNew) next.order = branch(held.order, message, reply);
   if (!next.order) return follow(withConversation(state, info.id, { ...next, order: held.order }), info.id);
   if (isNew || isShown) {
-    for (const each of [message, reply]) next.messages[each.id] = merged(held.messages[each.id], each);
+    for (const each of [message, reply]) {
+      const siblings = siblingsOf(held, next.order, each);
+      next.messages[each.id] = merged(held.messages[each.id], { ...each, siblings });
+    }
   }
   next.revision = Math.max(held.revision, Math.min(info.revision, held.revision + 1));
   next.wanted = Math.max(held.wanted, info.revision);
@@ -196,6 +198,14 @@ function branch(order, message, reply) {
     if (end === 0 && message.parent !== null) return null;
   }
   return [...order.slice(0, end), message.id, reply.id];
+}
+
+/** The branches at `info`: known already, or those of the message that stood in its place, and itself. */
+function siblingsOf(held, order, info) {
+  if (info.siblings.length > 1) return info.siblings;
+  if (held.messages[info.id]) return held.messages[info.id].siblings;
+  const before = held.messages[held.order[order.indexOf(info.id)]];
+  return before && before.parent === info.parent ? [...before.siblings, info.id] : [info.id];
 }
 
 /** Without the messages that are no longer shown. */
@@ -254,26 +264,31 @@ function queued(message, event) {
 }
 
 function started(message, event) {
-  if (event.epoch === message.epoch && !isLive(message)) return message;
+  if (event.epoch === message.epoch && (!isLive(message) || event.seq < message.seq)) return message;
   const model = event.model || message.model;
-  if (event.seq === message.seq) return { ...at(message, event), status: "streaming", position: 0, model };
-  if (event.epoch === message.epoch && event.seq < message.seq) return message;
-  return event.seq === 0 ? { ...withText(message, event, ""), model } : RESYNC;
+  if (event.seq === 0) return { ...withText(message, event, ""), model };
+  if (event.seq !== message.seq) return RESYNC;
+  const tail = isLive(message) ? message.tail : message.text;
+  return { ...message, status: "streaming", epoch: event.epoch, position: 0, tail, model };
 }
 
 function replaced(message, event) {
-  const isOver = event.epoch === message.epoch && !isLive(message) && message.status !== "queued";
+  const isOver = event.epoch === message.epoch && !isLive(message);
   return isOver ? message : withText(message, event, event.text);
 }
 
 function continued(message, event) {
   if (event.epoch !== message.epoch) return RESYNC;
   if (!isLive(message)) return message;
-  if (event.seq <= message.seq && message.status === "streaming") return message; // seen before, as one epoch has one text
-  if (event.seq - codePoints(event.text) !== message.seq) return RESYNC;
-  const { blocks, tail } = cut(message, message.tail + event.text, event.blocks ?? []);
-  const text = message.text + event.text;
-  return { ...message, status: "streaming", position: 0, seq: event.seq, text, blocks, tail };
+  const known = message.seq - (event.seq - codePoints(event.text));
+  if (known < 0) return RESYNC;
+  const added = dropCodePoints(event.text, known);
+  const end = message.blocks.at(-1)?.end ?? 0;
+  const blocks = (event.blocks ?? []).filter((block) => block.end > end);
+  if (!added && blocks.length === 0) return message; // seen before
+  const seq = Math.max(event.seq, message.seq);
+  const base = { ...message, status: "streaming", position: 0, seq, text: message.text + added };
+  return { ...base, ...cut(message, message.tail + added, blocks) };
 }
 
 function cited(message, event) {
@@ -284,7 +299,7 @@ function ended(message, event) {
   const { epoch, seq, text, html, code, detail } = event;
   const status = ENDINGS[event.type];
   const finish_reason = event.finish_reason ?? "";
-  return { ...message, status, epoch, seq, text, html, code, detail, finish_reason, position: 0, blocks: [], tail: "" };
+  return { ...message, status, epoch, seq, text, html, code, detail, finish_reason, position: 0, blocks: [], tail: "", preview: "" };
 }
 
 function at(message, { epoch }) {
@@ -292,8 +307,11 @@ function at(message, { epoch }) {
 }
 
 function withText(message, event, text) {
-  const base = { ...message, status: "streaming", position: 0, epoch: event.epoch, seq: event.seq, text, html: "" };
-  return { ...base, ...cut({ blocks: [] }, text, event.blocks ?? []) };
+  const { epoch, seq } = event;
+  const base = { ...message, status: "streaming", position: 0, epoch, seq, text, html: "" };
+  // An earlier state is shown for as long as it is the longer one.
+  const preview = text ? "" : message.preview;
+  return { ...base, preview, ...cut({ blocks: [] }, text, event.blocks ?? []) };
 }
 
 /** The finished blocks with `added` to them, and what remains of `tail` behind the last one. */

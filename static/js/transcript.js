@@ -1,0 +1,192 @@
+// The messages of what is shown: keeps the page's elements equal to the state, and does what their buttons say.
+
+import { announce } from "./announce.js";
+import { copyText } from "./copy.js";
+import { openEditor } from "./editor.js";
+import { askForComment, sendFeedback } from "./feedback.js";
+import { getJson, post } from "./http.js";
+import { itemsToShow } from "./items.js";
+import { createMessage, finish, showMessage } from "./message.js";
+import { isLive } from "./protocol.js";
+import { say } from "./strings.js";
+import { showTime } from "./times.js";
+import { toast } from "./toast.js";
+
+export class Transcript {
+  /** `root` holds the messages; `persona()` says who replies. */
+  constructor(root, app, scroll, persona) {
+    this.root = root;
+    this.app = app;
+    this.scroll = scroll;
+    this.persona = persona;
+    this.statuses = new Map();
+    for (const element of root.children) this.#adopt(element);
+    root.addEventListener("click", (event) => this.#clicked(event));
+  }
+
+  /** Show the state as it is now. */
+  show() {
+    const { app } = this;
+    // Until the first snapshot is here, the server's own page is the better picture.
+    if (app.conversation && !app.info && app.pending.length === 0) return;
+    const items = itemsToShow(app.messages, app.pending);
+    if (app.conversation && !app.info) return;
+    const focus = this.#rememberFocus();
+    this.#sync(items);
+    this.root.classList.toggle("is-busy", app.isBusy);
+    this.#restoreFocus(focus);
+    this.#announce(items);
+    this.scroll.keep();
+  }
+
+  async loadEarlier() {
+    const first = this.app.messages[0]?.id ?? this.root.firstElementChild?.dataset.message;
+    const { conversation } = this.app;
+    if (!first || !conversation) return;
+    try {
+      const { messages, more } = await getJson(`/c/${conversation}/messages/?before=${first}`);
+      await this.scroll.holding(() => {
+        this.app.dispatch({ type: "local.earlier", conversation, messages, more });
+        this.show();
+      });
+    } catch (error) {
+      toast(error.detail ?? say("network"));
+    }
+  }
+
+  /** Open the last question for editing; false where there is none. */
+  editLast() {
+    const element = [...this.root.querySelectorAll('[data-role="user"]')].at(-1);
+    if (!element || this.app.isBusy) return false;
+    this.#edit(element);
+    return true;
+  }
+
+  lastReply() {
+    return this.app.messages.findLast((message) => message.role === "assistant" && message.text);
+  }
+
+  // --- elements -----------------------------------------------------------------------------------------------------
+
+  #adopt(element) {
+    finish(element);
+    const time = element.querySelector("[data-time]");
+    showTime(time, time.dateTime);
+  }
+
+  #sync(items) {
+    const { app, root } = this;
+    const held = new Map();
+    for (const element of root.children) held.set(element.dataset.key, element);
+    let next = root.firstElementChild;
+    items.forEach((item, index) => {
+      const element = held.get(item.key) ?? createMessage(item.message.role, this.persona());
+      held.delete(item.key);
+      element.dataset.key = item.key;
+      const isStopping = app.stopping.has(item.message.id);
+      showMessage(element, item, { isLast: index === items.length - 1, isStopping, isOnline: app.socket.isOpen });
+      if (element === next) next = next.nextElementSibling;
+      else root.insertBefore(element, next);
+    });
+    for (const element of held.values()) element.remove();
+  }
+
+  #rememberFocus() {
+    const focused = document.activeElement;
+    const element = focused?.closest?.("[data-message]");
+    if (!element || !this.root.contains(element)) return null;
+    return { index: [...this.root.children].indexOf(element), action: focused.dataset.action };
+  }
+
+  /** Where the focused button went with its message, its counterpart in the one that took the place gets the focus. */
+  #restoreFocus(focus) {
+    if (!focus || document.activeElement !== document.body) return;
+    const element = this.root.children[focus.index];
+    const buttons = [focus.action, "previous", "next", "copy"].map((name) => element?.querySelector(`[data-action="${name}"]`));
+    const target = buttons.find((button) => button && !button.disabled && button.getClientRects().length > 0);
+    (target ?? document.querySelector("[data-text]"))?.focus({ preventScroll: true });
+  }
+
+  /** Tell a screen reader, once each, that a reply began and what it was in the end. */
+  #announce(items) {
+    const before = this.statuses;
+    this.statuses = new Map();
+    for (const { key, message } of items) {
+      if (message.role !== "assistant") continue;
+      const status = isLive(message) ? "live" : message.status;
+      this.statuses.set(key, status);
+      const { name } = this.persona();
+      if (status === "live" && before.size > 0 && !before.has(key)) announce(say("answering", { name }));
+      if (status !== "live" && before.get(key) === "live") this.#announceEnd(key, name);
+    }
+  }
+
+  #announceEnd(key, name) {
+    const element = [...this.root.children].find((each) => each.dataset.key === key);
+    const text = element.querySelector("[data-body]").innerText.trim();
+    const state = element.querySelector("[data-state]:not([hidden]) [data-state-text]")?.textContent ?? "";
+    announce([text && say("replied", { name, text }), state].filter(Boolean).join(" "));
+  }
+
+  // --- what the buttons do --------------------------------------------------------------------------------------------
+
+  #clicked(event) {
+    const copyCode = event.target.closest("[data-copy-code]");
+    if (copyCode) {
+      copyText(copyCode.parentElement.querySelector("pre").textContent, copyCode);
+      return;
+    }
+    const button = event.target.closest("[data-action]");
+    const element = button?.closest("[data-message]");
+    if (!element) return;
+    const message = this.app.messages.find((each) => each.id === element.dataset.message);
+    this.#do(button.dataset.action, element, message, button);
+  }
+
+  #do(action, element, message, button) {
+    const { app } = this;
+    const key = element.dataset.key;
+    switch (action) {
+      case "copy":
+        return copyText(message?.text ?? element.querySelector("[data-body]").innerText, button);
+      case "resend":
+        return app.resend(key);
+      case "discard":
+        return app.discard(key);
+    }
+    if (!message) return undefined;
+    switch (action) {
+      case "edit":
+        return app.isBusy ? undefined : this.#edit(element);
+      case "regenerate":
+      case "retry":
+        return app.isBusy ? undefined : app.regenerate(message.id);
+      case "continue":
+        return app.isBusy ? undefined : app.goOn(message.id);
+      case "previous":
+      case "next":
+        return this.#branch(message, action === "next" ? 1 : -1);
+      case "good":
+        return sendFeedback(app, message, message.feedback === 1 ? 0 : 1);
+      case "bad":
+        return message.feedback === -1 ? sendFeedback(app, message, 0) : askForComment(app, message);
+    }
+    return undefined;
+  }
+
+  #edit(element) {
+    const message = this.app.messages.find((each) => each.id === element.dataset.message);
+    if (message) openEditor(element, message.text, (text) => this.app.edit(message.id, text));
+  }
+
+  async #branch(message, step) {
+    const target = message.siblings[message.siblings.indexOf(message.id) + step];
+    if (!target) return;
+    try {
+      const { conversation } = await post(`/c/${this.app.conversation}/branch/`, { message: target });
+      this.app.dispatch({ type: "conversation.updated", conversation, client_id: "" });
+    } catch (error) {
+      toast(error.detail ?? say("network"));
+    }
+  }
+}
