@@ -119,6 +119,12 @@ class ProfileForm(UserModelForm):
         if self.instance.is_guest:
             del self.fields["username"]
 
+    def clean_username(self) -> str:
+        name: str = self.cleaned_data["username"]
+        if User.objects.exclude(pk=self.instance.pk).filter(username__iexact=name).exists():
+            raise forms.ValidationError(_("That username is taken."))
+        return name
+
 
 def check_strength(form: forms.Form, field: str, password: str, person: User) -> None:
     """Add to ``field`` what Django's password validators find against ``password``."""

@@ -22,7 +22,7 @@ MAIL_EXPIRES = timedelta(hours=24)
 BATCH = 500
 
 
-@shared_task(name="accounts.send_mail", ignore_result=True)
+@shared_task(ignore_result=True)
 def send_mail(mail_id: str) -> bool:
     """Send one waiting mail and delete its row. Returns whether it is done with.
 
@@ -59,7 +59,7 @@ def _try_later(mail: OutgoingMail) -> None:
     mail.save(update_fields=["attempts", "next_try_at"])
 
 
-@shared_task(name="accounts.send_waiting_mail", ignore_result=True)
+@shared_task(ignore_result=True)
 def send_waiting_mail() -> int:
     """Send what is due and was not handed over or not accepted the first time. Returns how many went out."""
     due = OutgoingMail.objects.filter(next_try_at__lte=timezone.now()).order_by("next_try_at")
@@ -67,7 +67,7 @@ def send_waiting_mail() -> int:
     return sum(send_mail(str(mail_id)) for mail_id in waiting)
 
 
-@shared_task(name="accounts.expire_guests", ignore_result=True)
+@shared_task(ignore_result=True)
 def expire_guests(batches: int = 20) -> int:
     """Delete guests unseen for GUEST_DAYS with all they have, in bounded batches. Returns how many went.
 
@@ -87,7 +87,7 @@ def expire_guests(batches: int = 20) -> int:
     return gone
 
 
-@shared_task(name="accounts.clear_expired", ignore_result=True)
+@shared_task(ignore_result=True)
 def clear_expired() -> int:
     """Delete sessions that have run out and sign-ups whose link has. Returns how many rows went."""
     now = timezone.now()

@@ -14,6 +14,8 @@ from accounts import tasks
 from accounts.models import User
 from accounts.tests.factories import PASSWORD, make_admin, make_guest, make_moderator, make_user
 
+REDIS_URL = django_settings.REDIS_URL  # as it is before a test changes it
+
 
 class CountedHasher(MD5PasswordHasher):
     """Cheap, and counts how often a password was hashed."""
@@ -36,7 +38,7 @@ def _app_alone(settings) -> None:
 @pytest.fixture(autouse=True)
 def _no_tries_used_up() -> Iterator[None]:
     yield
-    with redis.Redis.from_url(django_settings.REDIS_URL) as client:
+    with redis.Redis.from_url(REDIS_URL) as client:
         client.flushdb()
 
 

@@ -47,7 +47,7 @@ def test_the_work_is_the_same_for_an_address_with_an_account(owner: User, hash_r
     for email in ("nobody@example.org", owner.email):
         with CaptureQueriesContext(connection) as queries:
             hashes.append(hash_runs(lambda email=email: sign_up(Client(), email=email)))
-        statements.append([re.sub(r"'[^']*'", "", query["sql"]) for query in queries])
+        statements.append([re.sub(r"'[^']*'|s\d+_x\d+", "", query["sql"]) for query in queries])
     assert hashes == [1, 1]
     assert statements[0] == statements[1]
     assert len(statements[0]) > 2

@@ -1,0 +1,137 @@
+import pytest
+from django.test import Client
+
+from accounts.models import AuditEvent, User
+from accounts.services import record_audit
+from accounts.tests.conftest import signed_in_person
+from accounts.tests.factories import make_guest, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+def change_page(user: User) -> str:
+    return f"/admin/accounts/user/{user.pk}/change/"
+
+
+def test_only_staff_enter(browser, owner: User, guest: User, moderator: User, admin: User, client: Client) -> None:
+    assert [browser(person).get("/admin/").status_code for person in (owner, guest, moderator, admin)] == [
+        302, 302, 200, 200,
+    ]  # fmt: skip
+    assert client.get("/admin/").status_code == 302
+
+
+@pytest.mark.parametrize("page", ["/admin/accounts/user/", "/admin/accounts/auditevent/"])
+def test_the_lists_open_for_staff_within_a_budget(browser, moderator, page, django_assert_max_num_queries) -> None:
+    for _ in range(30):
+        record_audit(actor=make_user(), action="test.done", obj=moderator)
+    view = browser(moderator)
+    with django_assert_max_num_queries(10):
+        assert view.get(page).status_code == 200
+
+
+def test_no_password_hash_is_shown(browser, admin: User, owner: User) -> None:
+    page = browser(admin).get(change_page(owner)).content.decode()
+    assert owner.password.split("$")[-1] not in page
+    assert owner.email in page
+
+
+def test_an_admin_suspends_with_a_reason_that_is_recorded(browser, admin: User, owner: User) -> None:
+    theirs = browser(owner)
+    browser(admin).post(change_page(owner), {"role": "user", "reason": "spam"})
+    owner.refresh_from_db()
+    assert not owner.is_active
+    assert signed_in_person(theirs) is None
+    event = AuditEvent.objects.get()
+    assert (event.actor, event.action, event.object_id, event.reason) == (
+        admin, "user.suspended", str(owner.pk), "spam",
+    )  # fmt: skip
+
+
+def test_an_admin_changes_a_role_and_it_is_recorded(browser, admin: User, owner: User) -> None:
+    browser(admin).post(change_page(owner), {"role": "moderator", "is_active": "on", "reason": "helps"})
+    owner.refresh_from_db()
+    assert owner.role == "moderator"
+    event = AuditEvent.objects.get()
+    assert (event.action, event.details) == ("user.role_changed", {"from": "user", "to": "moderator"})
+
+
+def test_without_a_reason_nothing_changes(browser, admin: User, owner: User) -> None:
+    answer = browser(admin).post(change_page(owner), {"role": "admin", "is_active": "on", "reason": " "})
+    assert answer.status_code == 200
+    owner.refresh_from_db()
+    assert owner.role == "user"
+
+
+def test_a_moderator_suspends_a_user_but_changes_no_role(browser, moderator: User, owner: User) -> None:
+    browser(moderator).post(change_page(owner), {"role": "admin", "reason": "spam"})
+    owner.refresh_from_db()
+    assert (owner.role, owner.is_active) == ("user", False)
+
+
+def test_what_a_service_refuses_is_shown_and_changes_nothing(browser, moderator: User, admin: User) -> None:
+    answer = browser(moderator).post(change_page(admin), {"reason": "coup"}, follow=True)
+    assert b"You may not suspend this person" in answer.content
+    admin.refresh_from_db()
+    assert admin.is_active
+    assert not AuditEvent.objects.exists()
+
+
+def test_an_admin_cannot_demote_themselves(browser, admin: User) -> None:
+    browser(admin).post(change_page(admin), {"role": "user", "is_active": "on", "reason": "tired"})
+    admin.refresh_from_db()
+    assert admin.role == "admin"
+
+
+def test_a_guest_gets_no_role(browser, admin: User) -> None:
+    guest = make_guest()
+    answer = browser(admin).post(change_page(guest), {"role": "admin", "is_active": "on", "reason": "oops"})
+    assert answer.status_code == 200
+    guest.refresh_from_db()
+    assert guest.role == "user"
+
+
+def test_an_address_or_name_in_the_body_is_ignored(browser, admin: User, owner: User) -> None:
+    browser(admin).post(
+        change_page(owner),
+        {"role": "user", "is_active": "on", "reason": "x", "email": "evil@example.org", "username": "evil"},
+    )
+    owner.refresh_from_db()
+    assert (owner.email, owner.username) == ("owner@example.org", "owner")
+
+
+def test_nobody_is_added_or_deleted_here(browser, admin: User, owner: User) -> None:
+    view = browser(admin)
+    assert view.get("/admin/accounts/user/add/").status_code == 403
+    assert view.post(f"/admin/accounts/user/{owner.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_the_record_is_read_only(browser, admin: User, owner: User) -> None:
+    event = record_audit(actor=owner, action="test.done", obj=owner, reason="why")
+    view = browser(admin)
+    page = f"/admin/accounts/auditevent/{event.pk}"
+    assert b"why" in view.get(f"{page}/change/").content
+    assert view.post(f"{page}/change/", {"reason": "other"}).status_code == 403
+    assert view.post(f"{page}/delete/", {"post": "yes"}).status_code == 403
+    assert view.get("/admin/accounts/auditevent/add/").status_code == 403
+    answer = view.post(
+        "/admin/accounts/auditevent/", {"action": "delete_selected", "_selected_action": [event.pk], "post": "yes"}
+    )
+    assert answer.status_code in {302, 200}
+    assert AuditEvent.objects.get().reason == "why"
+
+
+def test_the_record_of_somebody_who_is_gone_opens(browser, admin: User) -> None:
+    event = record_audit(actor=admin, action="test.done", obj=admin)
+    AuditEvent.objects.bulk_create([AuditEvent(actor_id=make_guest().pk, action="test.done", object_type="x")])
+    User.objects.filter(is_guest=True)._raw_delete("default")
+    view = browser(admin)
+    assert view.get("/admin/accounts/auditevent/").status_code == 200
+    assert view.get(f"/admin/accounts/auditevent/{event.pk + 1}/change/").status_code == 200
+
+
+def test_a_plain_user_and_a_stranger_get_none_of_it(browser, owner: User, client: Client) -> None:
+    for view in (browser(owner), client):
+        assert view.get("/admin/accounts/user/").status_code == 302
+        assert view.post(change_page(owner), {"role": "admin", "reason": "x"}).status_code == 302
+    owner.refresh_from_db()
+    assert owner.role == "user"
