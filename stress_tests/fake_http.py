@@ -50,8 +50,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self.server.connections.discard(self)
         stream, self.stream = self.stream, None
-        if stream is not None and not stream.finished:
-            self.server.note_disconnect()
+        self.server.note_leaving(in_stream=stream is not None and not stream.finished)
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -137,7 +136,7 @@ class Connection(asyncio.Protocol):
             b"transfer-encoding: chunked\r\n\r\n"
         )
         if script.raw is not None:
-            self.write(b"".join(map(http_chunk, script.raw)) + b"0\r\n\r\n")
+            self.write(b"".join(map(http_chunk, script.raw)) + (b"0\r\n\r\n" if script.done else b""))
             return
         asked = bool((request.body.get("stream_options") or {}).get("include_usage"))
         usage = _usage(request, script) if (asked if script.usage is None else script.usage) else None

@@ -24,11 +24,11 @@ from collections.abc import Callable
 
 import uvloop
 
-from .fake_http import CHAT, Connection
+from .fake_http import CHAT, EMBEDDINGS, MODELS, Connection
 from .fake_script import Gate, Script, script_from_model
 from .fake_stream import Recorded, Wheel
 
-__all__ = ["CHAT", "FakeModelServer", "Gate", "Recorded", "Script", "closed_port", "main"]
+__all__ = ["CHAT", "EMBEDDINGS", "MODELS", "FakeModelServer", "Gate", "Recorded", "Script", "closed_port", "main"]
 
 
 def closed_port() -> int:
@@ -88,9 +88,9 @@ class FakeModelServer:
             self.requests.append(request)
             self._changed.notify_all()
 
-    def note_disconnect(self) -> None:
+    def note_leaving(self, *, in_stream: bool) -> None:
         with self._changed:
-            self.disconnected += 1
+            self.disconnected += in_stream
             self._changed.notify_all()
 
     def wait_requests(self, count: int, deadline: float = 10.0) -> None:
@@ -102,6 +102,10 @@ class FakeModelServer:
         seconds.
         """
         self._wait(lambda: self.disconnected >= count, f"{count} disconnects", deadline)
+
+    def wait_idle(self, deadline: float = 10.0) -> None:
+        """Block until no client is connected any more; ``TimeoutError`` after ``deadline`` seconds."""
+        self._wait(lambda: not self.connections, "its last client to leave", deadline)
 
     def _wait(self, condition: Callable[[], bool], what: str, deadline: float) -> None:
         with self._changed:

@@ -78,7 +78,7 @@ class Script:
     keep_alives_only: bool = False
     keep_alive_ms: float = 20
     huge_line: int = 0
-    # The body's pieces as they are, written one HTTP chunk each; nothing else is sent
+    # The body's pieces as they are, written one HTTP chunk each; nothing else is sent, and the body ends if ``done``
     raw: Sequence[bytes] | None = None
 
     def fails_at(self) -> int | None:

@@ -88,6 +88,8 @@ class ChatStream:
             self._fail(error)
             raise error
         self._shown = True
+        # The deadline has become a nearer one.
+        self._disarm()
 
     async def read(self) -> str:
         """All text that has arrived since the last call, at least a character; "" once the reply has properly ended.
@@ -203,8 +205,8 @@ class ChatStream:
             self._disarm()
         elif parser.finish_reason is not None and self._finished_at is None:
             self._finished_at = self._loop.time()
+            self._disarm()
             if self._waiting:
-                self._disarm()
                 self._arm()
         return text
 
@@ -242,7 +244,7 @@ class ChatStream:
             if self._progress:
                 due = max(due, self._progress_at + limits.idle)
         else:
-            due = max(self._progress_at + limits.idle, self._waiting_from + READER_GRACE)
+            due = max(self._progress_at + limits.idle, self._waiting_from + min(READER_GRACE, limits.idle))
         return min(due, self._started_at + limits.total)
 
     def _arm(self) -> None:

@@ -15,7 +15,8 @@ MODEL = "fake/fake"
 
 @pytest.fixture
 def make_client(fake_model):
-    """``make_client(**limits)``: an LLMClient of a healthy provider ``fake``, ``other`` on the same server, ``dead`` nowhere.
+    """``make_client(**limits)``: an LLMClient of a healthy provider ``fake``, ``other`` on the same server, ``dead``
+    nowhere.
 
     The limits are those of ``Deadlines``; retries wait a millisecond.
     """

@@ -212,10 +212,10 @@ def test_ollama_host_is_read_as_ollama_reads_it(host, url):
 @pytest.mark.parametrize(
     "url",
     [
-        "ftp://host/v1", "host/v1", "http://", "http://user:secret@host/v1", "http://secret@host", "http://h/v1?key=secret",
-        "http://169.254.169.254/v1", "http://[::ffff:a9fe:a9fe]/v1", "http://[fd00:ec2::254]/", "http://0.0.0.0/v1",
-        "http://0x7f.1/v1", "http://2130706433/v1", "http://0177.0.0.1/v1", "http://host:99999/v1", "http://a b/v1",
-        "http://host\\@other/v1", "http://[::1/v1",
+        "ftp://host/v1", "host/v1", "http://", "http://user:secret@host/v1", "http://secret@host",
+        "http://h/v1?key=secret", "http://169.254.169.254/v1", "http://[::ffff:a9fe:a9fe]/v1",
+        "http://[fd00:ec2::254]/", "http://0.0.0.0/v1", "http://0x7f.1/v1", "http://2130706433/v1",
+        "http://0177.0.0.1/v1", "http://host:99999/v1", "http://a b/v1", "http://host\\@other/v1", "http://[::1/v1",
     ],
 )  # fmt: skip
 def test_a_bad_provider_url_names_the_variable_and_no_value(url):
@@ -279,8 +279,9 @@ def test_estimates_follow_the_formula_and_add_up():
     ("headers", "seconds"),
     [
         ({}, None), ({"retry-after": "3"}, 3), ({"retry-after": "-3"}, 0), ({"retry-after": "soon"}, None),
-        ({"retry-after": "inf"}, None), ({"retry-after": "nan"}, None), ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
-        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
+        ({"retry-after": "inf"}, None), ({"retry-after": "nan"}, None),
+        ({"retry-after-ms": "250", "retry-after":
+        "9"}, 0.25), ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
     ],
 )  # fmt: skip
 def test_retry_after_is_read_in_all_its_shapes(headers, seconds):

@@ -179,7 +179,8 @@ async def test_a_body_that_never_ends_after_the_finish_reason_is_an_end(client, 
     last = {"choices": [{"delta": {"content": "b"}, "finish_reason": "length"}]}
     fake_model.enqueue(Script(raw=raw(delta("a"), last), done=False))
     async with opened(client) as stream:
-        assert await reader(stream) == ("ab", None)
+        async with asyncio.timeout(5):
+            assert await reader(stream) == ("ab", None)
         assert stream.finish_reason == "length"
 
 
@@ -189,8 +190,9 @@ async def test_a_stall_ends_at_the_idle_deadline_whatever_keeps_the_line_alive(
 ):
     fake_model.enqueue(Script(tokens=["a", "b"], stall_after=1, keep_alives_only=keep_alives_only))
     async with make_client(idle=0.15) as client, opened(client) as stream:
-        stream_text, error = await reader(stream)
-        assert stream_text == "a"
+        async with asyncio.timeout(5):
+            text, error = await reader(stream)
+        assert text == "a"
         assert isinstance(error, LLMTimeout)
     await asyncio.to_thread(fake_model.wait_disconnected)
 
