@@ -7,6 +7,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from chatbot_project.lib.errors import ApplicationError
@@ -211,4 +212,4 @@ class PersonaVersion(models.Model):
     def _refuse_if_published(self) -> None:
         # The stored row decides, not this object, which may be older. A trigger guards what does not come this way.
         if PersonaVersion.objects.filter(pk=self.pk).published().exists():
-            raise ApplicationError("version_published", _("A published version cannot be changed."), status=409)
+            raise ApplicationError("version_published", gettext("A published version cannot be changed."), status=409)

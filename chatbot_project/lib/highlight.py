@@ -4,9 +4,11 @@ Many of Pygments' lexers take quadratic time on text made for it (measured: 16 K
 code gets a share of CPU time and a bound on its size; beyond either it is shown without colours.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from html import escape
 from time import thread_time
+from typing import Any
 
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
@@ -20,9 +22,9 @@ CPU_SECONDS = 0.25  # for all the code of one text; ordinary code takes about 5 
 # What people ask about. A short list on purpose: each lexer is code that meets hostile text.
 _NAMES = (
     "bash c c# c++ cpp cs csharp css clojure clj dart diff docker dockerfile elixir ex erlang go golang graphql haskell"
-    " hs html http ini java javascript js json jsx julia jl kotlin kt latex tex less lua make makefile markdown md"
+    " hs html http ini java javascript js json jsx julia jl kotlin latex tex less lua make makefile markdown md"
     " nginx objective-c objc ocaml perl pl php postgresql powershell ps1 protobuf py py3 pycon python python3 r rb ruby"
-    " rs rust sass scala scss sh shell console sql svelte swift terraform hcl toml ts tsx typescript vb.net vim vue xml"
+    " rs rust sass scala scss sh shell console sql swift terraform hcl toml ts tsx typescript vb.net vim vue xml"
     " yaml yml zig zsh"
 )
 LANGUAGES = frozenset(_NAMES.split())
@@ -51,11 +53,9 @@ def _lexer(language: str) -> Lexer | None:
 
 
 def _css_class(kind: _TokenType) -> str:
-    while kind is not None:
-        if kind in STANDARD_TYPES:
-            return STANDARD_TYPES[kind]
+    while kind not in STANDARD_TYPES and kind.parent is not None:
         kind = kind.parent
-    return ""
+    return STANDARD_TYPES.get(kind, "")
 
 
 def highlight(code: str, language: str, budget: Budget) -> str:
@@ -106,9 +106,9 @@ def _readable(colour: str, background: str) -> str:
     return mixed
 
 
-def _declarations(light: dict[str, object], dark: dict[str, object]) -> list[str]:
+def _declarations(light: Mapping[str, Any], dark: Mapping[str, Any]) -> list[str]:
     declarations = []
-    light_colour, dark_colour = str(light["color"] or ""), str(dark["color"] or "")
+    light_colour, dark_colour = light["color"] or "", dark["color"] or ""
     if light_colour or dark_colour:
         first = f"#{_readable(light_colour, LIGHT_BACKGROUND)}" if light_colour else "currentcolor"
         second = f"#{_readable(dark_colour, DARK_BACKGROUND)}" if dark_colour else "currentcolor"

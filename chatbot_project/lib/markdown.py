@@ -25,9 +25,14 @@ from chatbot_project.lib.highlight import CLASSES, Budget, highlight
 
 MAX_MARKDOWN = 65_536  # code points rendered in one go: at most about a second, whatever they are
 MAX_CACHED = 16_384
+MAX_TOKENS = 50_000  # a table of wide and short rows makes many out of little
+MAX_BRACKETS = 1000  # in one paragraph: what the search for links costs grows faster than their number
 MAX_NESTING = 24  # two levels for each list in a list; text that nests deeper is shown as it was written
 
-_SAFE_LINK = re.compile(r"(?:https?://[^\s/\\?#]|mailto:[^\s/\\])[^\s\\]*", re.IGNORECASE)
+# A host without a user's name before it, which only serves to mislead; the parser has made it ASCII by then.
+_SAFE_LINK = re.compile(
+    r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:[/?#][^\s\\]*)?|mailto:[^\s/\\]+", re.IGNORECASE
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]{1,30}")
 _TASK = re.compile(r"\[([ xX])\] ")
@@ -63,6 +68,16 @@ def _code_block(code: str, language: str, env: EnvType) -> str:
         f'<div class="code-block" data-language="{escape(language or "text")}">'
         f'<pre tabindex="0"><code class="highlight">{inner}</code></pre></div>\n'
     )
+
+
+def _bound_inline(state: StateCore) -> None:
+    """Core rule: what would take too long is left out (`_render` sees that) or, in one paragraph, left as text."""
+    if len(state.tokens) > MAX_TOKENS:
+        state.env["too_much"] = True
+        state.tokens = []
+    for token in state.tokens:
+        if token.type == "inline" and token.content.count("[") > MAX_BRACKETS:
+            token.type = "text"
 
 
 def _shape_tokens(state: StateCore) -> None:
@@ -118,6 +133,7 @@ def _show_task_box(first: Token) -> None:
 def _make_markdown() -> _Markdown:
     markdown = _Markdown("commonmark", {"html": False, "maxNesting": MAX_NESTING}, renderer_cls=_Renderer)
     markdown.enable(["table", "strikethrough"])
+    markdown.core.ruler.before("inline", "bound_inline", _bound_inline)
     markdown.core.ruler.push("shape", _shape_tokens)
     # The rulers compile themselves at their first use, which is not safe among threads: do it here.
     markdown.render("# a\n\n[a](https://example.com)\n\n- a\n\n> a\n\na | b\n-|-\n", {"budget": Budget()})
@@ -167,8 +183,8 @@ def _render(text: str) -> str:
         return _plain_text(text)
     env: dict[str, Any] = {"budget": Budget()}
     tokens = _MARKDOWN.parse(text, env)
-    # The parser leaves out what nests too deep: then nothing of the source must be lost.
-    if max((token.level for token in tokens), default=0) >= MAX_NESTING - 2:
+    # The parser leaves out what nests too deep, but nothing of the source may be lost.
+    if "too_much" in env or max((token.level for token in tokens), default=0) >= MAX_NESTING - 2:
         return _plain_text(text)
     return _CLEANER.clean(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env))
 
@@ -211,6 +227,7 @@ class BlockSplitter:
 
     def __init__(self, start: int = 0) -> None:
         self.start = start
+        self._opening = start  # its first line that is not blank is here or further on
         self._scanned = start  # complete lines before this need no further look
         self._parsed = 0  # length of the open block when it was last parsed in vain
 
@@ -228,16 +245,17 @@ class BlockSplitter:
         blocks = []
         for stop in _finished_ends(text[self.start : end], self.start):
             blocks.append(Block(stop, render(text[self.start : stop])))
-            self.start = stop
+            self.start = self._opening = stop
         self._scanned = end
         self._parsed = end - self.start
         return blocks
 
     def _may_finish(self, text: str, end: int) -> bool:
         """False where no line between the scanned ones and ``end`` can finish the open block."""
-        opening = self.start
+        opening = self._opening
         while blank := _BLANK.match(text, opening, end):
             opening = blank.end()
+        self._opening = opening
         if opening == end:
             return False
         if text.find("\r", self.start, end) >= 0:
@@ -266,7 +284,7 @@ def _closing_fence(opening: str) -> re.Pattern[str]:
 
 
 def _kind(text: str, position: int, end: int) -> str:
-    """What the line at ``position`` opens: ``text``, a list (its marker), or what only the parser can tell (nothing)."""
+    """What the line at ``position`` opens: ``text``, a list (its marker), or else nothing: ask the parser."""
     if _TEXT.match(text, position, end):
         return "text"
     item = _LIST_ITEM.match(text, position, end)
