@@ -1,6 +1,7 @@
 """Child processes of the supervisor: started, watched, restarted with a growing pause, ended in order."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -110,7 +111,12 @@ class Child:
             return []
         whole, newline, _ = new.rpartition(b"\n")
         self.shown_bytes += len(whole) + len(newline)
-        return [line for line in whole.decode(errors="replace").splitlines() if WORTH_SHOWING.search(line)]
+        return [shown for line in whole.decode(errors="replace").splitlines() if (shown := worth_showing(line))]
+
+    def skip_warnings(self) -> None:
+        """Take what was written so far as told: while things start, they complain of those not there yet."""
+        with contextlib.suppress(OSError):
+            self.shown_bytes = self.log.stat().st_size
 
     def _keep_log_small(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -124,6 +130,17 @@ class KeepsDying(Exception):
     def __init__(self, child: Child) -> None:
         super().__init__(f"{child.name} does not stay up: it ended {child.ending()}, {len(child.deaths)} times.")
         self.child = child
+
+
+def worth_showing(line: str) -> str:
+    """What of a log's line, plain or JSON, to show on the console; "" unless it is a warning or worse."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line if WORTH_SHOWING.search(line) else ""
+    if not isinstance(entry, dict) or entry.get("level") not in {"warning", "error", "critical"}:
+        return ""
+    return f"{entry['level']}: {entry.get('event', '')}"
 
 
 def end(children: Sequence[Child]) -> list[str]:

@@ -68,6 +68,11 @@ class VarPaths:
         return self.var_dir / "admin_password"
 
     @property
+    def static(self) -> Path:
+        """Where collectstatic writes; the static file server warns if it is missing."""
+        return self.var_dir / "static"
+
+    @property
     def beat_schedule(self) -> Path:
         return self.var_dir / "celerybeat-schedule"
 

@@ -44,6 +44,7 @@ def ensure(argv: list[str]) -> None:
     os.environ["VAR_DIR"] = str(paths.var_dir)
     if os.environ.get("NONO_ENV", "").strip() not in {"", "local"}:
         return
+    paths.static.mkdir(parents=True, exist_ok=True)
     use_secret_key(paths, os.environ)
     use_running_model(paths, os.environ)
     if needs_services(argv):

@@ -132,17 +132,14 @@ class Supervisor:
         password = self._prepare_database()
         self._write_state()
         web, worker, *background = self._processes()
+        self._launch(web, worker)
         with step("Web server"):
-            self._launch(web, lambda: self._ask("/healthz")[0] == 200)
+            self._await(web, lambda: self._ask("/healthz")[0] == 200)
         with step("Reply worker and model"):
-            worker.start()
-            self.children.append(worker)
             if self.model is not None:
                 self._await(self.model, lambda: llm.is_healthy(self.model_port))
             self._await(worker, lambda: self._ask("/readyz")[0] == 200)
-        for child in background:
-            child.start()
-            self.children.append(child)
+        self._launch(*background)  # nobody waits for them, so they do not compete with those
         return password
 
     def _start_model(self) -> Child:
@@ -152,8 +149,7 @@ class Supervisor:
         self.environment["LOCAL_LLM_URL"] = llm.base_url(self.model_port)
         command = [sys.executable, "-m", "chatbot_project.embedded.llm", "--port", str(self.model_port)]
         child = self._child("model", command, drain_seconds=5)
-        child.start()
-        self.children.append(child)
+        self._launch(child)
         return child
 
     def _prepare_database(self) -> str:
@@ -177,7 +173,7 @@ class Supervisor:
 
     def _processes(self) -> list[Child]:
         """Web, reply worker, Celery worker and beat, in the order they are started."""
-        celery = [sys.executable, "-m", "celery", "-A", "chatbot_project"]
+        celery = [sys.executable, "-m", "celery", "--quiet", "-A", "chatbot_project"]
         worker = ["worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING"]
         alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         beat = ["beat", "--schedule", str(self.paths.beat_schedule), "--pidfile", "", "--loglevel", "WARNING"]
@@ -196,14 +192,14 @@ class Supervisor:
 
     # Waiting
 
-    def _launch(self, child: Child, is_ready: Callable[[], bool]) -> None:
-        child.start()
-        self.children.append(child)
-        self._await(child, is_ready)
+    def _launch(self, *children: Child) -> None:
+        for child in children:
+            self.children.append(child)
+            child.start()
 
     def _await(self, child: Child, is_ready: Callable[[], bool]) -> None:
         """Wait until `is_ready()`. Raises EmbeddedError with the log's tail if the child ends or takes too long."""
-        wait_until(lambda: not child.is_up() or is_ready(), START_SECONDS, pause=0.05)
+        wait_until(lambda: not child.is_up() or is_ready(), START_SECONDS, pause=0.2)
         if not child.is_up():
             raise EmbeddedError(f"{child.name} ended {child.ending()}. The end of {child.log}:\n{tail(child.log)}")
         if not is_ready():
@@ -242,6 +238,8 @@ class Supervisor:
 
     def _supervise(self) -> None:
         """Look after the children until a signal."""
+        for child in self.children:
+            child.skip_warnings()
         while True:
             time.sleep(LOOP_SECONDS)
             for name in self.services.revive():
