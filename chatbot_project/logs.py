@@ -4,11 +4,23 @@ What people and models write, addresses, tokens and keys never go into a log.
 """
 
 import logging.config
+import re
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 from django.conf import settings
+
+_MAILED_LINK = re.compile(r"(/accounts/link/[\w-]+/)[^/\s'\"]+")
+
+
+def hide_mailed_links(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Leave the token out of every mailed link that an entry names, such as the path of a request that failed."""
+    for name, value in event.items():
+        if isinstance(value, str) and "/accounts/link/" in value:
+            event[name] = _MAILED_LINK.sub(r"\1…", value)
+    return event
 
 
 def configure() -> None:
@@ -21,9 +33,9 @@ def configure() -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     if sys.stderr.isatty():
-        rendering: list[Any] = [structlog.dev.ConsoleRenderer()]
+        rendering: list[Any] = [hide_mailed_links, structlog.dev.ConsoleRenderer()]
     else:
-        rendering = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        rendering = [structlog.processors.format_exc_info, hide_mailed_links, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

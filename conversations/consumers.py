@@ -168,6 +168,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
             log.warning("socket.database_away", command=type(command).__name__, error=type(error).__name__)
             detail = _("The service cannot store anything right now. It will be tried again.")
             self.push(events.Error(code="unavailable", detail=detail, client_id=client_id))
+        except Exception:
+            # The edge of one command: a fault of ours is answered and logged, and the socket stays.
+            log.exception("socket.command_broke", command=type(command).__name__)
+            detail = _("Something went wrong on our side. It has been noted.")
+            self.push(events.Error(code="internal_error", detail=detail, client_id=client_id))
 
     def _within_rate(self) -> bool:
         now = time.monotonic()
@@ -210,7 +215,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             )
         )
         if reply.is_live:
-            self._hub.follow(self, reply.conversation_id, reply.pk, (reply.epoch, len(reply.text)))
+            self._hub.follow(self, reply.conversation_id, reply.pk, (reply.epoch, 0))
 
     async def _stop(self, command: events.ReplyStop) -> None:
         reply = await run_db(services.request_stop, user=self.user, reply_id=command.reply)

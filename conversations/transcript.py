@@ -9,7 +9,7 @@ from django.db import connection
 
 from chatbot_project.lib import markdown
 from conversations.events import ConversationInfo, MessageInfo
-from conversations.models import Conversation, Message
+from conversations.models import Conversation, Feedback, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,14 @@ def read_transcript(conversation: Conversation, *, limit: int = 50, before: UUID
     by_id = {row.pk: row for row in rows}
     messages = [by_id[pk] for pk in reversed(ids[:limit]) if pk in by_id]
     siblings = _siblings(conversation.pk, messages)
-    return Transcript([message_info(m, siblings[m.parent_id]) for m in messages], more)
+    return Transcript(
+        [message_info(m, siblings[m.parent_id], feedback=getattr(m, "feedback", None)) for m in messages], more
+    )
 
 
-def message_info(message: Message, siblings: Iterable[UUID] = ()) -> MessageInfo:
-    """The message as clients get it; ``html`` is rendered for replies that have ended."""
+def message_info(message: Message, siblings: Iterable[UUID] = (), *, feedback: Feedback | None = None) -> MessageInfo:
+    """The message as clients get it; ``html`` is rendered for replies that have ended. Queries nothing."""
     is_reply = message.role == Message.Role.ASSISTANT
-    feedback = getattr(message, "feedback", None)
     return MessageInfo(
         id=message.pk,
         parent=message.parent_id,

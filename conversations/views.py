@@ -98,7 +98,7 @@ def home(request: HttpRequest) -> HttpResponse:
         return render(request, "conversations/landing.html", {"personas": cards, "allow_guests": settings.ALLOW_GUESTS})
     wanted = request.GET.get("persona", "")
     chosen = next((card for card in cards if card.slug == wanted), cards[0] if cards else None)
-    return _render_chat(request, request.user, {"personas": cards, "chosen": chosen})
+    return _render_chat(request, request.user, {"personas": cards, "persona": chosen})
 
 
 @require_GET

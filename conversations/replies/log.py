@@ -20,8 +20,9 @@ KEEP_LIVE_SECONDS = 3600
 KEEP_ENDED_SECONDS = 60
 START, DELTA, END = 0, 1, 2
 
-# ARGV[1] is a MessagePack [entries, publications, ended keys]; the answer lists the places of the entries whose log
-# is gone, belongs to a newer epoch, or holds the entry already: their replies need a new epoch.
+# ARGV[1] is a MessagePack [entries, ended keys] of strings and numbers (Redis' decoder knows no "bin"), and then come
+# channel and message of each publication. The answer lists the places of the entries whose log is gone, belongs to a
+# newer epoch, or holds the entry already: their replies need a new epoch.
 _APPEND = """
 local batch = cmsgpack.unpack(ARGV[1])
 local lost = {}
@@ -43,8 +44,8 @@ for place, entry in ipairs(batch[1]) do
     if type(answer) == 'table' and answer.err then lost[#lost + 1] = place - 1 end
   end
 end
-for _, publication in ipairs(batch[2]) do redis.call('PUBLISH', publication[1], publication[2]) end
-for _, key in ipairs(batch[3]) do redis.call('EXPIRE', key, KEEP_ENDED) end
+for i = 2, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
+for _, key in ipairs(batch[2]) do redis.call('EXPIRE', key, KEEP_ENDED) end
 return lost
 """.replace("KEEP_LIVE", str(KEEP_LIVE_SECONDS)).replace("KEEP_ENDED", str(KEEP_ENDED_SECONDS))
 
@@ -95,7 +96,7 @@ class LiveLog:
 
         Returns the replies whose log cannot be continued under this epoch.
         """
-        lines: list[tuple[str, str, bytes, int]] = []
+        lines: list[tuple[str, str, str, int]] = []
         replies: list[UUID] = []
         mail: dict[str, list[tuple[bytes, int, int, int, int, bytes]]] = {}
         ended: list[str] = []
@@ -104,13 +105,13 @@ class LiveLog:
                 ended.append(log_key(entry.reply))
             else:
                 first = entry.epoch if entry.kind == START else 0
-                lines.append((log_key(entry.reply), f"{entry.epoch}-{entry.seq}", entry.frame, first))
+                lines.append((log_key(entry.reply), f"{entry.epoch}-{entry.seq}", entry.frame.decode(), first))
                 replies.append(entry.reply)
             packed = (entry.reply.bytes, *entry[1:])
             for web in followers:
                 mail.setdefault(web, []).append(packed)
-        publications = [(web_channel(web), _pack(packed)) for web, packed in mail.items()]
-        lost = await self._append(args=[_pack((lines, publications, ended))])
+        publications = [part for web, packed in mail.items() for part in (web_channel(web), _pack(packed))]
+        lost = await self._append(args=[_pack((lines, ended)), *publications])
         return [replies[place] for place in lost]
 
     async def followers(self, replies: Sequence[UUID]) -> list[set[str]]:

@@ -1,0 +1,42 @@
+"""Fixtures for conversations: three people, and the product's processes on the session's services."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from accounts.models import User
+from accounts.tests.factories import make_user
+from conversations.tests.stack import Stack
+from personas.models import Persona
+from stress_tests.fake_model import FakeModelServer
+
+from .factories import make_persona
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return make_user()
+
+
+@pytest.fixture
+def other(db: None) -> User:
+    return make_user()
+
+
+@pytest.fixture
+def persona(db: None) -> Persona:
+    return make_persona()
+
+
+@pytest.fixture(scope="session")
+def shared_stack(django_db_setup: None, fake_model_session: FakeModelServer) -> Iterator[Stack]:
+    """One web process and one worker for all tests that leave them alone."""
+    with Stack(fake_model_session.base_url) as stack:
+        yield stack
+
+
+@pytest.fixture
+def live_stack(transactional_db: None, fake_model: FakeModelServer, shared_stack: Stack) -> Iterator[Stack]:
+    """The shared processes, with an empty database and an idle fake model."""
+    yield shared_stack
+    shared_stack.print_logs()

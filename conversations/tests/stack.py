@@ -1,0 +1,141 @@
+"""The product's own processes, run against the test session's PostgreSQL and Redis and the fake model server."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import connection
+
+ROOT = Path(settings.BASE_DIR)
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+    """The first true answer of ``condition()``; fails with ``what`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """One ``manage.py`` command; its output goes to a file that a failing test can show."""
+
+    def __init__(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:
+        self.name = name
+        self._arguments = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        self._environment = environment
+        self.log = Path(settings.VAR_DIR) / f"{name}-{free_port()}.log"
+        self.process: subprocess.Popen[bytes]
+
+    def start(self) -> Self:
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self._arguments, env=self._environment, stdout=output, stderr=output, cwd=ROOT
+            )
+        return self
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, seconds: float = 40) -> int:
+        """SIGTERM, and the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+        return self.process.wait(seconds)
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+
+class Stack:
+    """``web`` web processes and ``workers`` reply workers; a context manager."""
+
+    def __init__(self, model_url: str, *, web: int = 1, workers: int = 1, **environment: str) -> None:
+        name = connection.settings_dict["NAME"]
+        self.environment = os.environ | {
+            "DATABASE_URL": f"{settings.DATABASE_URL.replace('/nono?', f'/{name}?')}",
+            "LLM_PROVIDERS": json.dumps({"fake": {"base_url": model_url, "api_key": "test"}}),
+            "DEFAULT_MODEL": "fake/echo",
+            "LOG_LEVEL": "INFO",
+            **environment,
+        }
+        self.ports = [free_port() for _ in range(web)]
+        self.web = [self._web(port) for port in self.ports]
+        self.workers = [self.new_worker() for _ in range(workers)]
+
+    def _web(self, port: int) -> Process:
+        environment = self.environment | {"PORT": str(port), "BASE_URL": f"http://127.0.0.1:{port}"}
+        return Process("web", ["runweb", "--port", str(port)], environment)
+
+    def new_worker(self) -> Process:
+        """A worker that is not started yet."""
+        return Process("worker", ["runreplies"], self.environment)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports[0]}"
+
+    def __enter__(self) -> Self:
+        for process in (*self.web, *self.workers):
+            process.start()
+        for port in self.ports:
+            self.wait_web(port)
+        for worker in self.workers:
+            self.wait_worker(worker)
+        return self
+
+    def wait_web(self, port: int) -> None:
+        wait_until(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), f"web process on port {port}", 40)
+
+    def wait_worker(self, worker: Process) -> None:
+        wait_until(lambda: "worker.started" in worker.output(), "a reply worker", 40)
+
+    def __exit__(self, *error: object) -> None:
+        for process in (*self.web, *self.workers):
+            if process.process.poll() is None:
+                process.process.send_signal(signal.SIGCONT)
+                process.process.kill()
+                process.process.wait(10)
+        if error[0] is not None:
+            self.print_logs()
+
+    def print_logs(self) -> None:
+        """What the processes said last: pytest shows it with a test that fails."""
+        for process in (*self.web, *self.workers):
+            print(f"--- {process.name} {process.pid}\n{process.output()[-6000:]}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
