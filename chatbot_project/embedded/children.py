@@ -140,7 +140,8 @@ def worth_showing(line: str) -> str:
         return line if WORTH_SHOWING.search(line) else ""
     if not isinstance(entry, dict) or entry.get("level") not in {"warning", "error", "critical"}:
         return ""
-    return f"{entry['level']}: {entry.get('event', '')}"
+    first_line, _, _ = str(entry.get("event", "")).partition("\n")
+    return f"{entry['level']}: {first_line[:200]}"
 
 
 def end(children: Sequence[Child]) -> list[str]:
