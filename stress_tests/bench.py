@@ -28,6 +28,7 @@ from .bench_turns import direct_outcome, product_outcome
 
 MIB = 1024 * 1024
 SETTLE_SECONDS = 3.0
+LEAVE_SECONDS = 0.5
 COST_USERS = 500
 FEW_TOKENS = 6
 BURST_ROUNDS = 3
@@ -39,15 +40,17 @@ class Bench:
 
     def __init__(self, sizes: Sequence[int], *, quick: bool) -> None:
         self.quick = quick
-        turns, think = (2, 2.0) if quick else (3, 10.0)
+        turns, think = (2, 1.0) if quick else (3, 10.0)
         self.phases = [Plan(name=f"{size} users", users=size, turns=turns, think_s=think) for size in sizes]
-        hasty = 100 if quick else max(sizes)
-        self.phases.append(Plan(name=f"{hasty} users, think 1 s", users=hasty, turns=turns, think_s=1.0))
+        hasty, hasty_think = (100, 0.2) if quick else (max(sizes), 1.0)
+        name = f"{hasty} users, think {hasty_think:g} s"
+        self.phases.append(Plan(name=name, users=hasty, turns=turns, think_s=hasty_think))
         self.memory = Plan(
             name="memory", users=20 if quick else 200, turns=1, spread_s=0.5, tokens=100, first_ms=200.0, token_ms=20.0
         )
+        self.settle_s = 1.0 if quick else SETTLE_SECONDS
         self.idle_sockets = 100 if quick else 1000
-        self.bursts = [Plan(name=f"burst {number}", **BURST) for number in range(BURST_ROUNDS)]  # type: ignore[arg-type]
+        self.bursts = [Plan(name=f"burst {number}", **BURST) for number in range(1 if quick else BURST_ROUNDS)]  # type: ignore[arg-type]
 
     @property
     def cost_plans(self) -> tuple[Plan, Plan] | None:
@@ -120,10 +123,10 @@ class Bench:
         """Resident memory of the web process: at rest, with idle sockets, and while some of them stream."""
         say(f"memory of {self.idle_sockets} sockets")
         pid = stack.parts().pids["web"]
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(self.settle_s)
         before = rss_bytes(pid)
         people = await connect_chat(stack.web_address, stack.cookies[: self.idle_sockets])
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(self.settle_s)
         idle = rss_bytes(pid)
         run = await drive(self.memory, people[: self.memory.users], stack.parts())
         streaming = max(sample.rss["web"] for sample in run.samples)
@@ -164,7 +167,7 @@ async def leave(people: Sequence[Person]) -> None:
     """Close all connections and give the servers a moment to notice."""
     for person in people:
         person.close()
-    await asyncio.sleep(1)
+    await asyncio.sleep(LEAVE_SECONDS)
 
 
 async def baseline(sizes: Sequence[int], *, quick: bool) -> list[dict[str, Any]]:

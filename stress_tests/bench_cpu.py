@@ -13,9 +13,11 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """All parts at one moment: processor seconds since each one's start, and resident bytes."""
+    """All parts at one moment: processor seconds since each one's start, and resident bytes; ``busy_s`` is what all
+    processors of the machine have worked since it was started."""
 
     at: float
+    busy_s: float
     cpu_s: Mapping[str, float]
     rss: Mapping[str, int]
 
@@ -30,6 +32,7 @@ class Parts:
         """The parts as they stand. One that has ended counts as nothing."""
         return Sample(
             at=time.monotonic(),
+            busy_s=_machine_busy_s(),
             cpu_s={name: _tree_cpu_s(pid) for name, pid in self.pids.items()},
             rss={name: rss_bytes(pid) for name, pid in self.pids.items()},
         )
@@ -54,6 +57,12 @@ def shares_between(samples: list[Sample], start: float, end: float) -> dict[str,
         return {}
     first, last = within[0], within[-1]
     return {name: round(cpu / (last.at - first.at), 3) for name, cpu in cpu_between(first, last).items()}
+
+
+def _machine_busy_s() -> float:
+    """User, nice, system, interrupts and stolen time of all processors."""
+    fields = Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]
+    return sum(int(field) for place, field in enumerate(fields) if place not in (3, 4)) / TICKS
 
 
 def _tree_cpu_s(pid: int) -> float:

@@ -39,6 +39,9 @@ def _figures(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     tokens = sum(outcome.tokens for outcome in outcomes)
     frames = sum(outcome.text_frames for outcome in outcomes)
     seconds = run.samples[-1].at - run.samples[0].at
+    # The sampled parts and the generator are ours; the rest of what the machine did is somebody else's, and disturbs.
+    ours = sum(cpu_between(run.samples[0], run.samples[-1]).values()) + run.generator_cpu_s
+    others = run.samples[-1].busy_s - run.samples[0].busy_s - ours
     return {
         "users": run.plan.users,
         "turns": len(outcomes),
@@ -50,7 +53,9 @@ def _figures(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "first_token_ms": percentiles_ms(outcome.first_s for outcome in good),
         "lag_ms": percentiles_ms(lag for outcome in good for lag in outcome.lags_s),
+        "endings_with_text_of_their_own": sum(1 for outcome in outcomes if outcome.tail),
         "generator_cpu_percent": round(100 * run.generator_cpu_s / seconds, 1),
+        "others_cpu_percent": round(max(0.0, 100 * others / seconds), 1),
     }
 
 
@@ -175,7 +180,7 @@ def text(result: dict[str, Any]) -> str:
     )
     under = (
         f"{'':<22}{'%':>10}{'P50 / P95 / P99 ms':>26}{'P50 / P95 ms':>18}{'P50 / P95':>14}"
-        f"{'all in':>10}{'all in':>9}   web / worker / postgres / redis / model; generator"
+        f"{'all in':>10}{'all in':>9}   web / worker / postgres / redis / model; generator; others"
     )
     lines += [head, under]
     lines += [_phase_line(phase) for phase in result["phases"]]
@@ -204,7 +209,7 @@ def _phase_line(phase: dict[str, Any]) -> str:
     line = (
         f"{phase['name']:<22}{product['complete_percent']:>10}{first:>26}{lag:>18}{base:>14}"
         f"{product['cpu']['product_us_per_token_all_in']:>10}{product['cpu']['product_ms_per_turn_all_in']:>9}"
-        f"   {load}; {product['generator_cpu_percent'] / 100:.2f}"
+        f"   {load}; {product['generator_cpu_percent'] / 100:.2f}; {product['others_cpu_percent'] / 100:.2f}"
     )
     return f"{line}\n    faults: {product['faults']}" if product["faults"] else line
 

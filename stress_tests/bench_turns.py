@@ -46,6 +46,7 @@ class Outcome:
     tokens: int = 0
     text_frames: int = 0
     wait_s: float = 0.0
+    tail: bool = False  # the ending brought text that no delta had
 
 
 class Frame(msgspec.Struct):
@@ -71,6 +72,7 @@ class _Reader:
         self.reply = ""
         self.epoch = 0
         self.lags: list[float] = []
+        self.tail = ""
         self._carry = ""
 
     def take(self, frame: Frame, now: float) -> str:
@@ -83,7 +85,7 @@ class _Reader:
         if frame.type == "reply.snapshot":
             return self._snapshot(frame, now)
         if frame.type == COMPLETED:
-            return self._ending(frame)
+            return self._ending(frame, now)
         if frame.type in ENDINGS:
             return f"{frame.type} {frame.code}".strip()
         self.epoch = max(self.epoch, frame.epoch)
@@ -112,10 +114,12 @@ class _Reader:
         self._stamps(fresh, now)
         return ""
 
-    def _ending(self, frame: Frame) -> str:
-        text = "".join(self.parts)
-        if frame.text != text or frame.seq != len(text) or frame.epoch != self.epoch:
+    def _ending(self, frame: Frame, now: float) -> str:
+        known, text = "".join(self.parts), frame.text
+        if not text.startswith(known) or frame.seq != len(text) or frame.epoch != self.epoch:
             return "ending unlike its deltas"
+        self.tail = text[len(known) :]
+        self._stamps(self.tail, now)
         if checksum(text[:-CHECKSUM_CHARACTERS]) != text[-CHECKSUM_CHARACTERS:]:
             return "text unlike the model's"
         return ""
@@ -123,6 +127,13 @@ class _Reader:
     def _stamps(self, text: str, now: float) -> None:
         *whole, self._carry = (self._carry + text).split(" ")
         self.lags += [now - int(stamp) / 1e6 for stamp in whole]
+
+
+def _taken(reader: _Reader, frame: Frame, now: float) -> str:
+    try:
+        return reader.take(frame, now)
+    except ValueError:  # a token that is no number
+        return "text unlike the model's"
 
 
 def checksum(text: str) -> str:
@@ -142,11 +153,12 @@ def product_outcome(turn: Turn, tokens: int) -> Outcome:
             break
         if frame.type in ("reply.delta", "reply.snapshot"):
             outcome.text_frames += 1
-            if frame.text and not outcome.first_s:
-                outcome.first_s = now - turn.sent_at
-        outcome.fault = outcome.fault or reader.take(frame, now)
+        if frame.text and not outcome.first_s:
+            outcome.first_s = now - turn.sent_at
+        outcome.fault = outcome.fault or _taken(reader, frame, now)
         ended = ended or frame.type in ENDINGS
     outcome.lags_s = reader.lags
+    outcome.tail = bool(reader.tail)
     outcome.tokens = len(reader.lags) + (1 if ended and not outcome.fault else 0)
     if turn.position:
         outcome.wait_s = max(0.0, (turn.started_at or turn.ended_at) - turn.queued_at)

@@ -55,7 +55,8 @@ def test_snapshot_of_the_same_epoch_adds_only_what_was_missing() -> None:
         ([*deltas(PIECES)[:1], deltas(PIECES)[2], ending()], "gap in the text"),
         ([*deltas(PIECES)[:1], *deltas(PIECES)[:1]], "gap in the text"),
         ([*deltas(PIECES)[:1], *deltas(PIECES, epoch=2)[1:]], "delta of another epoch"),
-        ([*deltas(PIECES), ending(WHOLE + " ")], "ending unlike its deltas"),
+        ([*deltas(PIECES), ending(STAMPS)], "ending unlike its deltas"),
+        ([*deltas(PIECES), ending(WHOLE + "9 ")], "text unlike the model's"),
         ([*deltas(["1000000 ", "f0f0f0f0"]), ending("1000000 f0f0f0f0")], "text unlike the model's"),
         ([*deltas(PIECES)[:2]], "lost: no ending"),
         ([event("delta", "1 ", seq=2, reply="other"), *deltas(PIECES)], "another reply's event"),
@@ -65,6 +66,11 @@ def test_snapshot_of_the_same_epoch_adds_only_what_was_missing() -> None:
 )
 def test_what_is_not_as_it_was_sent_is_a_fault(frames: list[bytes], fault: str) -> None:
     assert product_outcome(turn(*frames), tokens=4).fault == fault
+
+
+def test_text_that_comes_with_the_ending_alone_counts_and_is_marked() -> None:
+    outcome = product_outcome(turn(*deltas(PIECES[:1]), ending()), tokens=4)
+    assert (outcome.fault, outcome.tokens, outcome.tail) == ("", 4, True)
 
 
 def test_too_few_tokens_are_a_fault_even_where_the_text_agrees() -> None:
