@@ -1,7 +1,8 @@
 """A reply that is arriving.
 
-Whoever relays it reads once per tick, and between two ticks nothing is done for it: the transport is paused, so that
-the kernel collects what the model sends, and one wake-up and one parse then serve all of it (docs/adr/0001).
+Whoever relays it reads once per tick. Between two ticks the transport of a stream that is faster than the ticks is
+paused, so that the kernel collects what the model sends, and one wake-up and one parse then serve all of it
+(docs/adr/0001).
 """
 
 import asyncio
@@ -60,6 +61,7 @@ class ChatStream:
         self._broken = False
         self._waiting = False
         self._held: asyncio.Transport | None = None
+        self._collects = False
         self._timer: asyncio.TimerHandle | None = None
         self._overdue: LLMTimeout | None = None
         self._error: LLMError | None = None
@@ -198,8 +200,10 @@ class ChatStream:
             text = self._ending()
         if text:
             self._weight += token_weight(text)
-        if parser.progress != self._progress:
+        arrived = parser.progress - self._progress
+        if arrived:
             self._progress, self._progress_at = parser.progress, self._loop.time()
+        self._collects = arrived > 1
         if parser.done and parser.finish_reason is not None:
             self.ended = True
             self._disarm()
@@ -282,12 +286,12 @@ class ChatStream:
     # The transport between two reads
 
     def _hold(self) -> None:
-        """Stop reading from the socket until the next read.
+        """Stop reading from the socket until the next read, if that pays: where one token comes per read it costs more.
 
         Never once the body has ended: the connection then belongs to the pool, and a paused one would never answer
         again.
         """
-        connection = self._response.connection
+        connection = self._response.connection if self._collects else None
         if self._held is None and not self.ended and connection is not None and connection.transport is not None:
             self._held = connection.transport
             _switch(self._held.pause_reading)
