@@ -11,7 +11,7 @@ from chatbot_project.lib.db import run_db
 from conversations.models import Message
 from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
-from stress_tests.fake_script import Script
+from stress_tests.fake_script import Gate, Script
 
 from .client import ChatClient, session_key
 from .stack import Stack
@@ -24,6 +24,13 @@ async def tab(live_stack: Stack, owner: User, persona: Persona) -> Any:
     key = await run_db(session_key, owner)
     async with ChatClient(live_stack.url, key) as client:
         yield client
+
+
+def held(fake_model: FakeModelServer, tokens: int = 8) -> Gate:
+    """The next reply says as many tokens as the gate lets through."""
+    gate = fake_model.hold()
+    fake_model.enqueue(Script(tokens=tokens, gate=gate))
+    return gate
 
 
 async def stored(reply: str) -> Message:
@@ -60,11 +67,11 @@ async def test_the_same_client_id_twenty_times_at_once_is_one_question(
 
 
 async def test_a_tab_that_breaks_off_catches_up_without_a_gap(tab: ChatClient, fake_model: FakeModelServer) -> None:
-    gate = fake_model.hold()
+    gate = held(fake_model)
     accepted = await tab.ask("Long one")
     reply, conversation = accepted["reply"]["id"], accepted["conversation"]["id"]
     gate.release(3)
-    await tab.until(lambda: tab.replies[reply].text, "some text")
+    await tab.until(lambda: tab.replies[reply].text == "tok0 tok1 tok2 ", "three tokens")
     tab.drop()
     gate.release(2)
     await tab.connect()
@@ -78,7 +85,7 @@ async def test_a_tab_that_breaks_off_catches_up_without_a_gap(tab: ChatClient, f
 async def test_a_second_tab_sees_the_same_reply(
     tab: ChatClient, live_stack: Stack, fake_model: FakeModelServer
 ) -> None:
-    gate = fake_model.hold()
+    gate = held(fake_model)
     accepted = await tab.ask("For two")
     reply, conversation = accepted["reply"]["id"], accepted["conversation"]["id"]
     gate.release(2)
@@ -93,7 +100,7 @@ async def test_a_second_tab_sees_the_same_reply(
 async def test_stop_from_another_tab_keeps_the_partial_text(
     tab: ChatClient, live_stack: Stack, fake_model: FakeModelServer
 ) -> None:
-    gate = fake_model.hold()
+    gate = held(fake_model)
     accepted = await tab.ask("Stop me")
     reply = accepted["reply"]["id"]
     gate.release(2)
@@ -101,7 +108,7 @@ async def test_stop_from_another_tab_keeps_the_partial_text(
     async with ChatClient(live_stack.url, tab.key) as second:
         await second.send(type="reply.stop", reply=reply)
         seen = await tab.ended(reply)
-    assert seen.status == "reply.stopped" and seen.text
+    assert (seen.status, seen.text) == ("reply.stopped", "tok0 tok1 ")
     assert (await stored(reply)).text == seen.text
     fake_model.wait_disconnected()
 
