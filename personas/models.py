@@ -1,9 +1,11 @@
 """Personas and their versions. A published version never changes: conversations pin one and rely on it."""
 
+import math
 from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
@@ -12,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.ids import uuid7
+from chatbot_project.lib.llm.tokens import estimate_tokens
 from personas.validators import (
     validate_emoji,
     validate_line,
@@ -40,6 +43,15 @@ class Colour(models.TextChoices):
     BLUE = "blue", _("Blue")
     VIOLET = "violet", _("Violet")
     PINK = "pink", _("Pink")
+
+
+#: What makes up a version: edited, published, copied, compared and written to files together.
+CONTENT_FIELDS = (
+    "name", "description", "emoji", "colour", "greeting", "suggestions", "system_prompt",
+    "model", "temperature", "max_reply_tokens", "context_budget", "visibility",
+)  # fmt: skip
+#: Tokens of the context budget that must be left beside the system prompt: room for a question.
+ROOM_FOR_A_QUESTION = 128
 
 
 def visibilities_for(user: Any) -> list[str]:
@@ -198,6 +210,26 @@ class PersonaVersion(models.Model):
     def label(self) -> str:
         """How people name this version: its number, or that it is the draft."""
         return str(_("draft")) if self.number is None else f"v{self.number}"
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The fields that make up this version, by name."""
+        return {name: getattr(self, name) for name in CONTENT_FIELDS}
+
+    def clean(self) -> None:
+        """What the validators of single fields cannot tell. Raises ValidationError by field."""
+        problems: dict[str, str] = {}
+        if not isinstance(self.suggestions, list):
+            problems["suggestions"] = gettext("Give a list of questions.")
+        if isinstance(self.temperature, float) and not math.isfinite(self.temperature):
+            problems["temperature"] = gettext("Give a number.")
+        needed = estimate_tokens(self.system_prompt) + ROOM_FOR_A_QUESTION
+        if isinstance(self.context_budget, int) and needed > self.context_budget:
+            problems["context_budget"] = gettext(
+                "The system prompt and a question need about %(needed)d tokens of context."
+            ) % {"needed": needed}
+        if problems:
+            raise ValidationError(problems)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Raises ApplicationError ``version_published`` (409) where the stored row is published already."""

@@ -8,8 +8,9 @@ from accounts.roles import Role
     ("role", "permission", "allowed"),
     [
         (Role.USER, "personas.view_persona", False),
-        (Role.MODERATOR, "personas.change_persona", True),
-        (Role.MODERATOR, "personas.delete_persona", False),
+        (Role.MODERATOR, "personas.view_persona", True),
+        (Role.MODERATOR, "personas.change_persona", False),
+        (Role.MODERATOR, "personas.publish_persona", False),
         (Role.MODERATOR, "accounts.change_role", False),
         (Role.MODERATOR, "conversations.read_text", True),
         (Role.ADMIN, "accounts.change_role", True),
