@@ -24,6 +24,6 @@ app.conf.beat_schedule = {
 }
 
 
-@setup_logging.connect
+@setup_logging.connect  # type: ignore[untyped-decorator]  # Celery ships no types
 def keep_our_logging(**kwargs: Any) -> None:
     """Celery would set logging up by itself: it was done when Django was set up (chatbot_project/logs.py)."""

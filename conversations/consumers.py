@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from accounts.models import User
 from accounts.sockets import session_user
 from chatbot_project.lib.db import run_db
-from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import events, services
 from conversations.doorbell import user_group
 from conversations.hub import Hub, running_hub
@@ -272,7 +272,7 @@ def _read_followed(user: User, conversation_id: UUID) -> tuple[Conversation, Tra
         .first()
     )
     if conversation is None:
-        raise services.NotFound
+        raise NotFound
     return conversation, read_transcript(conversation)
 
 

@@ -30,7 +30,7 @@ def event_name(class_name: str) -> str:
 # --- client → server
 
 
-class Command(msgspec.Struct, tag_field="type", tag=event_name, forbid_unknown_fields=True, frozen=True):
+class Command(msgspec.Struct, tag_field="type", tag=event_name, forbid_unknown_fields=True):
     """What a client asks for. ``client_id`` is made by the client and comes back in the answer or the error."""
 
 
@@ -108,7 +108,7 @@ AnyCommand = (
     | Typing
     | Ping
 )
-_decoder = msgspec.json.Decoder(AnyCommand)
+_decoder: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
 
 
 def decode_command(frame: str | bytes) -> AnyCommand:
@@ -126,7 +126,7 @@ def decode_command(frame: str | bytes) -> AnyCommand:
 # --- server → client
 
 
-class Event(msgspec.Struct, tag_field="type", tag=event_name, frozen=True, kw_only=True):
+class Event(msgspec.Struct, tag_field="type", tag=event_name, kw_only=True):
     """What the server sends."""
 
 

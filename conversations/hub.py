@@ -8,6 +8,7 @@ their position) or have been silent (Redis may be away, their worker may have di
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -96,6 +97,7 @@ class Hub:
         self._redis = make_redis()
         self._log = LiveLog(self._redis)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._empty = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
     def start(self) -> None:
@@ -127,11 +129,15 @@ class Hub:
     # --- sockets
 
     def add(self, socket: Socket) -> None:
+        """Count the socket in: it is told of everything that concerns all sockets."""
         self.sockets.add(socket)
+        self._empty.clear()
 
     def remove(self, socket: Socket) -> None:
         """Forget the socket and all that it followed."""
         self.sockets.discard(socket)
+        if not self.sockets:
+            self._empty.set()
         for followed in list(self._followed.values()):
             if followed.followers.pop(socket, None) is not None:
                 self._forget_if_alone(followed)
@@ -146,9 +152,9 @@ class Hub:
         frame = events.encode(events.ServerDraining(within=DRAIN_SPREAD_MILLISECONDS))
         for socket in list(self.sockets):
             socket.offer(frame)
-        deadline = self._loop.time() + seconds
-        while self.sockets and self._loop.time() < deadline:
-            await asyncio.sleep(0.05)
+        if self.sockets:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), seconds)
         for socket in list(self.sockets):
             socket.close_soon(events.CLOSE_GOING_AWAY)
         await asyncio.sleep(0.2)
@@ -267,12 +273,14 @@ class Hub:
         text: str,
         blocks: list[events.RenderedBlock],
     ) -> None:
-        ids = {"conversation": followed.conversation, "reply": followed.reply, "epoch": epoch, "seq": len(text)}
+        conversation, reply = followed.conversation, followed.reply
         event: events.Event
         if text:
-            event = events.ReplySnapshot(**ids, text=text, blocks=blocks)
+            event = events.ReplySnapshot(
+                conversation=conversation, reply=reply, epoch=epoch, seq=len(text), text=text, blocks=blocks
+            )
         else:
-            event = events.ReplyStarted(**ids)
+            event = events.ReplyStarted(conversation=conversation, reply=reply, epoch=epoch, seq=0)
         followed.started = True
         follower.epoch, follower.seq = epoch, len(text)
         follower.socket.offer(events.encode(event))

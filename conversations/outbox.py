@@ -1,6 +1,7 @@
 """What a socket still has to be sent, bounded: a reader that stops reading costs a fixed amount of memory."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -23,6 +24,7 @@ class Outbox:
         self._frames: deque[bytes] = deque()
         self._size = 0
         self._wake: asyncio.Future[None] | None = None
+        self._flushed: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self.overflowed = False
 
@@ -45,16 +47,19 @@ class Outbox:
         while not self.overflowed:
             while self._frames:
                 frame = self._frames.popleft()
-                self._size -= len(frame)
                 await self._send({"type": "websocket.send", "text": frame.decode()})
+                self._size -= len(frame)
+            if self._flushed is not None:
+                self._flushed.set()
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
 
     async def flush(self, seconds: float) -> None:
         """Wait until everything was handed to the transport, at most ``seconds``."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while self._frames and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
+        if self._size and not self.overflowed:
+            self._flushed = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._flushed.wait(), seconds)
 
     def close(self) -> None:
         """Send nothing more."""

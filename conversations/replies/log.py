@@ -76,12 +76,16 @@ class Entry(NamedTuple):
 
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack_entries = msgspec.msgpack.Decoder(list[tuple[bytes, int, int, int, int, bytes]]).decode
+_Packed = tuple[bytes, int, int, int, int, bytes]
+_unpack: msgspec.msgpack.Decoder[list[_Packed]] = msgspec.msgpack.Decoder(list[_Packed])
 
 
 def unpack_entries(message: bytes) -> list[Entry]:
     """The entries of a publication to a web process."""
-    return [Entry(UUID(bytes=reply), *rest) for reply, *rest in _unpack_entries(message)]
+    return [
+        Entry(UUID(bytes=reply), epoch, before, seq, kind, frame)
+        for reply, epoch, before, seq, kind, frame in _unpack.decode(message)
+    ]
 
 
 class LiveLog:
@@ -98,7 +102,7 @@ class LiveLog:
         """
         lines: list[tuple[str, str, str, int]] = []
         replies: list[UUID] = []
-        mail: dict[str, list[tuple[bytes, int, int, int, int, bytes]]] = {}
+        mail: dict[str, list[_Packed]] = {}
         ended: list[str] = []
         for entry, followers in entries:
             if entry.kind == END:

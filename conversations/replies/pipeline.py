@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from django.utils import timezone
 
-from chatbot_project.lib.llm.client import ChatStream, LLMClient
+from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError
+from chatbot_project.lib.llm.stream import ChatStream
 from chatbot_project.lib.llm.types import ChatRequest
 from conversations.replies.live import LiveReply
 from conversations.replies.prompt import build_prompt

@@ -129,7 +129,7 @@ class ReplyWorker:
 
     async def _run_reply(self, reply: LiveReply) -> None:
         try:
-            ending = await answer(reply, self.llm, self._next_tick, self._say)
+            ending: Ending | None = await answer(reply, self.llm, self._next_tick, self._say)
         except asyncio.CancelledError:
             ending = Ending("stopped", reply.text, reply.model) if reply.cancelled_for == "stop" else None
         except Exception:
