@@ -30,12 +30,10 @@ setup-dev: $(RUN_STAMP) $(DEV_STAMP) ## the same and the tools for tests and lin
 test: setup-dev ## the whole suite, on its own PostgreSQL and Redis
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: setup-dev ## style, types, layers, migrations
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python manage.py makemigrations --check --dry-run
+CHECKS := "ruff check ." "ruff format --check ." mypy lint-imports "python manage.py makemigrations --check --dry-run"
+
+lint: setup-dev ## style, types, layers, migrations: all of them, even after one has failed
+	@failed=0; for check in $(CHECKS); do echo "-- $$check"; $(BIN)/$$check || failed=1; done; exit $$failed
 
 bench: setup-dev ## what a relayed token costs, against a fake model server
 	@$(BIN)/python -m stress_tests.bench $(ARGS)
