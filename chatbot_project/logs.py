@@ -53,7 +53,7 @@ def configure() -> None:
             "formatters": {
                 "lines": {
                     "()": structlog.stdlib.ProcessorFormatter,
-                    "foreign_pre_chain": shared,
+                    "foreign_pre_chain": [*shared, structlog.stdlib.ExtraAdder()],
                     "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
                 }
             },
