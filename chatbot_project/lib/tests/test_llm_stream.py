@@ -145,6 +145,30 @@ async def test_connections_are_used_again_after_proper_ends(client, fake_model, 
     assert len(fake_model.connections) == 1
 
 
+async def test_a_connection_whose_body_ended_unread_still_answers(client, fake_model, reader):
+    fake_model.default = Script(tokens=["a", "b", "c"], done=False)
+    for _ in range(3):
+        async with asyncio.timeout(5), opened(client) as stream:
+            assert await reader(stream) == ("abc", None)
+    assert len(fake_model.connections) == 1
+
+
+@pytest.mark.parametrize("cut", ["reset", "close"])
+async def test_what_arrived_before_a_cut_that_nobody_waited_for_is_kept(client, fake_model, reader, cut):
+    gate = fake_model.hold()
+    gate.release(1)
+    fake_model.enqueue(Script(tokens=["a", "b", "c", "d"], cut_after=3, cut=cut, gate=gate))
+    async with opened(client) as stream:
+        assert await stream.read() == "a"
+        gate.release()
+        async with asyncio.timeout(5):
+            while stream._content.exception() is None:
+                await asyncio.sleep(0.001)
+        text, error = await reader(stream)
+        assert text == "bc"
+        assert isinstance(error, LLMCut)
+
+
 @pytest.mark.parametrize("cut", ["reset", "close", "eof"])
 async def test_a_cut_keeps_what_came_before_it_and_is_never_an_end(client, fake_model, reader, cut):
     fake_model.enqueue(Script(tokens=["a", "b", "c", "d"], cut_after=3, cut=cut))
