@@ -128,7 +128,7 @@ class PersonaVersion(models.Model):
     name = models.CharField(_("name"), max_length=60, validators=[validate_line])
     description = models.CharField(_("description"), max_length=200, blank=True, validators=[validate_line])
     emoji = models.CharField(_("emoji"), max_length=16, blank=True, validators=[validate_emoji])
-    colour = models.CharField(_("colour"), max_length=10, choices=Colour.choices, default=Colour.SLATE)
+    colour = models.CharField(_("colour"), max_length=10, choices=Colour.choices, default=Colour.SLATE.value)
     greeting = models.TextField(
         _("greeting"),
         blank=True,
@@ -162,7 +162,9 @@ class PersonaVersion(models.Model):
         validators=[MinValueValidator(256), MaxValueValidator(2_000_000)],
         help_text=_("How much of the prompt and the conversation goes to the model."),
     )
-    visibility = models.CharField(_("visible to"), max_length=10, choices=Visibility.choices, default=Visibility.GUESTS)
+    visibility = models.CharField(
+        _("visible to"), max_length=10, choices=Visibility.choices, default=Visibility.GUESTS.value
+    )
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("author"),
@@ -221,7 +223,7 @@ class PersonaVersion(models.Model):
         problems: dict[str, str] = {}
         if not isinstance(self.suggestions, list):
             problems["suggestions"] = gettext("Give a list of questions.")
-        if isinstance(self.temperature, float) and not math.isfinite(self.temperature):
+        if isinstance(self.temperature, float) and math.isnan(self.temperature):
             problems["temperature"] = gettext("Give a number.")
         needed = estimate_tokens(self.system_prompt) + ROOM_FOR_A_QUESTION
         if isinstance(self.context_budget, int) and needed > self.context_budget:
