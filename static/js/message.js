@@ -5,6 +5,9 @@ import { cloneTemplate } from "./markup.js";
 import { say } from "./strings.js";
 import { showTime } from "./times.js";
 
+const CODE = /^\s*(```|~~~)/;
+const LEADING_LINES = /^[\r\n]+/;
+
 /** An empty message; `persona` {name, emoji, colour} is who replies. */
 export function createMessage(role, persona) {
   const element = cloneTemplate(role);
@@ -75,15 +78,20 @@ function showStream(element, body, message) {
     stream.open.before(part);
   }
   stream.blocks = blocks;
-  const shown = stream.text.data;
-  if (tail.length > shown.length && tail.startsWith(shown)) stream.text.appendData(tail.slice(shown.length));
-  else if (tail !== shown) stream.text.data = tail;
+  stream.open.classList.toggle("is-code", CODE.test(tail));
+  showText(stream.text, tail.replace(LEADING_LINES, ""));
 }
 
-/** Give code its copy button, and let what scrolls sideways be reached by keyboard. */
+/** Append to the text where it only grew: what is selected in it stays so. */
+function showText(node, tail) {
+  const shown = node.data;
+  if (tail.length > shown.length && tail.startsWith(shown)) node.appendData(tail.slice(shown.length));
+  else if (tail !== shown) node.data = tail;
+}
+
+/** Give code its copy button. */
 export function finish(root) {
   for (const block of root.querySelectorAll(".code-block:not(:has(.code-copy))")) block.append(cloneTemplate("code-copy"));
-  for (const wide of root.querySelectorAll("pre")) wide.tabIndex = 0;
 }
 
 // --- what stands around it ------------------------------------------------------------------------------------------------

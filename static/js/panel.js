@@ -27,8 +27,8 @@ export class Panel {
     const checked = root.querySelector('[name="persona"]:checked');
     if (checked) this.#choose(checked);
     this.#showConnection();
-    this.scroll.toEnd();
-    if (!root.dataset.conversation) this.scroll.scroller.scrollTop = 0;
+    if (app.conversation || app.pending.length > 0) this.scroll.toEnd();
+    else this.scroll.toStart();
   }
 
   /** Who replies here. */

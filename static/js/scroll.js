@@ -6,6 +6,7 @@ export class StickyScroll {
   /** `scroller` scrolls `content`; `button` leads back to the end. */
   constructor(scroller, content, button) {
     this.scroller = scroller;
+    this.content = content;
     this.button = button;
     this.sticks = true;
     this.last = scroller.scrollTop;
@@ -15,6 +16,13 @@ export class StickyScroll {
     this.observer = new ResizeObserver(() => this.keep());
     this.observer.observe(content);
     this.observer.observe(scroller);
+  }
+
+  /** Read from the start, as a page. */
+  toStart() {
+    this.sticks = false;
+    this.scroller.scrollTop = 0;
+    this.#show();
   }
 
   /** At the end again, where the reader wants to be there. */
@@ -59,7 +67,8 @@ export class StickyScroll {
   }
 
   #show() {
-    this.button.hidden = this.sticks || this.#distance < NEAR;
+    const isEmpty = !this.content.querySelector("[data-message]");
+    this.button.hidden = isEmpty || this.sticks || this.#distance < NEAR;
     this.scroller.closest("[data-panel]")?.classList.toggle("is-scrolled", this.scroller.scrollTop > 8);
   }
 }
