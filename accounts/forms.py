@@ -5,7 +5,7 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth.password_validation import password_validators_help_texts, validate_password
+from django.contrib.auth.password_validation import validate_password
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import USERNAME_LENGTH, User, normalise_address, username_characters
@@ -34,7 +34,7 @@ class PasswordField(forms.CharField):
     def __init__(self, *, new: bool = False, **options: Any) -> None:
         widget = forms.PasswordInput(attrs={"autocomplete": "new-password" if new else "current-password"})
         if new:
-            options.setdefault("help_text", " ".join(password_validators_help_texts()))
+            options.setdefault("help_text", _("At least 8 characters, not only digits, and nothing that is easy to guess."))
         super().__init__(**{"label": _("Password"), "strip": False, "max_length": 1024, "widget": widget, **options})
 
 

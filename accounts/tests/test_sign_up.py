@@ -1,8 +1,9 @@
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -150,6 +151,22 @@ def test_of_two_sign_ups_with_one_address_the_first_confirmed_wins() -> None:
     assert complete_sign_up(second.pk, verified=True)
     assert complete_sign_up(first.pk, verified=True) is None
     assert User.objects.get().password == "y"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_sign_up_completed_many_times_at_once_makes_one_account() -> None:
+    waiting = SignUp.objects.create(email="ada@example.org", password="x")
+    rival = SignUp.objects.create(email="ada@example.org", password="y")
+
+    def complete(number: int) -> bool:
+        try:
+            return complete_sign_up((waiting if number % 2 else rival).pk, verified=True) is not None
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(complete, range(8))).count(True) == 1
+    assert User.objects.count() == 1
 
 
 def test_a_username_taken_meanwhile_gets_an_ending() -> None:
