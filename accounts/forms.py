@@ -34,7 +34,9 @@ class PasswordField(forms.CharField):
     def __init__(self, *, new: bool = False, **options: Any) -> None:
         widget = forms.PasswordInput(attrs={"autocomplete": "new-password" if new else "current-password"})
         if new:
-            options.setdefault("help_text", _("At least 8 characters, not only digits, and nothing that is easy to guess."))
+            options.setdefault(
+                "help_text", _("At least 8 characters, not only digits, and nothing that is easy to guess.")
+            )
         super().__init__(**{"label": _("Password"), "strip": False, "max_length": 1024, "widget": widget, **options})
 
 
