@@ -5,10 +5,14 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
+import structlog
+
 from .breaker import Breaker
 from .errors import LLMError, LLMRefused, LLMUnavailable
 from .providers import Provider, parse_model
 from .types import RetryPolicy
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Attempt = Callable[[Provider, str], Awaitable[T]]
@@ -55,6 +59,7 @@ class Router:
             try:
                 return await self._once(provider, name, attempt)
             except LLMError as error:
+                log.warning("llm.attempt_failed", provider=provider.name, model=name, attempt=number, code=error.code)
                 wait = self._wait_before_next(error, number)
                 if wait is None:
                     raise
