@@ -56,6 +56,7 @@ def test_snapshot_of_the_same_epoch_adds_only_what_was_missing() -> None:
         ([*deltas(PIECES)[:1], *deltas(PIECES)[:1]], "gap in the text"),
         ([*deltas(PIECES)[:1], *deltas(PIECES, epoch=2)[1:]], "delta of another epoch"),
         ([*deltas(PIECES), ending(STAMPS)], "ending unlike its deltas"),
+        ([*deltas(PIECES, epoch=2), ending()], "ending unlike its deltas"),
         ([*deltas(PIECES), ending(WHOLE + "9 ")], "text unlike the model's"),
         ([*deltas(["1000000 ", "f0f0f0f0"]), ending("1000000 f0f0f0f0")], "text unlike the model's"),
         ([*deltas(PIECES)[:2]], "lost: no ending"),
