@@ -1,0 +1,238 @@
+"""Conversations and feedback in the admin: to look at, never to change. What people wrote opens only with a reason."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Exists, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from accounts.models import User
+from chatbot_project.lib.errors import ApplicationError, NotFound
+from conversations import moderation
+from conversations.models import Conversation, Feedback, Message
+
+TROUBLE = (Message.Status.FAILED, Message.Status.INTERRUPTED)
+
+
+class ReasonForm(forms.Form):
+    """Why somebody's conversation has to be read."""
+
+    reason = forms.CharField(
+        label=_("Reason"), min_length=moderation.MIN_REASON, max_length=500,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text=_("At least 10 characters. It is recorded with your name before the text is shown."),
+    )  # fmt: skip
+    before = forms.UUIDField(required=False, widget=forms.HiddenInput)
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Rows that staff may see and nobody may add, change or delete here."""
+
+    show_full_result_count = False
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("shown", _("In the list")),
+            ("archived", _("Archived")),
+            ("deleted", _("Deleted, not yet purged")),
+            ("trouble", _("With a failed or interrupted reply")),
+            ("disliked", _("With a reply found not helpful")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> QuerySet[Conversation]:
+        replies = Message.objects.filter(conversation=OuterRef("pk"))
+        conditions: dict[str, dict[str, Any]] = {
+            "shown": {"deleted_at": None, "archived_at": None},
+            "archived": {"deleted_at": None, "archived_at__isnull": False},
+            "deleted": {"deleted_at__isnull": False},
+        }
+        match self.value():
+            case "trouble":
+                return queryset.filter(Exists(replies.filter(status__in=TROUBLE)))
+            case "disliked":
+                return queryset.filter(Exists(replies.filter(feedback__value=-1)))
+            case state:
+                return queryset.filter(**conditions.get(state or "", {}))
+
+
+def _count(**conditions: Any) -> Coalesce:
+    """How many messages of a conversation meet ``conditions``: counted for the rows of a page, not for the table."""
+    rows = Message.objects.filter(conversation=OuterRef("pk"), **conditions).order_by().values("conversation")
+    return Coalesce(Subquery(rows.annotate(n=Count("pk")).values("n"), output_field=IntegerField()), 0)
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ReadOnlyAdmin):
+    """Who talked with whom and how it went. A title is made of what was said, so it is text like any other."""
+
+    list_display = (
+        "id", "owner", "persona", "questions", "completed", "stopped", "troubled", "live", "state",
+        "created_at", "updated_at",
+    )  # fmt: skip
+    list_filter = (StateFilter, ("persona_version__persona", admin.RelatedOnlyFieldListFilter), "created_at")
+    search_fields = ("owner__email", "owner__username")
+    search_help_text = _("Id of a conversation, or e-mail address or username of its owner")
+    ordering = ("-id",)  # in the order of creation, by the primary key's index
+    sortable_by = ()
+    list_per_page = 50
+    fields = (
+        "id", "owner", "persona", "state", "questions", "completed", "stopped", "troubled", "live", "feedback",
+        "created_at", "updated_at",
+    )  # fmt: skip
+    readonly_fields = fields
+    actions_detail: ClassVar[list[str]] = ["read_text"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
+        """Without the columns that hold text, so that no page can show them by mistake."""
+        rows: QuerySet[Conversation] = super().get_queryset(request)
+        status = Message.Status
+        return (
+            rows.select_related("owner", "persona_version__persona")
+            .defer("title", "summary")
+            .annotate(
+                questions_count=_count(status=status.SENT),
+                completed_count=_count(status=status.COMPLETED),
+                stopped_count=_count(status=status.STOPPED),
+                troubled_count=_count(status__in=TROUBLE),
+                live_count=_count(status__in=Message.LIVE),
+            )
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Conversation], search_term: str
+    ) -> tuple[QuerySet[Conversation], bool]:
+        try:
+            return queryset.filter(pk=UUID(search_term.strip())), False
+        except ValueError:
+            found, may_have_duplicates = super().get_search_results(request, queryset, search_term)
+            return found, may_have_duplicates
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        # A filter made up in the address could ask, letter by letter, what a hidden column holds.
+        hidden = lookup.startswith(("title", "summary", "messages", "active_leaf"))
+        return not hidden and bool(super().lookup_allowed(lookup, value, request))
+
+    @admin.display(description=_("persona"))
+    def persona(self, conversation: Conversation) -> str:
+        version = conversation.persona_version
+        return f"{version.emoji} {version.name} ({version.persona.slug}, {version.number})"
+
+    @admin.display(description=_("questions"))
+    def questions(self, conversation: Any) -> int:
+        return int(conversation.questions_count)
+
+    @admin.display(description=_("completed"))
+    def completed(self, conversation: Any) -> int:
+        return int(conversation.completed_count)
+
+    @admin.display(description=_("stopped"))
+    def stopped(self, conversation: Any) -> int:
+        return int(conversation.stopped_count)
+
+    @admin.display(description=_("failed or interrupted"))
+    def troubled(self, conversation: Any) -> int:
+        return int(conversation.troubled_count)
+
+    @admin.display(description=_("under way"))
+    def live(self, conversation: Any) -> int:
+        return int(conversation.live_count)
+
+    @admin.display(description=_("state"))
+    def state(self, conversation: Conversation) -> Any:
+        if conversation.deleted_at:
+            return _("deleted")
+        return _("archived") if conversation.archived_at else _("in the list")
+
+    @admin.display(description=_("feedback"))
+    def feedback(self, conversation: Conversation) -> str:
+        values = Feedback.objects.filter(message__conversation=conversation).values_list("value", flat=True)
+        return f"👍 {sum(v > 0 for v in values)}  👎 {sum(v < 0 for v in values)}"
+
+    def has_read_text_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("conversations.read_text"))
+
+    @action(description=_("Read the text"), url_path="read", permissions=["read_text"], icon="lock_open")
+    def read_text(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask for a reason; with one, record it and show the text in this answer only."""
+        conversation = self.get_object(request, object_id)
+        if conversation is None:
+            raise Http404
+        form = ReasonForm(request.POST or None)
+        opened = self._opened(request, conversation, form) if request.method == "POST" and form.is_valid() else None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Read the text of a conversation"),
+            "opts": self.opts,
+            "original": conversation,
+            "conversation": conversation,
+            "form": form,
+            "opened": opened,
+        }
+        return TemplateResponse(request, "admin/conversations/read_text.html", context)
+
+    def _opened(
+        self, request: HttpRequest, conversation: Conversation, form: ReasonForm
+    ) -> moderation.OpenedText | None:
+        assert isinstance(request.user, User)
+        try:
+            return moderation.open_text(
+                actor=request.user,
+                conversation_id=conversation.pk,
+                reason=form.cleaned_data["reason"],
+                before=form.cleaned_data["before"],
+            )
+        except NotFound:
+            raise Http404 from None
+        except ApplicationError as error:
+            if error.status == 403:
+                raise PermissionDenied from None
+            form.add_error("reason", error.detail)
+            return None
+
+
+@admin.register(Feedback)
+class FeedbackAdmin(ReadOnlyAdmin):
+    """What people thought of replies, and the comment that they gave to whoever runs this."""
+
+    list_display = ("created_at", "value", "comment", "answered_by", "conversation")
+    list_filter = ("value", "created_at")
+    fields = ("value", "comment", "answered_by", "conversation", "created_at", "updated_at")
+    readonly_fields = fields
+    ordering = ("-created_at",)
+    list_per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
+        rows: QuerySet[Feedback] = super().get_queryset(request)
+        return rows.select_related("message").defer("message__text")
+
+    @admin.display(description=_("model"))
+    def answered_by(self, feedback: Feedback) -> str:
+        return feedback.message.model
+
+    @admin.display(description=_("conversation"))
+    def conversation(self, feedback: Feedback) -> str:
+        return str(feedback.message.conversation_id)
