@@ -1,4 +1,4 @@
-"""Keyset paging of the conversation list: a cursor names the last line that was shown, so that new ones shift nothing."""
+"""Keyset paging of the conversation list: a cursor names the last line shown, so that new ones shift nothing."""
 
 import base64
 import binascii

@@ -75,7 +75,7 @@ def person_required(
     """Give the view the person who asks. Without one: the sign-in page, or ``signed_out`` (401) for a script."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: Params.args, **kwargs: Params.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, /, *args: Params.args, **kwargs: Params.kwargs) -> HttpResponse:
         if isinstance(request.user, User):
             return view(request, request.user, *args, **kwargs)
         if request.method == "GET" and not _is_scripted(request):
@@ -131,7 +131,7 @@ def conversation_list(request: HttpRequest, user: User) -> HttpResponse:
 @never_cache
 @person_required
 def earlier_messages(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
-    """The messages before the message ``before`` as JSON ``{messages, more}``, in the shape of the protocol's events."""
+    """What stands before the message ``before``, as JSON ``{messages, more}`` in the shape of the protocol."""
     shown = _conversation(user, conversation_id)
     transcript = read_transcript(shown, before=_uuid(request.GET.get("before", "")))
     return JsonResponse({"messages": msgspec.to_builtins(transcript.messages), "more": transcript.more})

@@ -1,0 +1,406 @@
+"""What the page's scripts make of the protocol: ``static/js/protocol.js``, run by node."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+RUNNER = Path(__file__).with_name("reducer.mjs")
+CONVERSATION = "c0"
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+
+class Page:
+    """The reducer with an empty state, following one conversation, as the page does."""
+
+    def __init__(self, node: subprocess.Popen[str]) -> None:
+        self._node = node
+        self.shown: list[dict[str, Any]] = []
+        self.info: dict[str, Any] | None = None
+        self._tell(None)
+
+    def _tell(self, event: dict[str, Any] | None) -> list[dict[str, Any]]:
+        assert self._node.stdin
+        assert self._node.stdout
+        self._node.stdin.write(json.dumps(event) + "\n")
+        self._node.stdin.flush()
+        answer = json.loads(self._node.stdout.readline())
+        self.shown, self.info = answer["shown"], answer["info"]
+        commands: list[dict[str, Any]] = answer["commands"]
+        return commands
+
+    def take(self, *events: dict[str, Any]) -> list[dict[str, Any]]:
+        """The commands that the events led to."""
+        return [command for event in events for command in self._tell(event)]
+
+    def follow(self) -> Self:
+        self.take({"type": "local.follow", "conversation": CONVERSATION})
+        return self
+
+    @property
+    def texts(self) -> list[str]:
+        return [message["text"] for message in self.shown]
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[subprocess.Popen[str]]:
+    command = ["node", "--no-warnings", str(RUNNER)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def page(node: subprocess.Popen[str]) -> Page:
+    return Page(node).follow()
+
+
+def info(revision: int = 1, **fields: Any) -> dict[str, Any]:
+    return {"id": CONVERSATION, "title": "Title", "revision": revision, "deleted": False, "archived": False} | fields
+
+
+def message(pk: str, parent: str | None, role: str, text: str = "", **fields: Any) -> dict[str, Any]:
+    base = {"id": pk, "parent": parent, "role": role, "status": "sent" if role == "user" else "completed", "html": ""}
+    return base | {"text": text, "epoch": 0, "seq": len(text), "siblings": [pk], "client_id": ""} | fields
+
+
+def question(pk: str = "q1", parent: str | None = None, **fields: Any) -> dict[str, Any]:
+    return message(pk, parent, "user", "Question", **fields)
+
+
+def reply(pk: str = "r1", parent: str = "q1", **fields: Any) -> dict[str, Any]:
+    return message(pk, parent, "assistant", **({"status": "queued"} | fields))
+
+
+def accepted(revision: int, asked: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    event = {"type": "message.accepted", "client_id": "x", "conversation": info(revision)}
+    return event | {"message": asked, "reply": answer}
+
+
+def snapshot(revision: int, *messages: dict[str, Any], more: bool = False) -> dict[str, Any]:
+    return {"type": "conversation.snapshot", "conversation": info(revision), "messages": messages, "more": more}
+
+
+def event(name: str, epoch: int, seq: int, pk: str = "r1", **fields: Any) -> dict[str, Any]:
+    return {"type": f"reply.{name}", "conversation": CONVERSATION, "reply": pk, "epoch": epoch, "seq": seq} | fields
+
+
+def delta(epoch: int, before: int, text: str, blocks: list[Any] | None = None) -> dict[str, Any]:
+    return event("delta", epoch, before + len(text), text=text, blocks=blocks or [])
+
+
+def updated(revision: int, client_id: str = "") -> dict[str, Any]:
+    return {"type": "conversation.updated", "conversation": info(revision), "client_id": client_id}
+
+
+def follows(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [command["cursors"] for command in commands if command["type"] == "conversation.follow"]
+
+
+# --- one reply ------------------------------------------------------------------------------------------------------
+
+
+def test_deltas_are_put_together_in_code_points(page: Page) -> None:
+    commands = page.take(
+        accepted(1, question(), reply()),
+        event("started", 1, 0),
+        delta(1, 0, "Grüße 👩‍🚀"),
+        delta(1, 9, " 🌍!"),
+    )
+    assert commands == []
+    assert page.texts == ["Question", "Grüße 👩‍🚀 🌍!"]
+    assert page.shown[1]["seq"] == 12
+
+
+def test_a_delta_seen_before_changes_nothing_and_one_that_overlaps_adds_its_end(page: Page) -> None:
+    page.take(accepted(1, question(), reply()), event("started", 1, 0), delta(1, 0, "ab🌍"))
+    assert page.take(delta(1, 0, "ab"), delta(1, 1, "b🌍cd")) == []
+    assert page.texts[1] == "ab🌍cd"
+
+
+def test_a_gap_makes_it_follow_anew_once_with_what_it_holds(page: Page) -> None:
+    page.take(accepted(1, question(), reply()), event("started", 1, 0), delta(1, 0, "one "))
+    commands = page.take(delta(1, 8, "three "), delta(1, 14, "four "))
+    assert follows(commands) == [{"r1": [1, 4]}]
+    assert page.texts[1] == "one "
+    page.take(snapshot(1, question(), reply(status="streaming", epoch=1, text="one")), delta(1, 4, "two three four "))
+    assert page.texts[1] == "one two three four "
+
+
+def test_a_new_epoch_is_never_joined_to_the_text_of_an_old_one(page: Page) -> None:
+    page.take(accepted(1, question(), reply()), event("started", 1, 0), delta(1, 0, "old"))
+    assert follows(page.take(delta(2, 3, " new"))) == [{"r1": [1, 3]}]
+    page.take(snapshot(1, question(), reply(status="streaming", epoch=2)), event("snapshot", 2, 4, text="anew"))
+    assert page.texts[1] == "anew"
+    assert page.take(delta(1, 3, " late")) == []
+    assert page.texts[1] == "anew"
+
+
+def test_finished_blocks_are_cut_off_the_open_rest(page: Page) -> None:
+    page.take(
+        accepted(1, question(), reply()),
+        event("started", 1, 0),
+        delta(1, 0, "🌍 one\n\ntwo", [{"end": 7, "html": "<p>🌍 one</p>"}]),
+        delta(1, 10, "\n\nthree", [{"end": 12, "html": "<p>two</p>"}]),
+    )
+    assert [block["html"] for block in page.shown[1]["blocks"]] == ["<p>🌍 one</p>", "<p>two</p>"]
+    assert page.shown[1]["tail"] == "three"
+
+
+def test_a_checkpoint_is_only_a_preview_of_the_stream(page: Page) -> None:
+    """A snapshot's text of a live reply has no blocks and may end anywhere, so the stream is taken from its start."""
+    page.take(snapshot(1, question(), reply(status="streaming", epoch=1, text="one\n\ntw")))
+    assert (page.shown[1]["text"], page.shown[1]["preview"]) == ("", "one\n\ntw")
+    assert follows(page.take({"type": "ready", "protocol": 1})) == [{"r1": [1, 0]}]
+    page.take(event("snapshot", 1, 8, text="one\n\ntwo", blocks=[{"end": 5, "html": "<p>one</p>"}]))
+    assert (page.shown[1]["preview"], page.shown[1]["tail"]) == ("", "two")
+
+
+def test_an_end_replaces_the_text_and_nothing_streams_after_it(page: Page) -> None:
+    page.take(accepted(1, question(), reply()), event("started", 1, 0), delta(1, 0, "one"))
+    page.take(event("completed", 1, 7, text="one two", html="<p>one two</p>", code="", detail="", finish_reason="stop"))
+    page.take(
+        delta(1, 3, " x"), event("started", 1, 0), event("queued", 1, 0, position=2), event("snapshot", 1, 1, text="x")
+    )
+    page.take(snapshot(1, question(), reply(status="streaming", epoch=1, text="one")))
+    assert (page.shown[1]["status"], page.shown[1]["text"], page.shown[1]["html"]) == (
+        "completed",
+        "one two",
+        "<p>one two</p>",
+    )
+
+
+def test_a_continued_reply_goes_on_behind_its_text(page: Page) -> None:
+    page.take(accepted(1, question(), reply()), event("started", 1, 0), delta(1, 0, "one "))
+    page.take(event("interrupted", 1, 4, text="one ", html="<p>one</p>", code="llm_cut", detail="Cut."))
+    page.take(accepted(2, question(), reply(text="one ", epoch=1)), event("started", 2, 4), delta(2, 4, "two"))
+    assert (page.shown[1]["status"], page.shown[1]["text"], page.shown[1]["tail"]) == (
+        "streaming",
+        "one two",
+        "one two",
+    )
+
+
+def test_a_reply_that_is_queued_again_starts_over(page: Page) -> None:
+    page.take(accepted(1, question(), reply()), event("started", 1, 0), event("queued", 1, 0, position=3))
+    assert (page.shown[1]["status"], page.shown[1]["position"]) == ("queued", 3)
+    page.take(event("started", 2, 0), delta(2, 0, "text"))
+    assert page.texts[1] == "text"
+
+
+# --- branches and several tabs --------------------------------------------------------------------------------------
+
+
+def test_an_edit_cuts_the_branch_and_counts_the_versions(page: Page) -> None:
+    page.take(snapshot(1, question(), reply(status="completed", text="a"), question("q2", "r1"), reply("r2", "q2")))
+    page.take(accepted(2, question("q1b"), reply("r1b", "q1b")))
+    assert [m["id"] for m in page.shown] == ["q1b", "r1b"]
+    assert page.shown[0]["siblings"] == ["q1", "q1b"]
+    assert page.shown[1]["siblings"] == ["r1b"]
+
+
+def test_another_reply_stands_beside_the_first(page: Page) -> None:
+    page.take(snapshot(1, question(), reply(status="completed", text="a", siblings=["r0", "r1"])))
+    page.take(accepted(2, question(), reply("r2")))
+    assert [m["id"] for m in page.shown] == ["q1", "r2"]
+    assert page.shown[1]["siblings"] == ["r0", "r1", "r2"]
+
+
+def test_the_same_acknowledgement_again_changes_nothing(page: Page) -> None:
+    page.take(accepted(1, question(), reply()))
+    page.take(event("started", 1, 0), event("completed", 1, 1, text="a", html="a", code="", detail=""))
+    page.take(accepted(2, question("q2", "r1"), reply("r2", "q2")))
+    page.take(accepted(2, question(), reply(status="completed", text="a", epoch=1)))
+    assert [m["id"] for m in page.shown] == ["q1", "r1", "q2", "r2"]
+
+
+def test_news_of_another_tab_is_asked_for_and_its_own_is_not(page: Page) -> None:
+    page.take(snapshot(1, question(), reply(status="completed", text="a")))
+    page.take({"type": "local.sent", "client_id": "mine"})
+    assert page.take(updated(2, "mine")) == []
+    assert follows(page.take(accepted(2, question("q2", "r1"), reply("r2", "q2")))) == []
+    assert follows(page.take(updated(3))) == [{"r2": [0, 0]}]
+    assert page.take(updated(3), updated(2)) == []
+
+
+def test_a_change_that_it_never_heard_of_is_noticed_by_its_own_acknowledgement(page: Page) -> None:
+    page.take(snapshot(1, question(), reply(status="completed", text="a")))
+    assert follows(page.take(accepted(3, question("q2", "r1"), reply("r2", "q2")))) == [{"r2": [0, 0]}]
+
+
+def test_a_snapshot_older_than_the_news_is_asked_for_again(page: Page) -> None:
+    page.take(snapshot(1, question()), updated(2))
+    assert page.take(updated(3)) == []
+    assert len(follows(page.take(snapshot(2, question())))) == 1
+    assert page.take(snapshot(3, question())) == []
+
+
+def test_a_reply_of_a_branch_that_is_not_shown_is_asked_for_once(page: Page) -> None:
+    page.take(snapshot(1, question(), reply(status="completed", text="a")))
+    assert len(follows(page.take(event("started", 1, 0, pk="elsewhere")))) == 1
+    page.take(snapshot(1, question(), reply(status="completed", text="a")))
+    assert len(follows(page.take(event("delta", 1, 1, pk="elsewhere", text="x")))) <= 1
+    assert page.texts == ["Question", "a"]
+
+
+def test_earlier_messages_stay_when_a_snapshot_brings_the_newest_again(page: Page) -> None:
+    newest = [question("q2", "r1"), reply("r2", "q2", status="completed", text="b")]
+    page.take(snapshot(1, *newest, more=True))
+    earlier = [question(), reply(status="completed", text="a")]
+    page.take({"type": "local.earlier", "conversation": CONVERSATION, "messages": earlier, "more": False})
+    page.take(snapshot(2, *newest, more=True))
+    assert [m["id"] for m in page.shown] == ["q1", "r1", "q2", "r2"]
+    page.take(snapshot(3, question("q2b", "r1b"), reply("r2b", "q2b"), more=True))
+    assert [m["id"] for m in page.shown] == ["q2b", "r2b"]
+
+
+def test_unknown_events_and_other_conversations_change_nothing(page: Page) -> None:
+    page.take(snapshot(1, question()))
+    before = page.shown
+    other = snapshot(1, question("z")) | {"conversation": info() | {"id": "another"}}
+    assert page.take({"type": "something.new"}, {"type": "pong"}, other) == []
+    assert page.shown == before
+
+
+# --- any interleaving -------------------------------------------------------------------------------------------------
+
+
+class Reply:
+    """The server's side of one reply: what it said in this epoch, and what a follower gets of it."""
+
+    def __init__(self) -> None:
+        self.epoch, self.status, self.base, self.said, self.code = 0, "queued", "", list[dict[str, Any]](), ""
+
+    @property
+    def text(self) -> str:
+        return self.base + "".join(entry["text"] for entry in self.said)
+
+    def start(self) -> list[dict[str, Any]]:
+        self.epoch, self.base, self.status, self.said = self.epoch + 1, self.text, "streaming", []
+        return [event("started", self.epoch, len(self.base))]
+
+    def say(self, words: str) -> list[dict[str, Any]]:
+        before = self.text
+        blocks = []
+        if "\n\n" in words:
+            blocks = [{"end": len(before) + words.rindex("\n\n") + 2, "html": f"<p>{len(before)}</p>"}]
+        self.said.append(delta(self.epoch, len(before), words, blocks))
+        return [self.said[-1]]
+
+    def end(self, status: str) -> list[dict[str, Any]]:
+        self.status = status
+        fields = {"text": self.text, "html": f"<p>{self.text}</p>", "code": "", "detail": "", "finish_reason": ""}
+        return [event(status, self.epoch, len(self.text), **fields)]
+
+    def info(self, checkpoint: int) -> dict[str, Any]:
+        is_live = self.status in ("queued", "streaming")
+        text = self.text[: max(checkpoint, len(self.base))] if self.status == "streaming" else self.text
+        html = "" if is_live else f"<p>{self.text}</p>"
+        return reply(status=self.status, epoch=self.epoch, text=text, html=html)
+
+    def behind(self, cursor: list[int]) -> list[dict[str, Any]]:
+        """What a follower at ``cursor`` is sent: what it misses, or a snapshot."""
+        if self.status != "streaming":
+            return []
+        ends = [len(self.base), *(entry["seq"] for entry in self.said)]
+        if cursor[0] == self.epoch and cursor[1] in ends:
+            return [entry for entry in self.said if entry["seq"] > cursor[1]]
+        if not self.text:
+            return [event("started", self.epoch, 0)]
+        blocks = [block for entry in self.said for block in entry["blocks"]]
+        return [event("snapshot", self.epoch, len(self.text), text=self.text, blocks=blocks)]
+
+
+steps = st.one_of(
+    st.tuples(st.just("say"), st.text("a🌍é\n", min_size=1, max_size=6)),
+    st.sampled_from([("start", ""), ("again", ""), ("interrupt", ""), ("continue", ""), ("complete", "")]),
+    st.tuples(st.just("lose"), st.integers(1, 3)),
+    st.tuples(st.just("reconnect"), st.integers(0, 10)),
+    st.tuples(st.just("repeat"), st.integers(1, 4)),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(story=st.lists(steps, max_size=25))
+def test_whatever_is_lost_or_repeated_the_page_ends_with_the_servers_text(
+    node: subprocess.Popen[str], story: list[tuple[str, Any]]
+) -> None:
+    page, server = Page(node).follow(), Reply()
+    history: list[dict[str, Any]] = []
+    lose = 0
+
+    def deliver(events: list[dict[str, Any]], checkpoint: int = 0) -> None:
+        nonlocal lose
+        for each in events:
+            history.append(each)
+            if lose > 0:
+                lose -= 1
+                continue
+            answer(page.take(each), checkpoint)
+
+    def answer(commands: list[dict[str, Any]], checkpoint: int) -> None:
+        """As the server does: the snapshot, then what is live in it. Until nothing more is asked for."""
+        for _round in range(10):
+            cursors = follows(commands)
+            if not cursors:
+                return
+            commands = page.take(snapshot(1, question(), server.info(checkpoint)))
+            commands += page.take(*server.behind(cursors[-1].get("r1", [0, 0])))
+        pytest.fail("the page and the server go round in circles")
+
+    page.take(accepted(1, question(), server.info(0)))
+    for step, value in story:
+        is_streaming = server.status == "streaming"
+        if step == "start" and server.status == "queued":
+            deliver(server.start())
+        elif step == "say" and is_streaming:
+            deliver(server.say(value))
+        elif step == "again" and is_streaming and not server.said:
+            server.status = "queued"
+            deliver([event("queued", server.epoch, len(server.text), position=1)])
+        elif step == "interrupt" and is_streaming:
+            deliver(server.end("interrupted"))
+        elif step == "complete" and is_streaming:
+            deliver(server.end("completed"))
+        elif step == "continue" and server.status == "interrupted":
+            server.status = "queued"
+            answer(page.take(snapshot(1, question(), server.info(0))), 0)
+        elif step == "lose":
+            lose = value
+        elif step == "repeat":
+            for each in history[-value:]:
+                answer(page.take(each), 0)
+        elif step == "reconnect":
+            lose = 0
+            answer(page.take({"type": "ready", "protocol": 1}), value)
+        check(page.shown[1], server)
+    lose = 0
+    if server.status == "streaming":
+        deliver(server.say("the end"))  # what was lost before it shows itself by the gap
+    else:
+        answer(page.take({"type": "ready", "protocol": 1}), 0)
+
+    shown = page.shown[1]
+    check(shown, server)
+    assert (shown["status"], shown["text"], shown["epoch"]) == (server.status, server.text, server.epoch)
+    assert shown["html"] == server.info(0)["html"]
+
+
+def check(shown: dict[str, Any], server: Reply) -> None:
+    """At any time: never another text than the server's, and what is shown of it is whole."""
+    if shown["epoch"] == server.epoch:
+        assert server.text.startswith(shown["text"])
+    assert shown["seq"] == len(shown["text"])
+    if shown["status"] in ("queued", "streaming"):
+        ends = [block["end"] for block in shown["blocks"]]
+        assert ends == sorted(set(ends))
+        assert shown["tail"] == shown["text"][ends[-1] if ends else 0 :]
