@@ -141,6 +141,8 @@ SUMMARY_MODEL = env.text("SUMMARY_MODEL")
 REPLY_SLOTS = env.whole("REPLY_SLOTS", 200, minimum=1)
 PROVIDER_SLOTS = {"local": 4, **env.json_object("PROVIDER_SLOTS")}
 REPLY_LEASE_SECONDS = env.whole("REPLY_LEASE_SECONDS", 8, minimum=2, maximum=60)
+# How long a reply worker that has to end lets its replies end first; then it hands them over.
+REPLY_DRAIN_SECONDS = env.whole("REPLY_DRAIN_SECONDS", 22, minimum=0)
 LLM_CONNECT_SECONDS = env.whole("LLM_CONNECT_SECONDS", 5, minimum=1)
 LLM_FIRST_TOKEN_SECONDS = env.whole("LLM_FIRST_TOKEN_SECONDS", 60, minimum=1)
 LLM_IDLE_SECONDS = env.whole("LLM_IDLE_SECONDS", 30, minimum=1)

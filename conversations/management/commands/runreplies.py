@@ -16,11 +16,9 @@ from conversations.replies.worker import ReplyWorker
 
 log = structlog.get_logger(__name__)
 
-DRAIN_SECONDS = 22
-
 
 class Command(BaseCommand):
-    help = "Answers queued messages. SIGTERM lets live replies end, and hands over those that take longer than 22 s."
+    help = "Answers queued messages. SIGTERM lets live replies end, and hands over those that take REPLY_DRAIN_SECONDS."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Work until SIGTERM or SIGINT."""
@@ -42,7 +40,7 @@ async def work() -> None:
         await asyncio.wait((running, ended), return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()  # raises what broke it
-        await worker.drain(DRAIN_SECONDS)
+        await worker.drain(settings.REPLY_DRAIN_SECONDS)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     await doorbell.disconnect()
