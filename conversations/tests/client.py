@@ -184,6 +184,7 @@ class ChatClient:
                 seen.text = "" if message["status"] == "streaming" else message["text"]  # a stream comes from its start
         else:
             seen.epoch, seen.text, seen.status = message["epoch"], message["text"], f"reply.{message['status']}"
+            seen.html = message["html"]
 
     def _take_reply(self, kind: str, event: dict[str, Any]) -> None:
         seen = self.replies.setdefault(event["reply"], SeenReply())

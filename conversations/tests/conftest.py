@@ -6,6 +6,9 @@ import pytest
 
 from accounts.models import User
 from accounts.tests.factories import make_user
+from chatbot_project.embedded.paths import VarPaths, default_redis_url
+from chatbot_project.embedded.redis import EmbeddedRedis
+from conversations.tests.fault_stack import FaultStack
 from conversations.tests.stack import Stack
 from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
@@ -40,3 +43,23 @@ def live_stack(transactional_db: None, fake_model: FakeModelServer, shared_stack
     """The shared processes, with an empty database and an idle fake model."""
     yield shared_stack
     shared_stack.print_logs()
+
+
+@pytest.fixture(scope="session")
+def fault_stack(
+    django_db_setup: None, fake_model_session: FakeModelServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FaultStack]:
+    """The processes of the fault tests, which have a Redis of their own."""
+    directory = tmp_path_factory.mktemp("faults")
+    redis = EmbeddedRedis(VarPaths(directory), dies_with_parent=True)
+    redis.start()
+    with FaultStack(fake_model_session.base_url, redis, default_redis_url(directory)) as stack:
+        yield stack
+    redis.stop()
+
+
+@pytest.fixture
+def stack(transactional_db: None, fake_model: FakeModelServer, persona: Persona, fault_stack: FaultStack) -> FaultStack:
+    """Two web processes and two workers, whole again, an empty database, and a persona to ask."""
+    fault_stack.whole()
+    return fault_stack
