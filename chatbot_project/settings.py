@@ -135,7 +135,8 @@ LLM_PROVIDERS = providers_from_env(
 DEFAULT_MODEL = env.text("DEFAULT_MODEL", usual_model(LLM_PROVIDERS))
 FALLBACK_MODELS = env.words("FALLBACK_MODELS")
 # A small local model writes poor titles and summaries: by default only an outside model is asked for them.
-TITLE_MODEL = env.text("TITLE_MODEL", "" if DEFAULT_MODEL.startswith("local/") else DEFAULT_MODEL)
+TITLE_MODEL = env.text("TITLE_MODEL", "off" if DEFAULT_MODEL.startswith("local/") else DEFAULT_MODEL)
+TITLE_MODEL = "" if TITLE_MODEL == "off" else TITLE_MODEL
 SUMMARY_MODEL = env.text("SUMMARY_MODEL")
 # How many replies one worker streams from one provider at once; what waits keeps its place and is told it.
 REPLY_SLOTS = env.whole("REPLY_SLOTS", 200, minimum=1)

@@ -162,7 +162,7 @@ class Hub:
     # --- following
 
     def follow(self, socket: Socket, conversation: UUID, reply: UUID, cursor: events.Cursor = (0, 0)) -> None:
-        """From now on send ``socket`` everything of a live reply behind ``cursor``, or a snapshot where that is none."""
+        """From now on send ``socket`` all of a live reply behind ``cursor``, or a snapshot where that is no cursor."""
         followed = self._followed.get(reply)
         if followed is None:
             followed = self._followed[reply] = FollowedReply(reply, conversation, heard_at=self._loop.time())
@@ -337,7 +337,7 @@ class Hub:
     # --- sessions
 
     async def _sessions_loop(self) -> None:
-        """Close sockets whose session has ended, whoever ended it and wherever: within SESSIONS_SECONDS and a moment."""
+        """Close sockets whose session has ended, whoever ended it and wherever, within SESSIONS_SECONDS."""
         while True:
             await asyncio.sleep(SESSIONS_SECONDS)
             try:

@@ -21,6 +21,7 @@ from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
+from conversations.store import insert_conversation, insert_messages, lock_conversation
 from conversations.transcript import conversation_info
 from personas.models import Persona, PersonaVersion
 
@@ -59,8 +60,8 @@ def send_message(
         words = _checked_text(text)
         if conversation_id is None:
             return _start_conversation(user, client_id, words, persona_slug)
-        conversation = _locked(user, conversation_id)
-        parent = _leaf(conversation) if parent_id is None else _message(conversation, parent_id)
+        conversation = _locked_to_ask(user, conversation_id)
+        parent = conversation.active_leaf if parent_id is None else _message(conversation, parent_id)
         if parent is not None and parent.role != Message.Role.ASSISTANT:
             raise ApplicationError("bad_parent", _("A question follows a reply."))
         _refuse_while_live(parent)
@@ -75,8 +76,8 @@ def edit_message(*, user: User, client_id: str, message_id: UUID, text: str) -> 
     def store() -> Accepted:
         words = _checked_text(text)
         question = _find(user, message_id, Message.Role.USER)
-        conversation = _locked(user, question.conversation_id)
-        _refuse_while_live(_leaf(conversation))
+        conversation = _locked_to_ask(user, question.conversation_id)
+        _refuse_while_live(conversation.active_leaf)
         return _ask(conversation, client_id, words, question.parent)
 
     return _once(user, client_id, store)
@@ -87,8 +88,8 @@ def regenerate_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
 
     def store() -> Accepted:
         old = _find(user, reply_id, Message.Role.ASSISTANT)
-        conversation = _locked(user, old.conversation_id)
-        _refuse_while_live(_leaf(conversation))
+        conversation = _locked_to_ask(user, old.conversation_id)
+        _refuse_while_live(conversation.active_leaf)
         if old.parent is None:
             raise NotFound
         reply = _new_reply(conversation, old.parent, client_id=client_id)
@@ -104,19 +105,21 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
     """
     with transaction.atomic():
         found = _find(user, reply_id, Message.Role.ASSISTANT)
-        conversation = _locked(user, found.conversation_id)
+        conversation, live_replies = _locked(user, found.conversation_id)
         reply = Message.objects.select_related("parent").get(pk=found.pk)
         if reply.parent is None:
             raise NotFound
         if not reply.is_live:
             _check_continuable(reply)
-            _refuse_while_live(_leaf(conversation))
-            _check_room(user.pk)
+            _check_room(live_replies)
+            _refuse_while_live(conversation.active_leaf)
             now = timezone.now()
             reply.status, reply.queued_at, reply.finished_at = Message.Status.QUEUED, now, None
             reply.stop_requested, reply.error_code, reply.finish_reason = False, "", ""
             reply.save()
-            _touch(conversation, reply, client_id)
+            _move_to(conversation, reply)
+            conversation.save(update_fields=["active_leaf", "updated_at", "revision"])
+            _announce(conversation, client_id)
             transaction.on_commit(doorbell.ring_workers)
         return Accepted(conversation, reply.parent, reply)
 
@@ -185,8 +188,8 @@ def restore_conversation(*, user: User, conversation_id: UUID) -> Conversation:
 def select_branch(*, user: User, conversation_id: UUID, message_id: UUID) -> Conversation:
     """Show the branch that goes through ``message_id``: its newest leaf becomes the active one."""
     with transaction.atomic():
-        conversation = _locked(user, conversation_id)
-        _message(conversation, message_id)
+        if not Message.objects.visible_to(user).filter(conversation=conversation_id, pk=message_id).exists():
+            raise NotFound
         return _change(user, conversation_id, active_leaf_id=_newest_leaf(message_id))
 
 
@@ -239,18 +242,20 @@ def _checked_text(text: str) -> str:
     return cleaned
 
 
-def _locked(user: User, conversation_id: UUID) -> Conversation:
-    """The person's conversation with its persona and active leaf, its row locked: one writer at a time."""
-    found = (
-        Conversation.objects.visible_to(user)
-        .select_for_update(of=("self",))
-        .select_related("persona_version__persona", "active_leaf")
-        .filter(pk=conversation_id)
-        .first()
-    )
+def _locked(user: User, conversation_id: UUID) -> tuple[Conversation, int]:
+    """The person's conversation with its persona and active leaf, its row locked: one writer at a time; and how many
+    replies the person has under way. Raises NotFound."""
+    found = lock_conversation(user.pk, conversation_id)
     if found is None:
         raise NotFound
     return found
+
+
+def _locked_to_ask(user: User, conversation_id: UUID) -> Conversation:
+    """The same where a reply will be added. Raises ``too_many_replies``."""
+    conversation, live_replies = _locked(user, conversation_id)
+    _check_room(live_replies)
+    return conversation
 
 
 def _find(user: User, message_id: UUID, role: str) -> Message:
@@ -267,10 +272,6 @@ def _message(conversation: Conversation, message_id: UUID) -> Message:
     return found
 
 
-def _leaf(conversation: Conversation) -> Message | None:
-    return conversation.active_leaf if conversation.active_leaf_id else None
-
-
 def _refuse_while_live(leaf: Message | None) -> None:
     if leaf is not None and leaf.is_live:
         raise ApplicationError("reply_in_progress", _("Wait for the reply, or stop it first."), status=409)
@@ -278,12 +279,12 @@ def _refuse_while_live(leaf: Message | None) -> None:
 
 def _check_continuable(reply: Message) -> None:
     cut = reply.status in (Message.Status.INTERRUPTED, Message.Status.STOPPED)
-    if not cut and reply.finish_reason != "length":
+    if (not cut and reply.finish_reason != "length") or reply.children.exists():
         raise ApplicationError("not_continuable", _("This reply is whole: there is nothing to continue."), status=409)
 
 
-def _check_room(owner_id: UUID) -> None:
-    if Message.objects.filter(owner_id=owner_id, status__in=Message.LIVE).count() >= MAX_LIVE_REPLIES:
+def _check_room(live_replies: int) -> None:
+    if live_replies >= MAX_LIVE_REPLIES:
         detail = _("Too many replies are under way. Wait for one to end.")
         raise ApplicationError("too_many_replies", detail, status=429)
 
@@ -293,13 +294,12 @@ def _start_conversation(user: User, client_id: str, text: str, persona_slug: str
     persona = personas.filter(slug=persona_slug).first() if persona_slug else personas.first()
     if persona is None or persona.published is None:
         raise NotFound(_("There is no such persona."))
-    _check_room(user.pk)
+    _check_room(Message.objects.filter(owner=user, status__in=Message.LIVE).count())
     conversation = Conversation(owner=user, persona_version=persona.published, title=shorten(text, TITLE_LENGTH))
     conversation.persona_version.persona = persona
     question, reply = _exchange(conversation, client_id, text, None)
     conversation.active_leaf_id = reply.pk
-    conversation.save(force_insert=True)
-    Message.objects.bulk_create([question, reply])
+    insert_conversation(conversation, [question, reply])
     _announce(conversation, client_id)
     transaction.on_commit(doorbell.ring_workers)
     return Accepted(conversation, question, reply)
@@ -343,20 +343,18 @@ def model_of(version: PersonaVersion) -> str:
 
 
 def _save(conversation: Conversation, question: Message, reply: Message, new: list[Message]) -> Accepted:
-    _check_room(conversation.owner_id)
-    Message.objects.bulk_create(new)
-    _touch(conversation, reply, new[0].client_id or "")
+    _move_to(conversation, reply)
+    insert_messages(conversation, new)
+    _announce(conversation, new[0].client_id or "")
     transaction.on_commit(doorbell.ring_workers)
     return Accepted(conversation, question, reply)
 
 
-def _touch(conversation: Conversation, leaf: Message, client_id: str) -> None:
+def _move_to(conversation: Conversation, leaf: Message) -> None:
     """Note the activity: the new active leaf, the list's order, and a revision that open pages compare."""
-    conversation.active_leaf_id = leaf.pk
+    conversation.active_leaf = leaf
     conversation.updated_at = timezone.now()
     conversation.revision += 1
-    conversation.save(update_fields=["active_leaf", "updated_at", "revision"])
-    _announce(conversation, client_id)
 
 
 def _announce(conversation: Conversation, client_id: str = "") -> None:

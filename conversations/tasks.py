@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from uuid import UUID
 
 import structlog
 from celery import shared_task
@@ -15,8 +14,9 @@ from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
 from conversations.models import Conversation, Message
+from conversations.replies.pipeline import deadlines
 from conversations.replies.prompt import Turn, build_prompt
-from conversations.replies.work import load_work
+from conversations.replies.work import claim_of, load_work
 from conversations.services import TITLE_LENGTH
 from conversations.transcript import conversation_info
 
@@ -40,7 +40,7 @@ def _complete(models: list[str], system: str, text: str, max_tokens: int) -> str
     """One whole answer, cleaned. Raises LLMError."""
 
     async def ask() -> str:
-        async with LLMClient(settings.LLM_PROVIDERS) as llm:
+        async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines()) as llm:
             messages = [ChatMessage("system", system), ChatMessage("user", text)]
             return (await llm.complete(models, ChatRequest(messages, temperature=0.2, max_tokens=max_tokens))).text
 
@@ -74,9 +74,10 @@ def make_title(conversation_id: str) -> None:
 @shared_task
 def summarise_conversation(reply_id: str) -> None:
     """Bring the conversation's summary up to the turns that no longer fit into the prompt of ``reply_id``."""
-    work = load_work([UUID(reply_id)]).get(UUID(reply_id))
-    if work is None:
+    reply = Message.objects.select_related("conversation").filter(pk=reply_id).first()
+    if reply is None:
         return
+    work = load_work([claim_of(reply)])[reply.pk]
     first_kept = build_prompt(
         system_prompt=work.version.system_prompt, turns=work.turns, budget=work.version.context_budget
     ).first_kept
@@ -88,8 +89,8 @@ def summarise_conversation(reply_id: str) -> None:
     except LLMError as error:
         log.warning("summary.not_made", conversation=str(work.conversation), code=error.code)
         return
-    before = Message.objects.get(pk=reply_id).conversation.summary_upto_id
-    Conversation.objects.filter(pk=work.conversation, summary_upto=before).update(
+    # Only where no other run was faster: its summary covers what this one read.
+    Conversation.objects.filter(pk=work.conversation, summary_upto=reply.conversation.summary_upto_id).update(
         summary=summary, summary_upto=work.turn_ids[first_kept - 1]
     )
 

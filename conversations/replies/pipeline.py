@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 
+from django.conf import settings
 from django.utils import timezone
 
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.stream import ChatStream
-from chatbot_project.lib.llm.types import ChatRequest
+from chatbot_project.lib.llm.types import ChatRequest, Deadlines
 from conversations.replies.live import LiveReply
 from conversations.replies.prompt import build_prompt
 from conversations.replies.queue import Ending
@@ -82,4 +83,14 @@ def broken_off(reply: LiveReply, error: LLMError) -> Ending:
         model=reply.model,
         code=error.code,
         first_token_at=reply.first_token_at,
+    )
+
+
+def deadlines() -> Deadlines:
+    """The deadlines of a reply, from the settings."""
+    return Deadlines(
+        connect=settings.LLM_CONNECT_SECONDS,
+        first_token=settings.LLM_FIRST_TOKEN_SECONDS,
+        idle=settings.LLM_IDLE_SECONDS,
+        total=settings.LLM_TOTAL_SECONDS,
     )

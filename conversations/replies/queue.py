@@ -18,28 +18,37 @@ from conversations.models import Message
 
 MAX_EPOCHS = 5  # a reply whose worker died this often is given up: it may be what kills them
 
-# Fair between people: each person's first waiting reply before anyone's second; what they have streaming counts.
-_WAITING = """
-    running AS (
+# Fair between people: each person's first waiting reply before anyone's second; what they have streaming counts. Of a
+# long queue only the oldest are looked at. Materialised: a planner without statistics would run the parts once per row.
+LOOKED_AT = 2000
+_WAITING = f"""
+    running AS MATERIALIZED (
         SELECT owner_id, count(*) AS n FROM conversations_message WHERE status = 'streaming' GROUP BY owner_id
     ),
-    waiting AS (
-        SELECT m.id, m.queued_at, m.provider,
-               row_number() OVER (PARTITION BY m.owner_id ORDER BY m.queued_at, m.id) + coalesce(r.n, 0) AS turn
-        FROM conversations_message m LEFT JOIN running r USING (owner_id)
-        WHERE m.status = 'queued'
+    oldest AS MATERIALIZED (
+        SELECT id, owner_id, queued_at, provider FROM conversations_message
+        WHERE status = 'queued' ORDER BY queued_at LIMIT {LOOKED_AT}
+    ),
+    waiting AS MATERIALIZED (
+        SELECT o.id, o.queued_at, o.provider,
+               row_number() OVER (PARTITION BY o.owner_id ORDER BY o.queued_at, o.id) + coalesce(r.n, 0) AS turn
+        FROM oldest o LEFT JOIN running r USING (owner_id)
     )
-"""
+"""  # noqa: S608  a constant
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A reply that a worker holds: its id, the epoch it was claimed under, and the text it goes on behind."""
+    """A reply that a worker holds: the epoch it was claimed under, the text it goes on behind, and what its
+    conversation says about answering it."""
 
     reply: UUID
     conversation: UUID
     epoch: int
     text: str
+    persona_version: UUID
+    summary: str
+    summary_upto: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +92,16 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
                   USING (provider)
             ),
             mine AS (
-                SELECT m.id FROM conversations_message m JOIN ranked k USING (id)
-                WHERE k.place <= k.free AND m.status = 'queued' FOR UPDATE OF m SKIP LOCKED
+                SELECT id, conversation_id FROM conversations_message
+                WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE place <= free)) AND status = 'queued'
+                FOR UPDATE SKIP LOCKED
             )
             UPDATE conversations_message m
             SET status = 'streaming', epoch = m.epoch + 1, worker = %(worker)s, started_at = now(),
                 lease_expires_at = now() + make_interval(secs => %(lease)s)
-            FROM mine WHERE m.id = mine.id
-            RETURNING m.id, m.conversation_id, m.epoch, m.text
+            FROM mine JOIN conversations_conversation c ON c.id = mine.conversation_id
+            WHERE m.id = mine.id
+            RETURNING m.id, m.conversation_id, m.epoch, m.text, c.persona_version_id, c.summary, c.summary_upto_id
             """,  # noqa: S608  the text is a constant
             {
                 "providers": list(free),

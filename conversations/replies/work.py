@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 from django.conf import settings
@@ -38,34 +39,48 @@ def take_up(
 ) -> list[tuple[Claim, Work]]:
     """Claim waiting replies (see ``queue.claim``) and read what answering them needs: one unit of work."""
     claims = claim(worker, free, free_elsewhere, lease_seconds)
-    works = load_work([c.reply for c in claims]) if claims else {}
-    return [(c, works[c.reply]) for c in claims if c.reply in works]
+    works = load_work(claims) if claims else {}
+    return [(c, works[c.reply]) for c in claims]
 
 
-def load_work(replies: Sequence[UUID]) -> dict[UUID, Work]:
-    """The work of each of ``replies``, in two queries; one that is gone is missing."""
-    rows = {
-        row.pk: row
-        for row in Message.objects.filter(pk__in=replies).select_related("conversation__persona_version__persona")
-    }
-    budget = max((row.conversation.persona_version.context_budget for row in rows.values()), default=0)
-    branches = _branches(list(rows), budget * CHARACTERS_PER_TOKEN)
-    return {pk: _work(row, branches.get(pk, [])) for pk, row in rows.items()}
+def load_work(claims: Sequence[Claim]) -> dict[UUID, Work]:
+    """The work of each claim by its reply, in one query; persona versions never change and are read once."""
+    versions = {c.reply: _version(c.persona_version) for c in claims}
+    budget = max(version.context_budget for version in versions.values())
+    branches = _branches([c.reply for c in claims], budget * CHARACTERS_PER_TOKEN)
+    return {c.reply: _work(c, versions[c.reply], branches.get(c.reply, [])) for c in claims}
 
 
-def _work(row: Message, branch: list[tuple[UUID, Turn]]) -> Work:
-    conversation = row.conversation
-    version = conversation.persona_version
+def claim_of(reply: Message) -> Claim:
+    """A reply as a claim would give it, for work that is done outside the queue. Reads its conversation."""
+    conversation = reply.conversation
+    return Claim(
+        reply.pk,
+        conversation.pk,
+        reply.epoch,
+        reply.text,
+        conversation.persona_version_id,
+        conversation.summary,
+        conversation.summary_upto_id,
+    )
+
+
+@lru_cache(maxsize=512)
+def _version(pk: UUID) -> PersonaVersion:
+    return PersonaVersion.objects.get(pk=pk)
+
+
+def _work(claimed: Claim, version: PersonaVersion, branch: list[tuple[UUID, Turn]]) -> Work:
     ids = [pk for pk, _turn in branch]
-    summarised = ids.index(conversation.summary_upto_id) + 1 if conversation.summary_upto_id in ids else 0
+    summarised = ids.index(claimed.summary_upto) + 1 if claimed.summary_upto in ids else 0
     return Work(
-        reply=row.pk,
-        conversation=conversation.pk,
+        reply=claimed.reply,
+        conversation=claimed.conversation,
         version=version,
         models=[model_of(version), *(m for m in settings.FALLBACK_MODELS if m != model_of(version))],
         turns=[turn for _pk, turn in branch],
         turn_ids=ids,
-        summary=conversation.summary if summarised else "",
+        summary=claimed.summary if summarised else "",
         summarised=summarised,
     )
 

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from chatbot_project.lib.llm.client import LLMClient
-from chatbot_project.lib.llm.types import Deadlines
 from conversations import doorbell
+from conversations.replies.pipeline import deadlines
 from conversations.replies.worker import ReplyWorker
 
 log = structlog.get_logger(__name__)
@@ -45,13 +45,3 @@ async def work() -> None:
         await asyncio.gather(running, return_exceptions=True)
     await doorbell.disconnect()
     log.info("worker.ended", worker=worker.name)
-
-
-def deadlines() -> Deadlines:
-    """The deadlines of a reply, from the settings."""
-    return Deadlines(
-        connect=settings.LLM_CONNECT_SECONDS,
-        first_token=settings.LLM_FIRST_TOKEN_SECONDS,
-        idle=settings.LLM_IDLE_SECONDS,
-        total=settings.LLM_TOTAL_SECONDS,
-    )

@@ -1,0 +1,107 @@
+"""The hot path of accepting a message, in two statements below the ORM.
+
+``make bench`` showed that it binds: five statements through the ORM cost 3.3 ms of CPU per message.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import connection, models
+
+from conversations.models import Conversation, Message
+from personas.models import Persona, PersonaVersion
+
+M = TypeVar("M", bound=models.Model)
+
+
+def _columns(model: type[models.Model], alias: str, names: Sequence[str]) -> str:
+    columns = {field.name: field.column for field in model._meta.concrete_fields}
+    return ", ".join(f"{alias}.{columns[name]}" for name in names)
+
+
+_CONVERSATION = [field.name for field in Conversation._meta.concrete_fields if field.name != "summary"]
+_VERSION = ["id", "persona", "name", "emoji", "model"]
+_PERSONA = ["id", "slug"]
+_LEAF = ["id", "conversation", "owner", "parent", "role", "status"]
+_LOCK = f"""
+    SELECT (SELECT count(*) FROM conversations_message live
+            WHERE live.owner_id = c.owner_id AND live.status IN ('queued', 'streaming')),
+           {_columns(Conversation, "c", _CONVERSATION)}, {_columns(PersonaVersion, "v", _VERSION)},
+           {_columns(Persona, "p", _PERSONA)}, {_columns(Message, "leaf", _LEAF)}
+    FROM conversations_conversation c
+    JOIN personas_personaversion v ON v.id = c.persona_version_id
+    JOIN personas_persona p ON p.id = v.persona_id
+    LEFT JOIN conversations_message leaf ON leaf.id = c.active_leaf_id
+    WHERE c.id = %s AND c.owner_id = %s AND c.deleted_at IS NULL
+    FOR UPDATE OF c
+"""  # noqa: S608  names of columns, no input
+
+def lock_conversation(owner_id: UUID, conversation_id: UUID) -> tuple[Conversation, int] | None:
+    """The person's conversation, its row locked, and how many of the person's replies are live.
+
+    Its persona version, persona and active leaf are set with what accepting needs; other fields load when read.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [conversation_id, owner_id])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    values = iter(row[1:])
+    conversation = _instance(Conversation, _CONVERSATION, values)
+    version = _instance(PersonaVersion, _VERSION, values)
+    version.persona = _instance(Persona, _PERSONA, values)
+    conversation.persona_version = version
+    leaf = _instance(Message, _LEAF, values)
+    if leaf.pk == conversation.active_leaf_id:
+        conversation.active_leaf = leaf
+    elif conversation.active_leaf_id:
+        # Another transaction moved the leaf while this one waited for the lock, and the join still saw the old one.
+        conversation.active_leaf = Message.objects.get(pk=conversation.active_leaf_id)
+    return conversation, row[0]
+
+
+def _instance(model: type[M], names: Sequence[str], values: Iterator[Any]) -> M:
+    """A row's columns as an instance whose other fields are deferred."""
+    attributes = {field.name: field.attname for field in model._meta.concrete_fields}
+    return model.from_db("default", [attributes[name] for name in names], [next(values) for _name in names])
+
+
+def _insert(rows: Sequence[models.Model]) -> tuple[str, list[Any]]:
+    """An INSERT of whole rows of one model, and its parameters."""
+    meta = rows[0]._meta
+    fields = meta.concrete_fields
+    columns = ", ".join(str(field.column) for field in fields)
+    values = f"({', '.join(['%s'] * len(fields))})"
+    sql = (
+        f"INSERT INTO {meta.db_table} ({columns}) "  # noqa: S608  names, no input
+        f"VALUES {', '.join([values] * len(rows))}"
+    )
+    return sql, [getattr(row, field.attname) for row in rows for field in fields]
+
+
+def insert_conversation(conversation: Conversation, messages: Sequence[Message]) -> None:
+    """Insert a conversation and its first messages. Raises IntegrityError where a ``client_id`` was used before."""
+    first, parameters = _insert([conversation])
+    second, more = _insert(messages)
+    with connection.cursor() as cursor:
+        cursor.execute(f"WITH first AS ({first}) {second}", [*parameters, *more])
+    _mark_stored([conversation, *messages])
+
+
+def insert_messages(conversation: Conversation, messages: Sequence[Message]) -> None:
+    """Insert ``messages`` and store the conversation's new leaf, activity and revision.
+
+    Raises IntegrityError where a ``client_id`` was used before.
+    """
+    insert, parameters = _insert(messages)
+    touch = "UPDATE conversations_conversation SET active_leaf_id = %s, updated_at = %s, revision = %s WHERE id = %s"
+    touched = [conversation.active_leaf_id, conversation.updated_at, conversation.revision, conversation.pk]
+    with connection.cursor() as cursor:
+        cursor.execute(f"WITH new AS ({insert}) {touch}", [*parameters, *touched])
+    _mark_stored(messages)
+
+
+def _mark_stored(rows: Sequence[models.Model]) -> None:
+    for row in rows:
+        row._state.adding, row._state.db = False, "default"
