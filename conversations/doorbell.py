@@ -89,7 +89,11 @@ def tell_user(user_id: UUID, event: events.Event) -> None:
 def _start(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
     line = _line
     if line is None or not line.loop.is_running():
-        async_to_sync(make)()
+
+        async def ring() -> None:  # a lambda does not look like a coroutine function, of which asgiref warns
+            await make()
+
+        async_to_sync(ring)()
     else:
         line.loop.call_soon_threadsafe(lambda: line.start(make()))
 

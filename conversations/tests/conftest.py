@@ -13,6 +13,7 @@ from conversations.tests.stack import Stack
 from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 
+from .browser import chromium, open_tab  # noqa: F401  fixtures
 from .factories import make_persona
 
 

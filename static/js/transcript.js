@@ -27,10 +27,11 @@ export class Transcript {
   /** Show the state as it is now. */
   show() {
     const { app } = this;
-    // Until the first snapshot is here, the server's own page is the better picture.
-    if (app.conversation && !app.info && app.pending.length === 0) return;
     const items = itemsToShow(app.messages, app.pending);
-    if (app.conversation && !app.info) return;
+    if (app.conversation && !app.info) {
+      this.#showBehind(items);
+      return;
+    }
     const focus = this.#rememberFocus();
     this.#sync(items);
     this.root.classList.toggle("is-busy", app.isBusy);
@@ -89,6 +90,18 @@ export class Transcript {
       else root.insertBefore(element, next);
     });
     for (const element of held.values()) element.remove();
+  }
+
+  /** Until the first snapshot is here, the server's own page stands, and behind it what is not sent yet. */
+  #showBehind(items) {
+    for (const element of this.root.querySelectorAll(".is-pending")) element.remove();
+    const context = { isLast: true, isStopping: false, isOnline: this.app.socket.isOpen };
+    for (const item of items) {
+      const element = createMessage(item.message.role, this.persona());
+      element.dataset.key = item.key;
+      showMessage(element, item, context);
+      this.root.append(element);
+    }
   }
 
   #rememberFocus() {
