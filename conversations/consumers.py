@@ -23,7 +23,7 @@ from accounts.models import User
 from accounts.sockets import session_user
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError, NotFound
-from conversations import events, services
+from conversations import doorbell, events, services
 from conversations.doorbell import user_group
 from conversations.hub import Hub, running_hub
 from conversations.models import Conversation, Message
@@ -238,8 +238,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._hub.unfollow(self, command.conversation)
 
     async def _typing(self, command: events.Typing) -> None:
-        frame = events.encode(events.TypingSeen(conversation=command.conversation))
-        await self.channel_layer.group_send(user_group(self.user_id), {"type": "frame.push", "frame": frame})
+        doorbell.tell_user(self.user_id, events.TypingSeen(conversation=command.conversation))
 
     async def _ping(self, command: events.Ping) -> None:
         self.push(events.Pong())

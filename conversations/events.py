@@ -131,7 +131,7 @@ class Event(msgspec.Struct, tag_field="type", tag=event_name, kw_only=True):
 
 
 class Ready(Event):
-    """First event on a socket. ``renew`` is true where the client should follow anew what it shows."""
+    """First event on a socket: it is open, and the person is known."""
 
     protocol: int = PROTOCOL
 

@@ -44,15 +44,19 @@ class Outbox:
             self._wake.set_result(None)
 
     async def _write(self) -> None:
-        while not self.overflowed:
-            while self._frames:
-                frame = self._frames.popleft()
-                await self._send({"type": "websocket.send", "text": frame.decode()})
-                self._size -= len(frame)
-            if self._flushed is not None:
-                self._flushed.set()
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
+        with contextlib.suppress(OSError):  # the reader has left: its disconnection ends the socket
+            while not self.overflowed:
+                await self._write_waiting()
+                self._wake = asyncio.get_running_loop().create_future()
+                await self._wake
+
+    async def _write_waiting(self) -> None:
+        while self._frames:
+            frame = self._frames.popleft()
+            await self._send({"type": "websocket.send", "text": frame.decode()})
+            self._size -= len(frame)
+        if self._flushed is not None:
+            self._flushed.set()
 
     async def flush(self, seconds: float) -> None:
         """Wait until everything was handed to the transport, at most ``seconds``."""
