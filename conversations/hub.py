@@ -236,7 +236,9 @@ class Hub:
         try:
             for _attempt in range(MAX_SYNC_ROUNDS):
                 if not await self._read_log(followed, follower, first):
-                    return False
+                    return self._is_over(followed)
+                if self._is_over(followed):
+                    return True
                 if (followed.epoch, followed.seq) <= (follower.epoch, follower.seq):
                     break
                 first = False  # it went on while the log was read: once more
@@ -253,6 +255,8 @@ class Hub:
             raw = await self._log.follow(followed.reply, self.web, doorbell.WORKERS_CHANNEL, doorbell.FOLLOW, cursor)
         else:
             raw = await self._log.behind(followed.reply, cursor)
+        if self._is_over(followed):
+            return True  # it ended while the log was read: the ending was sent and says it all
         behind = frames_behind(raw, cursor)
         if behind is not None:
             follower.epoch, follower.seq = behind.cursor
@@ -260,10 +264,14 @@ class Hub:
                 follower.socket.offer(frame)
             return True
         logged = await self._log.read(followed.reply) if cursor != NOTHING else put_together(raw)
-        if logged is None:
+        if logged is None or self._is_over(followed):
             return False
         self._send_snapshot(followed, follower, logged.epoch, logged.text, logged.blocks)
         return True
+
+    def _is_over(self, followed: FollowedReply) -> bool:
+        """Whether the reply has ended, or nobody follows it here any more."""
+        return self._followed.get(followed.reply) is not followed
 
     def _send_snapshot(
         self,
@@ -330,7 +338,9 @@ class Hub:
         """A follower of a silent reply: from the log where it can be read, else from the last checkpoint."""
         if await self._sync(followed, follower, first=True):
             return
-        if not follower.syncing and (row.epoch, len(row.text)) > (follower.epoch, follower.seq):
+        if self._is_over(followed) or follower.syncing:
+            return
+        if (row.epoch, len(row.text)) > (follower.epoch, follower.seq):
             blocks = [events.RenderedBlock(b.end, b.html) for b in markdown.finished_blocks(row.text, 0)]
             self._send_snapshot(followed, follower, row.epoch, row.text, blocks)
 

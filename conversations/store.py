@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import connection, models
+from django.db import models
 
+from chatbot_project.lib.db import fetch_prepared
 from conversations.models import Conversation, Message
 from personas.models import Persona, PersonaVersion
 
@@ -37,16 +38,16 @@ _LOCK = f"""
     FOR UPDATE OF c
 """  # noqa: S608  names of columns, no input
 
+
 def lock_conversation(owner_id: UUID, conversation_id: UUID) -> tuple[Conversation, int] | None:
     """The person's conversation, its row locked, and how many of the person's replies are live.
 
     Its persona version, persona and active leaf are set with what accepting needs; other fields load when read.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [conversation_id, owner_id])
-        row = cursor.fetchone()
-    if row is None:
+    rows = fetch_prepared(_LOCK, [conversation_id, owner_id])
+    if not rows:
         return None
+    row = rows[0]
     values = iter(row[1:])
     conversation = _instance(Conversation, _CONVERSATION, values)
     version = _instance(PersonaVersion, _VERSION, values)
@@ -84,8 +85,7 @@ def insert_conversation(conversation: Conversation, messages: Sequence[Message])
     """Insert a conversation and its first messages. Raises IntegrityError where a ``client_id`` was used before."""
     first, parameters = _insert([conversation])
     second, more = _insert(messages)
-    with connection.cursor() as cursor:
-        cursor.execute(f"WITH first AS ({first}) {second}", [*parameters, *more])
+    fetch_prepared(f"WITH first AS ({first}) {second}", [*parameters, *more])
     _mark_stored([conversation, *messages])
 
 
@@ -97,8 +97,7 @@ def insert_messages(conversation: Conversation, messages: Sequence[Message]) -> 
     insert, parameters = _insert(messages)
     touch = "UPDATE conversations_conversation SET active_leaf_id = %s, updated_at = %s, revision = %s WHERE id = %s"
     touched = [conversation.active_leaf_id, conversation.updated_at, conversation.revision, conversation.pk]
-    with connection.cursor() as cursor:
-        cursor.execute(f"WITH new AS ({insert}) {touch}", [*parameters, *touched])
+    fetch_prepared(f"WITH new AS ({insert}) {touch}", [*parameters, *touched])
     _mark_stored(messages)
 
 

@@ -8,12 +8,11 @@ what waits, so this is SQL rather than the ORM.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.utils import timezone
 
+from chatbot_project.lib.db import fetch_prepared
 from conversations.models import Message
 
 MAX_EPOCHS = 5  # a reply whose worker died this often is given up: it may be what kills them
@@ -81,51 +80,49 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
 
     Two workers never get the same one: rows are locked and skipped, and the status is checked again under the lock.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            WITH {_WAITING},
-            ranked AS (
-                SELECT w.id, coalesce(s.free, %(elsewhere)s) AS free,
-                       row_number() OVER (PARTITION BY w.provider ORDER BY w.turn, w.queued_at, w.id) AS place
-                FROM waiting w LEFT JOIN unnest(%(providers)s::text[], %(free)s::int[]) AS s(provider, free)
-                  USING (provider)
-            ),
-            mine AS (
-                SELECT id, conversation_id FROM conversations_message
-                WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE place <= free)) AND status = 'queued'
-                FOR UPDATE SKIP LOCKED
-            )
-            UPDATE conversations_message m
-            SET status = 'streaming', epoch = m.epoch + 1, worker = %(worker)s, started_at = now(),
-                lease_expires_at = now() + make_interval(secs => %(lease)s)
-            FROM mine JOIN conversations_conversation c ON c.id = mine.conversation_id
-            WHERE m.id = mine.id
-            RETURNING m.id, m.conversation_id, m.epoch, m.text, c.persona_version_id, c.summary, c.summary_upto_id
-            """,  # noqa: S608  the text is a constant
-            {
-                "providers": list(free),
-                "free": list(free.values()),
-                "elsewhere": free_elsewhere,
-                "worker": worker,
-                "lease": lease_seconds,
-            },
+    rows = fetch_prepared(
+        f"""
+        WITH {_WAITING},
+        ranked AS (
+            SELECT w.id, coalesce(s.free, %(elsewhere)s) AS free,
+                   row_number() OVER (PARTITION BY w.provider ORDER BY w.turn, w.queued_at, w.id) AS place
+            FROM waiting w LEFT JOIN unnest(%(providers)s::text[], %(free)s::int[]) AS s(provider, free)
+              USING (provider)
+        ),
+        mine AS (
+            SELECT id, conversation_id FROM conversations_message
+            WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE place <= free)) AND status = 'queued'
+            FOR UPDATE SKIP LOCKED
         )
-        return [Claim(*row) for row in cursor.fetchall()]
+        UPDATE conversations_message m
+        SET status = 'streaming', epoch = m.epoch + 1, worker = %(worker)s, started_at = now(),
+            lease_expires_at = now() + make_interval(secs => %(lease)s)
+        FROM mine JOIN conversations_conversation c ON c.id = mine.conversation_id
+        WHERE m.id = mine.id
+        RETURNING m.id, m.conversation_id, m.epoch, m.text, c.persona_version_id, c.summary, c.summary_upto_id
+        """,  # noqa: S608  the text is a constant
+        {
+            "providers": list(free),
+            "free": list(free.values()),
+            "elsewhere": free_elsewhere,
+            "worker": worker,
+            "lease": lease_seconds,
+        },
+    )
+    return [Claim(*row) for row in rows]
 
 
 def positions(replies: Iterable[UUID]) -> dict[UUID, int]:
     """The place in the queue, from 1, of those of ``replies`` that wait."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            WITH {_WAITING},
-            placed AS (SELECT id, row_number() OVER (ORDER BY turn, queued_at, id) AS place FROM waiting)
-            SELECT id, place FROM placed WHERE id = ANY(%s)
-            """,  # noqa: S608  the text is a constant
-            [list(replies)],
-        )
-        return dict(cursor.fetchall())
+    rows = fetch_prepared(
+        f"""
+        WITH {_WAITING},
+        placed AS (SELECT id, row_number() OVER (ORDER BY turn, queued_at, id) AS place FROM waiting)
+        SELECT id, place FROM placed WHERE id = ANY(%s)
+        """,  # noqa: S608  the text is a constant
+        [list(replies)],
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def checkpoint(held: Sequence[Checkpoint], lease_seconds: float) -> dict[UUID, bool]:
@@ -134,18 +131,17 @@ def checkpoint(held: Sequence[Checkpoint], lease_seconds: float) -> dict[UUID, b
     Returns, for each reply that is still the caller's, whether its person asked to stop it. A reply that is missing
     was overtaken: its holder must drop it.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            UPDATE conversations_message m
-            SET text = coalesce(v.text, m.text), lease_expires_at = now() + make_interval(secs => %s)
-            FROM unnest(%s::uuid[], %s::int[], %s::text[]) AS v(id, epoch, text)
-            WHERE m.id = v.id AND m.epoch = v.epoch AND m.status = 'streaming'
-            RETURNING m.id, m.stop_requested
-            """,
-            [lease_seconds, [c.reply for c in held], [c.epoch for c in held], [c.text for c in held]],
-        )
-        return dict(cursor.fetchall())
+    rows = fetch_prepared(
+        """
+        UPDATE conversations_message m
+        SET text = coalesce(v.text, m.text), lease_expires_at = now() + make_interval(secs => %s)
+        FROM unnest(%s::uuid[], %s::int[], %s::text[]) AS v(id, epoch, text)
+        WHERE m.id = v.id AND m.epoch = v.epoch AND m.status = 'streaming'
+        RETURNING m.id, m.stop_requested
+        """,
+        [lease_seconds, [c.reply for c in held], [c.epoch for c in held], [c.text for c in held]],
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def raise_epochs(held: Sequence[Checkpoint]) -> dict[UUID, int]:
@@ -153,35 +149,43 @@ def raise_epochs(held: Sequence[Checkpoint]) -> dict[UUID, int]:
 
     Returns the new epochs of those that are still the caller's.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            UPDATE conversations_message m SET epoch = m.epoch + 1, text = coalesce(v.text, m.text)
-            FROM unnest(%s::uuid[], %s::int[], %s::text[]) AS v(id, epoch, text)
-            WHERE m.id = v.id AND m.epoch = v.epoch AND m.status = 'streaming'
-            RETURNING m.id, m.epoch
-            """,
-            [[c.reply for c in held], [c.epoch for c in held], [c.text for c in held]],
-        )
-        return dict(cursor.fetchall())
+    rows = fetch_prepared(
+        """
+        UPDATE conversations_message m SET epoch = m.epoch + 1, text = coalesce(v.text, m.text)
+        FROM unnest(%s::uuid[], %s::int[], %s::text[]) AS v(id, epoch, text)
+        WHERE m.id = v.id AND m.epoch = v.epoch AND m.status = 'streaming'
+        RETURNING m.id, m.epoch
+        """,
+        [[c.reply for c in held], [c.epoch for c in held], [c.text for c in held]],
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def finish(reply: UUID, epoch: int, ending: Ending) -> bool:
     """Store how a reply ended; false where the caller was overtaken and nothing changed."""
-    fields: dict[str, Any] = {
-        "status": ending.status,
-        "text": ending.text,
-        "model": ending.model,
-        "finish_reason": ending.finish_reason[:32],
-        "error_code": ending.code,
-        "prompt_tokens": ending.prompt_tokens,
-        "completion_tokens": ending.completion_tokens,
-        "usage_estimated": ending.usage_estimated,
-        "first_token_at": ending.first_token_at,
-        "finished_at": timezone.now(),
-        "lease_expires_at": None,
-    }
-    return bool(Message.objects.filter(pk=reply, epoch=epoch, status=Message.Status.STREAMING).update(**fields))
+    rows = fetch_prepared(
+        """
+        UPDATE conversations_message
+        SET status = %s, text = %s, model = %s, finish_reason = %s, error_code = %s, prompt_tokens = %s,
+            completion_tokens = %s, usage_estimated = %s, first_token_at = %s,
+            finished_at = now(), lease_expires_at = NULL
+        WHERE id = %s AND epoch = %s AND status = 'streaming' RETURNING id
+        """,
+        [
+            ending.status,
+            ending.text,
+            ending.model,
+            ending.finish_reason[:32],
+            ending.code,
+            ending.prompt_tokens,
+            ending.completion_tokens,
+            ending.usage_estimated,
+            ending.first_token_at,
+            reply,
+            epoch,
+        ],
+    )
+    return bool(rows)
 
 
 def hand_over(reply: UUID, epoch: int, text: str) -> bool:
@@ -203,17 +207,16 @@ class Orphan:
 def orphans(limit: int = 100) -> list[Orphan]:
     """Live replies whose lease ran out. For one lease's length after the database itself came back there are none:
     their workers could not renew them and do so first."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT id, conversation_id, epoch, text FROM conversations_message
-            WHERE status = 'streaming' AND lease_expires_at < now()
-              AND pg_postmaster_start_time() < now() - interval '10 seconds'
-            ORDER BY lease_expires_at LIMIT %s
-            """,
-            [limit],
-        )
-        return [Orphan(*row) for row in cursor.fetchall()]
+    rows = fetch_prepared(
+        """
+        SELECT id, conversation_id, epoch, text FROM conversations_message
+        WHERE status = 'streaming' AND lease_expires_at < now()
+          AND pg_postmaster_start_time() < now() - interval '10 seconds'
+        ORDER BY lease_expires_at LIMIT %s
+        """,
+        [limit],
+    )
+    return [Orphan(*row) for row in rows]
 
 
 def settle_orphan(orphan: Orphan, shown: str) -> str | None:

@@ -6,8 +6,8 @@ from functools import lru_cache
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 
+from chatbot_project.lib.db import fetch_prepared
 from conversations.models import Message
 from conversations.replies.prompt import Turn
 from conversations.replies.queue import Claim, claim
@@ -87,23 +87,22 @@ def _work(claimed: Claim, version: PersonaVersion, branch: list[tuple[UUID, Turn
 
 def _branches(replies: list[UUID], characters: int) -> dict[UUID, list[tuple[UUID, Turn]]]:
     """For each reply: the messages above it, oldest first, the nearest ``characters`` worth of them. One query."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            WITH RECURSIVE path AS (
-                SELECT r.id AS reply, q.id, q.parent_id, q.role, q.text, 1 AS depth, length(q.text) AS used
-                FROM conversations_message r JOIN conversations_message q ON q.id = r.parent_id
-                WHERE r.id = ANY(%s)
-                UNION ALL
-                SELECT p.reply, q.id, q.parent_id, q.role, q.text, p.depth + 1, p.used + length(q.text)
-                FROM path p JOIN conversations_message q ON q.id = p.parent_id
-                WHERE p.used < %s AND p.depth < %s
-            )
-            SELECT reply, id, role, text FROM path ORDER BY reply, depth DESC
-            """,
-            [replies, characters, MAX_TURNS],
+    rows = fetch_prepared(
+        """
+        WITH RECURSIVE path AS (
+            SELECT r.id AS reply, q.id, q.parent_id, q.role, q.text, 1 AS depth, length(q.text) AS used
+            FROM conversations_message r JOIN conversations_message q ON q.id = r.parent_id
+            WHERE r.id = ANY(%s)
+            UNION ALL
+            SELECT p.reply, q.id, q.parent_id, q.role, q.text, p.depth + 1, p.used + length(q.text)
+            FROM path p JOIN conversations_message q ON q.id = p.parent_id
+            WHERE p.used < %s AND p.depth < %s
         )
-        found: dict[UUID, list[tuple[UUID, Turn]]] = {}
-        for reply, pk, role, text in cursor.fetchall():
-            found.setdefault(reply, []).append((pk, Turn(role, text)))
-        return found
+        SELECT reply, id, role, text FROM path ORDER BY reply, depth DESC
+        """,
+        [replies, characters, MAX_TURNS],
+    )
+    found: dict[UUID, list[tuple[UUID, Turn]]] = {}
+    for reply, pk, role, text in rows:
+        found.setdefault(reply, []).append((pk, Turn(role, text)))
+    return found
