@@ -1,0 +1,89 @@
+"""Trying a version before it is published: a chat that is stored nowhere, with the page that asks keeping the turns."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.llm.errors import LLMError
+from chatbot_project.lib.llm.tokens import estimate_prompt
+from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines
+from chatbot_project.lib.markdown import render
+from personas.models import PersonaVersion
+
+log = structlog.get_logger(__name__)
+
+MAX_TURNS = 100
+MAX_TURN_LENGTH = 16_000
+
+
+def read_turns(body: bytes) -> list[ChatMessage]:
+    """The turns that a page sent: ``{"messages": [{"role", "content"}, …]}``, user and assistant in turn, user last.
+
+    Raises ApplicationError ``bad_request`` (400) for anything else.
+    """
+    try:
+        sent = json.loads(body)["messages"]
+        turns = [ChatMessage(role=turn["role"], content=turn["content"]) for turn in sent]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _bad_request() from None
+    expected = ["assistant" if (len(turns) - index) % 2 == 0 else "user" for index in range(len(turns))]
+    if not turns or len(turns) > MAX_TURNS or [turn.role for turn in turns] != expected:
+        raise _bad_request()
+    if not all(isinstance(turn.content, str) and 0 < len(turn.content) <= MAX_TURN_LENGTH for turn in turns):
+        raise _bad_request()
+    return turns
+
+
+def _bad_request() -> ApplicationError:
+    return ApplicationError("bad_request", _("This chat cannot be continued. Start it again."))
+
+
+def make_request(version: PersonaVersion, turns: list[ChatMessage]) -> ChatRequest:
+    """What to ask the model: the version's prompt, and the newest turns that fit its context budget."""
+    system = ChatMessage(role="system", content=version.system_prompt)
+    kept = list(turns)
+    while len(kept) > 1 and estimate_prompt([system, *kept]) > version.context_budget:
+        del kept[0]
+    return ChatRequest(messages=[system, *kept], temperature=version.temperature, max_tokens=version.max_reply_tokens)
+
+
+async def stream_reply(version: PersonaVersion, turns: list[ChatMessage]) -> AsyncIterator[bytes]:
+    """The model's reply as lines of JSON: ``{"text"}`` for each piece, then ``{"html"}`` or ``{"error"}``.
+
+    Asks the version's own model and no fallback: the one to be tried is that one.
+    """
+    from chatbot_project.lib.llm.client import LLMClient  # half a second, which only the first side chat shall take
+
+    model = version.model or settings.DEFAULT_MODEL
+    text = ""
+    try:
+        async with LLMClient(settings.LLM_PROVIDERS, deadlines=_deadlines()) as client:
+            stream = await client.open_stream([model], make_request(version, turns))
+            try:
+                while piece := await stream.read():
+                    text += piece
+                    yield _line({"text": piece})
+            finally:
+                await stream.close()
+        yield _line({"html": render(text), "model": model})
+    except LLMError as error:
+        log.warning("side_chat.failed", version=str(version.pk), code=error.code)
+        yield _line({"error": error.as_dict()})
+
+
+def _deadlines() -> Deadlines:
+    return Deadlines(
+        connect=settings.LLM_CONNECT_SECONDS,
+        first_token=settings.LLM_FIRST_TOKEN_SECONDS,
+        idle=settings.LLM_IDLE_SECONDS,
+        total=settings.LLM_TOTAL_SECONDS,
+    )
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value).encode() + b"\n"
