@@ -23,6 +23,7 @@ from accounts.sockets import still_signed_in
 from chatbot_project.lib import markdown
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.ids import uuid7
+from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.redis import RedisError, make_redis, subscribe
 from conversations import doorbell, events
 from conversations.models import Message
@@ -120,9 +121,7 @@ class Hub:
 
     async def stop(self) -> None:
         """End all tasks and connections."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_until_done(list(self._tasks))
         await doorbell.disconnect()
         await self._redis.aclose()
 

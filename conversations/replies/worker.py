@@ -18,6 +18,7 @@ from django.utils import timezone
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.llm.client import LLMClient
+from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.redis import RedisError, make_redis, subscribe
 from conversations import doorbell, events
 from conversations.replies import background, queue
@@ -64,11 +65,13 @@ class ReplyWorker:
     async def run(self) -> None:
         """Work until cancelled."""
         loops = (self._claim_loop(), self._tick_loop(), self._checkpoint_loop(), self._reap_loop(), self._listen())
+        tasks = [asyncio.create_task(loop) for loop in loops]
         try:
-            async with asyncio.TaskGroup() as group:
-                for loop in loops:
-                    group.create_task(loop)
+            done, _running = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()  # raises what broke it
         finally:
+            await cancel_until_done(tasks)
             await self._redis.aclose()
 
     async def drain(self, seconds: float) -> None:
