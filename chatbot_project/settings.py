@@ -198,6 +198,11 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
+UNFOLD = {  # the admin's theme
+    "SITE_TITLE": "Nono",
+    "SITE_HEADER": "Nono",
+    "SITE_FAVICONS": [{"rel": "icon", "href": f"/{STATIC_URL}favicon.svg"}],
+}
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = IS_LOCAL
 WHITENOISE_AUTOREFRESH = DEBUG
