@@ -69,7 +69,6 @@ class _Reader:
     def __init__(self) -> None:
         self.parts: list[str] = []
         self.length = 0
-        self.reply = ""
         self.epoch = 0
         self.lags: list[float] = []
         self.tail = ""
@@ -77,9 +76,6 @@ class _Reader:
 
     def take(self, frame: Frame, now: float) -> str:
         """Apply an event; returns what is wrong with it, or nothing."""
-        if self.reply and frame.reply != self.reply:
-            return "another reply's event"
-        self.reply = frame.reply
         if frame.type == "reply.delta":
             return self._delta(frame, now)
         if frame.type == "reply.snapshot":
@@ -147,8 +143,10 @@ def product_outcome(turn: Turn, tokens: int) -> Outcome:
     outcome = Outcome(fault=turn.fault)
     reader = _Reader()
     ended = False
-    for now, payload in turn.pieces:
-        frame = _decode(payload)
+    frames = [(now, _decode(payload)) for now, payload in turn.pieces]
+    if len({frame.reply for _, frame in frames}) > 1:
+        outcome.fault = outcome.fault or "another reply's event"  # else it would pass for a gap in this one
+    for now, frame in frames:
         if ended and frame.text:
             outcome.fault = outcome.fault or "text after the ending"
             break
