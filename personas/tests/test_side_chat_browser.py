@@ -1,4 +1,4 @@
-"""The side chat in a real browser: sent, streamed, stopped, and free of errors in the console."""
+"""The admin's pages of a persona in a real browser: nothing in the console, and the side chat sends, streams, stops."""
 
 import json
 import os
@@ -70,7 +70,8 @@ def page(signed_in: tuple[str, str]) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
-        page.context.add_cookies([{"name": django_settings.SESSION_COOKIE_NAME, "value": session, "url": address}])
+        cookie = {"name": django_settings.SESSION_COOKIE_NAME, "value": session, "domain": "127.0.0.1", "path": "/"}
+        page.context.add_cookies([cookie])
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)
@@ -122,3 +123,16 @@ def test_a_model_that_refuses_gives_the_question_back(page: Page, fake_model: Fa
     expect(page.get_by_role("status").filter(has_text="fake/x")).to_be_visible()
     expect(page.get_by_role("log")).to_have_text("")
     expect(page.get_by_label("Message", exact=True)).to_have_value("Hello")
+
+
+def test_from_the_side_chat_a_draft_is_edited_compared_and_published(page: Page) -> None:
+    page.get_by_role("link", name="Edit the draft").click()
+    page.get_by_label("Greeting").fill("Good day!")
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.get_by_text("You are editing the draft.")).to_be_visible()
+    page.get_by_role("link", name="Versions and publishing").click()
+    page.get_by_role("button", name="Publish the draft").click()
+    expect(page.get_by_text("The draft is published.")).to_be_visible()
+    expect(page.get_by_role("row", name="v1 · in force")).to_be_visible()
+    page.get_by_role("link", name="Edit the draft").click()
+    expect(page.get_by_label("Greeting")).to_have_value("Good day!")
