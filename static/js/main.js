@@ -31,7 +31,7 @@ const navigation = new Navigation(main, (element) => {
 
 app.on("started", (info) => {
   panel.started(info);
-  history.replaceState(null, "", `/c/${info.id}/`);
+  navigation.rename(`/c/${info.id}/`);
 });
 
 app.on("event", ({ type, conversation, code, client_id: clientId }) => {

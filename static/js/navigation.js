@@ -4,6 +4,10 @@ import { announce } from "./announce.js";
 import { getFragment } from "./http.js";
 import { toast } from "./toast.js";
 
+function address() {
+  return location.pathname + location.search;
+}
+
 export class Navigation {
   /** `mount(panel)` makes a panel of the fetched element. */
   constructor(main, mount) {
@@ -11,12 +15,22 @@ export class Navigation {
     this.mount = mount;
     this.request = null;
     document.addEventListener("click", (event) => this.#clicked(event));
-    addEventListener("popstate", () => this.#load(location.pathname + location.search));
+    this.shown = address();
+    // A jump within the page, as by the link that skips to the content, is told as well: nothing to load then.
+    addEventListener("popstate", () => address() !== this.shown && this.#load(address()));
+  }
+
+  /** What is shown has a new address. */
+  rename(url) {
+    history.replaceState(null, "", url);
+    this.shown = address();
   }
 
   /** Go to `url`, as by a link. */
   async go(url) {
-    if (await this.#load(url)) history.pushState(null, "", url);
+    if (!(await this.#load(url))) return;
+    history.pushState(null, "", url);
+    this.shown = address();
   }
 
   #clicked(event) {
@@ -39,6 +53,7 @@ export class Navigation {
       template.innerHTML = html;
       const panel = template.content.querySelector("[data-panel]");
       this.main.replaceChildren(panel);
+      this.shown = address();
       this.mount(panel);
       document.title = `${panel.dataset.title} · Nono`;
       announce(panel.dataset.title);

@@ -170,13 +170,13 @@ function onConversationUpdated(state, { conversation: info, client_id: clientId 
   return held.resyncing || !state.followed[info.id] ? same(next) : follow(next, info.id);
 }
 
-function onAccepted(state, { conversation: info, message, reply }) {
+function onAccepted(state, { conversation: info, message, reply, client_id: clientId }) {
   if (!state.followed[info.id]) return same(state);
   const held = state.conversations[info.id] ?? { ...emptyConversation(info), revision: info.revision - 1 };
   const next = { ...held, info: newer(held.info, info), messages: { ...held.messages } };
   const isNew = info.revision > held.revision;
   const isShown = held.order.includes(reply.id);
-  if (isNew) next.order = branch(held.order, message, reply);
+  if (isNew) next.order = branch(held.order, message, reply, clientId);
   if (!next.order) return follow(withConversation(state, info.id, { ...next, order: held.order }), info.id);
   if (isNew || isShown) {
     for (const each of [message, reply]) {
@@ -190,10 +190,14 @@ function onAccepted(state, { conversation: info, message, reply }) {
   return info.revision > held.revision + 1 ? follow(after, info.id) : same(after);
 }
 
-/** `order` up to where `message` belongs, then it and its reply; null where it belongs nowhere that is shown. */
-function branch(order, message, reply) {
+/**
+ * `order` up to where `message` belongs, then it and its reply; null where it belongs nowhere that is shown, or is an
+ * earlier question (its command carries another name than it) of a branch that is not, whose replies are not known.
+ */
+function branch(order, message, reply, clientId) {
   let end = order.indexOf(message.id);
   if (end < 0) {
+    if (message.client_id !== clientId) return null;
     end = message.parent === null ? 0 : order.indexOf(message.parent) + 1;
     if (end === 0 && message.parent !== null) return null;
   }
@@ -205,7 +209,8 @@ function siblingsOf(held, order, info) {
   if (info.siblings.length > 1) return info.siblings;
   if (held.messages[info.id]) return held.messages[info.id].siblings;
   const before = held.messages[held.order[order.indexOf(info.id)]];
-  return before && before.parent === info.parent ? [...before.siblings, info.id] : [info.id];
+  if (!before || before.parent !== info.parent) return [info.id];
+  return before.siblings.includes(info.id) ? before.siblings : [...before.siblings, info.id];
 }
 
 /** Without the messages that are no longer shown. */
