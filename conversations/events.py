@@ -17,7 +17,7 @@ PROTOCOL = 1
 MAX_FRAME_BYTES = 64 * 1024
 MAX_TEXT = 16_000
 
-ClientId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+ClientId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+\Z")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
 Cursor: TypeAlias = tuple[int, int]
 
@@ -316,6 +316,12 @@ class TypingSeen(Event):
 
 class Pong(Event):
     """Answers ``ping``."""
+
+
+def leaves(kind: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:
+    """The commands or events below ``kind`` that cross the wire, in the order in which they stand here."""
+    below = [leaf for each in kind.__subclasses__() for leaf in leaves(each)]
+    return below or [kind]
 
 
 _encoder = msgspec.json.Encoder()

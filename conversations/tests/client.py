@@ -16,6 +16,8 @@ from django.test import Client
 
 from accounts.models import User
 
+from .frames import checked_event
+
 ENDINGS = {"reply.completed", "reply.stopped", "reply.interrupted", "reply.failed"}
 
 
@@ -89,7 +91,7 @@ class ChatClient:
     async def _read(self, ready: asyncio.Event) -> None:
         try:
             async for frame in self._socket:
-                event = json.loads(frame)
+                event = checked_event(frame)
                 if event["type"] == "ready":
                     ready.set()
                 self.take(event)
