@@ -151,14 +151,14 @@ def open_tab(live_stack: Stack, chromium: Browser) -> Iterator[OpenTab]:
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def start(user: User | None = None, path: str = "/", **options: Any) -> Tab:
+    def start(user: User | None = None, path: str = "/", url: str = live_stack.url, **options: Any) -> Tab:
         context = chromium.new_context(**{"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce"} | options)
         context.set_default_timeout(10_000)
         contexts.append(context)
         if user is not None:
             name = settings.SESSION_COOKIE_NAME
-            context.add_cookies([{"name": name, "value": session_key(user), "url": live_stack.url}])
-        return Tab(context.new_page(), live_stack.url, complaints).open(path)
+            context.add_cookies([{"name": name, "value": session_key(user), "url": url}])
+        return Tab(context.new_page(), url, complaints).open(path)
 
     yield start
     for context in contexts:

@@ -15,7 +15,7 @@ from stress_tests.fake_script import Gate, Script
 
 from .browser import OpenTab, Tab, apart
 from .factories import make_conversation, make_persona
-from .stack import wait_until
+from .stack import Stack, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -334,6 +334,31 @@ def test_an_unsent_message_survives_a_reload_and_is_sent_once(tab: Tab) -> None:
     second.page.reload()
     expect(second.messages).to_have_count(4)
     assert Message.objects.filter(text="Kept over a reload").count() == 1
+
+
+@pytest.mark.slow
+def test_a_server_that_restarts_in_mid_reply_is_met_again(
+    open_tab: OpenTab, owner: User, persona: Persona, fake_model: FakeModelServer
+) -> None:
+    with Stack(fake_model.base_url) as stack:
+        tab = open_tab(owner, url=stack.url)
+        gate = held(fake_model)
+        tab.ask("Through a restart")
+        gate.release(2)
+        expect(tab.text).to_have_text("tok0 tok1")
+        stack.web[0].stop()
+        expect(tab.page.locator("[data-connection]")).to_have_text("Connection lost. Reconnecting …")
+        gate.release(2)
+        tab.field.fill("Kept meanwhile")
+        stack.web[0].start()
+        stack.wait_web(stack.ports[0])
+        expect(tab.page.locator("[data-connection]")).to_be_hidden(timeout=40_000)
+        expect(tab.text).to_have_text("tok0 tok1 tok2 tok3")
+        gate.release()
+        tab.ends()
+        expect(tab.text).to_have_text(Message.objects.get(role="assistant").text.strip())
+        expect(tab.field).to_have_value("Kept meanwhile")
+    tab.complaints[:] = [each for each in tab.complaints if "ERR_CONNECTION_REFUSED" not in each]
 
 
 def test_a_signed_out_tab_says_so(tab: Tab, owner: User) -> None:
