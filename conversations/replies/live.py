@@ -28,7 +28,7 @@ class LiveReply:
     work: Work
     sent: int = -1  # -1: the log has not been started under this epoch
     checkpointed: int = 0
-    rendered: int = 0
+    splitter: markdown.BlockSplitter = field(default_factory=markdown.BlockSplitter)
     blocks: list[events.RenderedBlock] = field(default_factory=list)
     followers: set[str] = field(default_factory=set)
     model: str = ""
@@ -84,10 +84,8 @@ class LiveReply:
         return Entry(self.reply, self.epoch, 0, seq, START, events.encode(event))
 
     def _finished_blocks(self) -> list[events.RenderedBlock]:
-        found = [events.RenderedBlock(b.end, b.html) for b in markdown.finished_blocks(self.text, self.rendered)]
-        if found:
-            self.rendered = found[-1].end
-            self.blocks.extend(found)
+        found = [events.RenderedBlock(block.end, block.html) for block in self.splitter.feed(self.text)]
+        self.blocks.extend(found)
         return found
 
     def restart_log(self, epoch: int) -> None:
