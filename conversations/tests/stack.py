@@ -53,6 +53,10 @@ class Process:
         return self
 
     @property
+    def is_running(self) -> bool:
+        return hasattr(self, "process") and self.process.poll() is None
+
+    @property
     def pid(self) -> int:
         return self.process.pid
 
@@ -104,33 +108,40 @@ class Stack:
         return f"http://127.0.0.1:{self.ports[0]}"
 
     def __enter__(self) -> Self:
-        for process in (*self.web, *self.workers):
-            process.start()
-        for port in self.ports:
-            self.wait_web(port)
-        for worker in self.workers:
-            self.wait_worker(worker)
+        try:
+            for process in (*self.web, *self.workers):
+                process.start()
+            for port in self.ports:
+                self.wait_web(port)
+            for worker in self.workers:
+                self.wait_worker(worker)
+        except BaseException as error:
+            self.__exit__(type(error))
+            raise
         return self
 
     def wait_web(self, port: int) -> None:
-        wait_until(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), f"web process on port {port}", 40)
+        web = self.web[self.ports.index(port)]
+        wait_until(lambda: not web.is_running or _answers(f"http://127.0.0.1:{port}/healthz"), f"web on {port}", 40)
+        assert web.is_running, web.output()
 
     def wait_worker(self, worker: Process) -> None:
-        wait_until(lambda: "worker.started" in worker.output(), "a reply worker", 40)
+        wait_until(lambda: not worker.is_running or "worker.started" in worker.output(), "a reply worker", 40)
+        assert worker.is_running, worker.output()
 
     def __exit__(self, *error: object) -> None:
         for process in (*self.web, *self.workers):
-            if process.process.poll() is None:
+            if process.is_running:
                 process.process.send_signal(signal.SIGCONT)
-                process.process.kill()
-                process.process.wait(10)
+                process.kill()
         if error[0] is not None:
             self.print_logs()
 
     def print_logs(self) -> None:
         """What the processes said last: pytest shows it with a test that fails."""
         for process in (*self.web, *self.workers):
-            print(f"--- {process.name} {process.pid}\n{process.output()[-6000:]}")
+            if process.log.exists():
+                print(f"--- {process.name}\n{process.output()[-6000:]}")
 
 
 def _answers(url: str) -> bool:
