@@ -25,7 +25,7 @@ from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import doorbell, events, services
 from conversations.doorbell import user_group
-from conversations.hub import Hub, running_hub
+from conversations.hub import NOTHING, Hub, running_hub
 from conversations.models import Conversation, Message
 from conversations.outbox import Outbox
 from conversations.transcript import Transcript, conversation_info, message_info, read_transcript
@@ -231,7 +231,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         )
         for message in transcript.messages:
             if message.role == "assistant" and message.status in Message.LIVE:
-                cursor = command.cursors.get(message.id, (0, 0))
+                cursor = command.cursors.get(message.id, NOTHING)
+                if cursor[0] > message.epoch:
+                    cursor = NOTHING  # no server ever said so
                 self._hub.follow(self, conversation.pk, message.id, cursor)
 
     async def _unfollow(self, command: events.ConversationUnfollow) -> None:

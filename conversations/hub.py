@@ -263,8 +263,8 @@ class Hub:
                 follower.socket.offer(frame)
             return True
         logged = await self._log.read(followed.reply) if cursor != NOTHING else put_together(raw)
-        if logged is None or self._is_over(followed):
-            return False
+        if logged is None or logged.epoch < follower.epoch or self._is_over(followed):
+            return False  # none, or one that a lost worker left: the next one begins it anew
         self._send_snapshot(followed, follower, logged.epoch, logged.text, logged.blocks)
         return True
 
