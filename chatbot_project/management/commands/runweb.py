@@ -1,6 +1,7 @@
 """``manage.py runweb``: the web process (pages and WebSockets) under uvicorn, which drains before it ends."""
 
 import contextlib
+import signal
 import socket
 from argparse import ArgumentParser
 from typing import Any
@@ -60,6 +61,7 @@ class Command(BaseCommand):
             timeout_graceful_shutdown=CLOSE_SECONDS,
         )
         # uvicorn raises the signal that ended it once more when all is done; that is no error here.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             DrainingServer(config).run(sockets=[listener])
 
