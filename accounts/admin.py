@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +16,8 @@ from accounts.forms import UserModelForm
 from accounts.models import AuditEvent, User
 from accounts.roles import Role
 from chatbot_project.lib.errors import ApplicationError
+
+admin.site.unregister(Group)  # roles say who may do what; groups would be a second, unused way
 
 
 class PersonForm(UserModelForm):
