@@ -1,6 +1,6 @@
 """Everything that writes a conversation, each in one transaction; who may do it is decided here, for every surface.
 
-Another person's object answers as an absent one. Doorbells ring only after commit.
+Another person's object answers as an absent one, and that is recorded. Doorbells ring only after commit.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
+from conversations.refusals import recorded
 from conversations.store import insert_conversation, insert_messages, lock_conversation
 from conversations.transcript import conversation_info
 from personas.models import Persona, PersonaVersion
@@ -41,6 +42,7 @@ class Accepted:
 # --- asking
 
 
+@recorded
 def send_message(
     *,
     user: User,
@@ -70,6 +72,7 @@ def send_message(
     return _once(user, client_id, store)
 
 
+@recorded
 def edit_message(*, user: User, client_id: str, message_id: UUID, text: str) -> Accepted:
     """Ask the question ``message_id`` anew in other words: a branch beside it, which becomes the active one."""
 
@@ -83,6 +86,7 @@ def edit_message(*, user: User, client_id: str, message_id: UUID, text: str) -> 
     return _once(user, client_id, store)
 
 
+@recorded
 def regenerate_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
     """Queue another reply to the question that ``reply_id`` answered: a branch beside it."""
 
@@ -98,6 +102,7 @@ def regenerate_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
     return _once(user, client_id, store)
 
 
+@recorded
 def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
     """Queue ``reply_id`` again so that it goes on behind the text it has. Once it waits, asking again changes nothing.
 
@@ -124,6 +129,7 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
         return Accepted(conversation, reply.parent, reply)
 
 
+@recorded
 def request_stop(*, user: User, reply_id: UUID) -> Message:
     """Ask for the end of a reply. One that still waits is stopped here and now; a streaming one by its worker.
 
@@ -148,6 +154,7 @@ def request_stop(*, user: User, reply_id: UUID) -> Message:
 # --- the conversation itself
 
 
+@recorded
 def rename_conversation(*, user: User, conversation_id: UUID, title: str) -> Conversation:
     """Give it a title of its person's own, which no model replaces. Raises ``empty_title``, NotFound."""
     title = shorten(clean_text(title), 120)
@@ -156,16 +163,19 @@ def rename_conversation(*, user: User, conversation_id: UUID, title: str) -> Con
     return _change(user, conversation_id, title=title, title_source=Conversation.TitleSource.PERSON)
 
 
+@recorded
 def set_pinned(*, user: User, conversation_id: UUID, pinned: bool) -> Conversation:
     """Keep it at the top of the list, or no longer."""
     return _change(user, conversation_id, pinned=pinned)
 
 
+@recorded
 def set_archived(*, user: User, conversation_id: UUID, archived: bool) -> Conversation:
     """Move it out of the list, or back."""
     return _change(user, conversation_id, archived_at=timezone.now() if archived else None)
 
 
+@recorded
 def delete_conversation(*, user: User, conversation_id: UUID) -> Conversation:
     """Hide it at once, ending what still streams. Until it is purged, ``restore_conversation`` undoes it."""
     with transaction.atomic():
@@ -180,11 +190,13 @@ def delete_conversation(*, user: User, conversation_id: UUID) -> Conversation:
         return conversation
 
 
+@recorded
 def restore_conversation(*, user: User, conversation_id: UUID) -> Conversation:
     """Undo a deletion. Raises NotFound where it was purged or never there."""
     return _change(user, conversation_id, deleted_at=None, among=Conversation.objects.filter(owner=user))
 
 
+@recorded
 def select_branch(*, user: User, conversation_id: UUID, message_id: UUID) -> Conversation:
     """Show the branch that goes through ``message_id``: its newest leaf becomes the active one."""
     with transaction.atomic():
@@ -193,6 +205,7 @@ def select_branch(*, user: User, conversation_id: UUID, message_id: UUID) -> Con
         return _change(user, conversation_id, active_leaf_id=_newest_leaf(message_id))
 
 
+@recorded
 def give_feedback(*, user: User, message_id: UUID, value: int, comment: str = "") -> None:
     """Record what the person thinks of a reply: 1, -1, or 0 to take it back. Raises NotFound, ``bad_feedback``."""
     reply = _find(user, message_id, Message.Role.ASSISTANT)

@@ -23,6 +23,7 @@ from conversations import services
 from conversations.events import MessageInfo
 from conversations.models import Conversation
 from conversations.paging import Page, read_page
+from conversations.refusals import recorded
 from conversations.transcript import conversation_info, read_transcript
 from personas.models import Persona, PersonaVersion
 
@@ -107,7 +108,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @person_required
 def conversation(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
     """A conversation with its newest messages."""
-    shown = _conversation(user, conversation_id)
+    shown = _conversation(user=user, conversation_id=conversation_id)
     transcript = read_transcript(shown)
     version = shown.persona_version
     context = {
@@ -132,7 +133,7 @@ def conversation_list(request: HttpRequest, user: User) -> HttpResponse:
 @person_required
 def earlier_messages(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
     """What stands before the message ``before``, as JSON ``{messages, more}`` in the shape of the protocol."""
-    shown = _conversation(user, conversation_id)
+    shown = _conversation(user=user, conversation_id=conversation_id)
     transcript = read_transcript(shown, before=_uuid(request.GET.get("before", "")))
     return JsonResponse({"messages": msgspec.to_builtins(transcript.messages), "more": transcript.more})
 
@@ -223,7 +224,8 @@ def _persona_cards(user: Any) -> list[PersonaCard]:
     return [PersonaCard(slug, version, markdown.render(version.greeting)) for slug, version in versions if version]
 
 
-def _conversation(user: User, conversation_id: UUID) -> Conversation:
+@recorded
+def _conversation(*, user: User, conversation_id: UUID) -> Conversation:
     visible = Conversation.objects.visible_to(user).select_related("persona_version__persona")
     found = visible.filter(pk=conversation_id).first()
     if found is None:

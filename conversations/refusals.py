@@ -1,0 +1,75 @@
+"""Who reached for what is another's: answered as if it were absent, and recorded."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError, InterfaceError, models, transaction
+from django.utils import timezone
+
+from accounts.models import AuditEvent, User
+from accounts.services import record_audit
+from chatbot_project.lib.errors import NotFound
+from conversations.models import Conversation, Message
+
+log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ACTION = "conversation.refused"
+ONCE_IN = timedelta(minutes=1)
+_NAMES: Mapping[str, type[models.Model]] = {
+    "conversation_id": Conversation,
+    "message_id": Message,
+    "reply_id": Message,
+    "parent_id": Message,
+}
+
+
+def recorded(service: Callable[P, T]) -> Callable[P, T]:
+    """``service``, called with ``user=`` and ids by keyword: where it raises NotFound for another's object, that is
+    recorded in a transaction of its own, and the error goes on as it is."""
+
+    @wraps(service)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return service(*args, **kwargs)
+        except NotFound:
+            _record(kwargs)
+            raise
+
+    return guarded
+
+
+def _record(arguments: Mapping[str, Any]) -> None:
+    user: User = arguments["user"]
+    try:
+        for name, model in _NAMES.items():
+            pk = arguments.get(name)
+            if pk is not None and _is_anothers(user, model, pk):
+                _record_once(user, model(pk=pk))
+    except (DatabaseError, InterfaceError) as error:
+        # The answer must not tell this from an absent object.
+        log.warning("refusal.not_recorded", user=str(user.pk), error=type(error).__name__)
+
+
+def _is_anothers(user: User, model: type[models.Model], pk: UUID) -> bool:
+    return model._default_manager.filter(pk=pk).exclude(owner=user).exists()
+
+
+def _record_once(user: User, obj: models.Model) -> None:
+    """Not more than one event per person, object and minute, however fast they ask: the lock makes them take turns."""
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        recent = AuditEvent.objects.filter(
+            object_type=obj._meta.label_lower,
+            object_id=str(obj.pk),
+            actor=user,
+            action=ACTION,
+            at__gt=timezone.now() - ONCE_IN,
+        )
+        if not recent.exists():
+            record_audit(actor=user, action=ACTION, obj=obj)
