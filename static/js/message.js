@@ -130,7 +130,7 @@ function stateOf({ message, entry }, { isStopping, isOnline }) {
     case "interrupted":
       return { text: say(message.status), isWorking: false };
     case "failed":
-      return { text: message.detail || say(`failed-${message.code}`) || say("failed"), isWorking: false };
+      return { text: say(`failed-${message.code}`) || message.detail || say("failed"), isWorking: false };
     default:
       return { text: message.finish_reason === "length" ? say("length") : "", isWorking: false };
   }
