@@ -12,6 +12,7 @@ from .bench_turns import Outcome, direct_outcome, percentiles_ms, product_outcom
 
 PRODUCT = ("web", "worker", "postgres", "redis")
 KIB = 1024
+DISTURBED_PERCENT = 15.0
 
 
 def product_figures(run: Run) -> dict[str, Any]:
@@ -175,16 +176,17 @@ def text(result: dict[str, Any]) -> str:
     """The whole result for a person to read."""
     lines = [_machine_line(result["machine"]), ""]
     head = (
-        f"{'':<22}{'complete':>10}{'first token added':>26}{'lag added':>18}{'direct lag':>14}"
+        f"{'':<22}{'complete':>10}  {'first token added':>28}{'lag added':>18}{'direct lag':>14}"
         f"{'µs/token':>10}{'ms/turn':>9}   share of a processor, steady"
     )
     under = (
-        f"{'':<22}{'%':>10}{'P50 / P95 / P99 ms':>26}{'P50 / P95 ms':>18}{'P50 / P95':>14}"
+        f"{'':<22}{'%':>10}  {'P50 / P95 / P99 ms':>28}{'P50 / P95 ms':>18}{'P50 / P95':>14}"
         f"{'all in':>10}{'all in':>9}   web / worker / postgres / redis / model; generator; others"
     )
     lines += [head, under]
     lines += [_phase_line(phase) for phase in result["phases"]]
     lines += ["", *_queue_lines(result), *_cost_lines(result), *_memory_lines(result), *_burst_lines(result)]
+    lines += _disturbance_lines(result)
     if result.get("audit"):
         lines.append(f"database afterwards: {result['audit']}")
     lines += ["", "targets", *(target.line() for target in targets(result))]
@@ -207,7 +209,7 @@ def _phase_line(phase: dict[str, Any]) -> str:
     shares = product["cpu"]["steady_share_of_a_processor"]
     load = " / ".join(f"{shares.get(name, 0):.2f}" for name in (*PRODUCT, "model"))
     line = (
-        f"{phase['name']:<22}{product['complete_percent']:>10}{first:>26}{lag:>18}{base:>14}"
+        f"{phase['name']:<22}{product['complete_percent']:>10}  {first:>28}{lag:>18}{base:>14}"
         f"{product['cpu']['product_us_per_token_all_in']:>10}{product['cpu']['product_ms_per_turn_all_in']:>9}"
         f"   {load}; {product['generator_cpu_percent'] / 100:.2f}; {product['others_cpu_percent'] / 100:.2f}"
     )
@@ -221,6 +223,16 @@ def _queue_lines(result: dict[str, Any]) -> list[str]:
         f" / {queued['wait_ms']['max']} ms"
         for phase in result["phases"]
         if (queued := phase["product"]["queued"])["largest_position"] > 1
+    ]
+
+
+def _disturbance_lines(result: dict[str, Any]) -> list[str]:
+    shares = [phase["product"]["others_cpu_percent"] for phase in result["phases"]]
+    if max(shares, default=0.0) < DISTURBED_PERCENT:
+        return []
+    return [
+        f"NOT A QUIET MACHINE: other processes used up to {max(shares):.0f} % of a processor meanwhile. "
+        "Times are worse than they would be, and processor time is too."
     ]
 
 
