@@ -40,11 +40,13 @@ class Bench:
 
     def __init__(self, sizes: Sequence[int], *, quick: bool) -> None:
         self.quick = quick
-        turns, think = (2, 1.0) if quick else (3, 10.0)
-        self.phases = [Plan(name=f"{size} users", users=size, turns=turns, think_s=think) for size in sizes]
+        turns, think, tokens = (2, 0.5, 30) if quick else (3, 10.0, 60)
+        self.phases = [
+            Plan(name=f"{size} users", users=size, turns=turns, think_s=think, tokens=tokens) for size in sizes
+        ]
         hasty, hasty_think = (100, 0.2) if quick else (max(sizes), 1.0)
         name = f"{hasty} users, think {hasty_think:g} s"
-        self.phases.append(Plan(name=name, users=hasty, turns=turns, think_s=hasty_think))
+        self.phases.append(Plan(name=name, users=hasty, turns=turns, think_s=hasty_think, tokens=tokens))
         self.memory = Plan(
             name="memory", users=20 if quick else 200, turns=1, spread_s=0.5, tokens=100, first_ms=200.0, token_ms=20.0
         )
@@ -89,9 +91,7 @@ class Bench:
         return result
 
     async def _measure(self, stack: Stack) -> dict[str, Any]:
-        warm_up = Plan(name="warm-up", users=20, turns=2, think_s=0.5)
-        personas_of_warm_up = next(plan for plan in self.plans() if plan.tokens == warm_up.tokens)
-        assert warm_up.persona == personas_of_warm_up.persona
+        warm_up = Plan(name="warm-up", users=20, turns=2, think_s=0.5, tokens=self.phases[0].tokens)
         await product(stack, warm_up)
         result: dict[str, Any] = {"memory": await self._measure_memory(stack)}
         result["burst"] = {
