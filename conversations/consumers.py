@@ -3,8 +3,11 @@
 Nothing long runs in a handler: Channels gives a consumer one frame at a time.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -13,6 +16,8 @@ from uuid import UUID
 import structlog
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import get_channel_layer
+from channels.utils import await_many_dispatch
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.http.request import split_domain_port, validate_host
@@ -36,6 +41,7 @@ MAX_SOCKETS_PER_PERSON = 50
 FRAMES_PER_SECOND = 20
 FRAMES_AT_ONCE = 100
 FLUSH_SECONDS = 2.0
+LAYER_SECONDS = 1.0  # Redis may hang: a tab does not wait for it
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -45,6 +51,23 @@ class ChatConsumer(AsyncWebsocketConsumer):
     session_key: str = ""
     user_id: UUID
     auth_epoch: int = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        # As in Channels, except that Redis being away keeps nobody out: this tab's list is then not pushed until it
+        # reconnects, and chatting goes on.
+        self.scope, self.base_send = scope, send
+        sources = [receive]
+        layer = get_channel_layer()
+        try:
+            async with asyncio.timeout(LAYER_SECONDS):
+                self.channel_name = await layer.new_channel()
+            self.channel_layer = layer
+            sources.append(partial(layer.receive, self.channel_name))
+        except (RedisError, OSError) as error:
+            self.channel_layer = None
+            log.warning("socket.no_channel_layer", error=type(error).__name__)
+        with suppress(StopConsumer):
+            await await_many_dispatch(sources, self.dispatch)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Channels would hop into a thread for every frame to close old connections; this loop has none to close.
@@ -88,22 +111,26 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._hub, self._opened = hub, True
         hub.add(self)
         await self.accept()
-        try:
-            await self.channel_layer.group_add(user_group(self.user_id), self.channel_name)
-        except (RedisError, OSError) as error:
-            # Without Redis the list is not pushed until the next reconnection; chatting goes on.
-            log.warning("socket.no_channel_layer", error=type(error).__name__)
+        await self._in_group(join=True)
         self.push(events.Ready())
+
+    async def _in_group(self, *, join: bool) -> None:
+        """Join or leave the channel layer's group of this person's tabs, where the layer is there."""
+        if self.channel_layer is None:
+            return
+        change = self.channel_layer.group_add if join else self.channel_layer.group_discard
+        try:
+            async with asyncio.timeout(LAYER_SECONDS):
+                await change(user_group(self.user_id), self.channel_name)
+        except (RedisError, OSError) as error:
+            log.warning("socket.no_channel_layer", error=type(error).__name__)
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
         if getattr(self, "_opened", False):
             self._opened = False
             self._hub.remove(self)
             self._outbox.close()
-            try:
-                await self.channel_layer.group_discard(user_group(self.user_id), self.channel_name)
-            except (RedisError, OSError) as error:
-                log.warning("socket.no_channel_layer", error=type(error).__name__)
+            await self._in_group(join=False)
         raise StopConsumer
 
     def offer(self, frame: bytes) -> None:
