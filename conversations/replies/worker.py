@@ -1,6 +1,6 @@
 """The reply worker: claims waiting replies, streams them from the model into the live log, stores how they ended.
 
-Four loops beside one task per reply: *claim* takes replies up, *tick* sends what all replies have said since the last
+Loops beside one task per reply: *claim* takes replies up, *tick* sends what all replies have said since the last
 tick in one go, *checkpoint* stores their texts and renews their leases about once a second, *reap* settles replies
 whose worker is gone. A subscription hears doorbells. Nothing here is lost with the process: the database is the queue.
 """
@@ -64,8 +64,8 @@ class ReplyWorker:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        loops = (self._claim_loop(), self._tick_loop(), self._checkpoint_loop(), self._reap_loop(), self._listen())
-        tasks = [asyncio.create_task(loop) for loop in loops]
+        loops = (self._claim_loop, self._tick_loop, self._checkpoint_loop, self._reap_loop, self._beat_loop, self._listen)
+        tasks = [asyncio.create_task(loop()) for loop in loops]
         try:
             done, _running = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
@@ -282,7 +282,6 @@ class ReplyWorker:
             points = [r.checkpoint() for r in held]
             lengths = [len(r.text) for r in held]
             try:
-                await self._beat()
                 ours = await run_db(queue.checkpoint, points, settings.REPLY_LEASE_SECONDS) if held else {}
             except DATABASE_ERRORS as error:
                 log.warning("worker.database_away", step="checkpoint", error=type(error).__name__)
@@ -300,11 +299,14 @@ class ReplyWorker:
         if ours[reply.reply]:
             self._cancel(reply, "stop")
 
-    async def _beat(self) -> None:
-        try:
-            await self._redis.set(HEARTBEAT_KEY, timezone.now().isoformat(), ex=HEARTBEAT_SECONDS)
-        except RedisError as error:
-            self._log_failed(error)
+    async def _beat_loop(self) -> None:
+        """Say that a worker is there. Apart from the checkpoints: a Redis that hangs must not cost replies their lease."""
+        while True:
+            try:
+                await self._redis.set(HEARTBEAT_KEY, timezone.now().isoformat(), ex=HEARTBEAT_SECONDS)
+            except RedisError as error:
+                self._log_failed(error)
+            await asyncio.sleep(HEARTBEAT_SECONDS / 5)
 
     # --- others' replies
 
