@@ -62,9 +62,9 @@ class PersistentClient(ChatClient):
 
     async def _live(self) -> None:
         backoff = 0.05
-        for url in itertools.cycle(self.urls):
+        for turn in itertools.count():
             try:
-                await self.connect(url)
+                await self.connect(self.urls[turn % len(self.urls)])
             except (OSError, TimeoutError, EOFError, websockets.WebSocketException):
                 await asyncio.sleep(backoff * random.uniform(0.5, 1))
                 backoff = min(MAX_BACKOFF_SECONDS, backoff * 2)
@@ -195,7 +195,10 @@ class Talk:
 
 
 class Crowd:
-    """``size`` people, each with one tab and one question to ask; an async context manager."""
+    """``size`` people, each with one tab and one question to ask, spread over ``urls``; an async context manager.
+
+    The first ``stay`` of them do not leave a server that drains before they are closed.
+    """
 
     def __init__(self, urls: Sequence[str], size: int, *, words: int = 40, stay: int = 0) -> None:
         self._urls, self._size, self._words, self._stay = list(urls), size, words, stay
@@ -203,9 +206,11 @@ class Crowd:
 
     async def __aenter__(self) -> Self:
         keys = await run_db(_people, self._size)
-        clients = [
-            PersistentClient(self._urls, key, leaves=place >= self._stay) for place, (_user, key) in enumerate(keys)
-        ]
+        clients = []
+        for place, (_user, key) in enumerate(keys):
+            first = place % len(self._urls)
+            urls = self._urls[first:] + self._urls[:first]
+            clients.append(PersistentClient(urls, key, leaves=place >= self._stay))
         self.talks = [
             Talk(client, user, question(self._words)) for client, (user, _key) in zip(clients, keys, strict=True)
         ]
@@ -282,8 +287,8 @@ async def check(talks: Sequence[Talk], *allowed: str, said: Said | None = None) 
         assert [row.pk for row in rows if row.parent_id == stored.pk] == [UUID(talk.reply)], "one reply to a question"
         reply = by_id[UUID(talk.reply)]
         counts[_check_reply(talk, reply, (said or echo)(talk.question), endings)] += 1
-    sent = sum(len(talk.client.accepted) for talk in {id(t.client): t for t in talks}.values())
-    assert sum(row.role == "user" for row in rows) == sent, "as many questions as were acknowledged"
+    acknowledged = {UUID(event["message"]["id"]) for talk in talks for event in talk.client.accepted.values()}
+    assert {row.pk for row in rows if row.role == "user"} == acknowledged, "the questions that were acknowledged"
     return counts
 
 
@@ -297,7 +302,8 @@ def _check_reply(talk: Talk, row: Message, whole: str, allowed: set[str]) -> str
     case = (row.pk, row.status, row.error_code, row.epoch, row.text, seen)
     assert seen.status == f"reply.{row.status}", case
     assert seen.text == row.text, case
-    assert row.lease_expires_at is None and row.finished_at is not None, case
+    assert row.lease_expires_at is None, case
+    assert row.finished_at is not None, case
     status = str(row.status)
     if status == "completed" and row.text != whole:
         assert continues(row.text, whole), case
