@@ -27,10 +27,10 @@ from .stack import Stack, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
-EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "50"))
 PROFILE = settings(
     max_examples=EXAMPLES,
-    stateful_step_count=int(os.environ.get("STATE_MACHINE_STEPS", "25")),
+    stateful_step_count=int(os.environ.get("STATE_MACHINE_STEPS", "30")),
     deadline=None,
     derandomize="CI" in os.environ,
     suppress_health_check=list(HealthCheck),
@@ -104,17 +104,28 @@ class Chatting(RuleBasedStateMachine):
 
     # --- rules
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(branches=st.booleans())
+    def begin(self, branches: bool) -> None:
+        """A first question; with ``branches`` also another wording of it and another reply to that, all ended."""
+
         async def ask() -> None:
             tab = Tab(self.stack.url, self.browser.session.session_key or "")
             self.tabs.append(tab)
             await tab.connect()
             tab.command("message.send", text="First question")
             await tab.until(lambda: tab.conversation, "the first question to be accepted")
+            if branches:
+                self.release_all()
+                await done(tab)
+                tab.command("message.edit", message=self.shown(tab, "user", 0), text="Reworded")
+                await done(tab)
+                tab.command("reply.regenerate", reply=self.shown(tab, "assistant", 0))
+                await done(tab)
 
         self.run(ask())
         self.conversation = self.tabs[0].conversation
+        if branches:
+            self.hold_tokens()
 
     @rule()
     def open_another_tab(self) -> None:
@@ -188,9 +199,9 @@ class Chatting(RuleBasedStateMachine):
     @rule(number=TABS, place=PLACES)
     def switch_branch(self, number: int, place: int) -> None:
         shown = self.tab(number).mirror.shown(self.conversation)
-        siblings = [pk for message in shown for pk in message["siblings"]]
-        if siblings:
-            self.post("branch", message=siblings[place % len(siblings)])
+        elsewhere = [pk for message in shown for pk in message["siblings"] if pk != message["id"]]
+        if elsewhere:
+            self.post("branch", message=elsewhere[place % len(elsewhere)])
 
     @rule(text=st.sampled_from(["A title", "Ein anderer"]))
     def rename(self, text: str) -> None:
@@ -203,17 +214,31 @@ class Chatting(RuleBasedStateMachine):
     def look(self, number: int) -> None:
         self.run(heard(self.tab(number)))
 
-    @rule(place=PLACES, tokens=st.integers(1, 4))
-    def let_the_model_speak(self, place: int, tokens: int) -> None:
+    @rule(number=TABS, tokens=st.integers(1, 3))
+    def let_the_model_speak(self, number: int, tokens: int) -> None:
+        """A few more tokens of the newest stream, which one of the tabs waits to hear of."""
         asked = len(self.model.requests)
         if asked:
-            self.gates[max(0, asked - 1 - place % 3)].release(tokens)
-            self.run(heard(self.tab(place)))
+            self.gates[asked - 1].release(tokens)
+            self.run(heard(self.tab(number)))
 
-    @rule()
-    def all_comes_to_rest(self) -> None:
-        self.settle()
+    @rule(number=TABS, tokens=st.integers(1, 3))
+    def let_the_model_go_on(self, number: int, tokens: int) -> None:
+        self.let_the_model_speak(number, tokens)
+
+    @rule(number=TABS)
+    def let_it_end(self, number: int) -> None:
+        tab = self.tab(number)
+        self.release_all()
+        if tab.is_open:
+            self.run(done(tab))
         self.hold_tokens()
+
+    @rule(patience=st.integers(0, 3))
+    def all_comes_to_rest(self, patience: int) -> None:
+        if patience == 0:
+            self.settle()
+            self.hold_tokens()
 
     # --- what must hold
 
@@ -277,6 +302,11 @@ async def heard(tab: Tab) -> None:
     except AssertionError as error:
         if "not within" not in str(error):
             raise
+
+
+async def done(tab: Tab) -> None:
+    """Wait until the tab has no command open and shows no live reply."""
+    await tab.until(lambda: not tab.outbox and not tab.mirror.live(tab.conversation), "the end of what is shown")
 
 
 async def answered(tab: Tab) -> None:
