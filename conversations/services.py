@@ -22,7 +22,7 @@ from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
 from conversations.refusals import recorded
-from conversations.store import insert_conversation, insert_messages, lock_conversation
+from conversations.store import count_live_replies, insert_conversation, insert_messages, lock_conversation
 from conversations.transcript import conversation_info
 from personas.models import Persona, PersonaVersion
 
@@ -307,7 +307,7 @@ def _start_conversation(user: User, client_id: str, text: str, persona_slug: str
     persona = personas.filter(slug=persona_slug).first() if persona_slug else personas.first()
     if persona is None or persona.published is None:
         raise NotFound(_("There is no such persona."))
-    _check_room(Message.objects.filter(owner=user, status__in=Message.LIVE).count())
+    _check_room(count_live_replies(user.pk))
     conversation = Conversation(owner=user, persona_version=persona.published, title=shorten(text, TITLE_LENGTH))
     conversation.persona_version.persona = persona
     question, reply = _exchange(conversation, client_id, text, None)

@@ -25,6 +25,7 @@ _CONVERSATION = [field.name for field in Conversation._meta.concrete_fields if f
 _VERSION = ["id", "persona", "name", "emoji", "model"]
 _PERSONA = ["id", "slug"]
 _LEAF = ["id", "conversation", "owner", "parent", "role", "status"]
+_COUNT_LIVE = "SELECT count(*) FROM conversations_message WHERE owner_id = %s AND status IN ('queued', 'streaming')"
 _LOCK = f"""
     SELECT (SELECT count(*) FROM conversations_message live
             WHERE live.owner_id = c.owner_id AND live.status IN ('queued', 'streaming')),
@@ -68,10 +69,16 @@ def _instance(model: type[M], names: Sequence[str], values: Iterator[Any]) -> M:
     return model.from_db("default", [attributes[name] for name in names], [next(values) for _name in names])
 
 
+def count_live_replies(owner_id: UUID) -> int:
+    """How many of the person's replies wait or stream."""
+    return int(fetch_prepared(_COUNT_LIVE, [owner_id])[0][0])
+
+
 def _insert(rows: Sequence[models.Model]) -> tuple[str, list[Any]]:
-    """An INSERT of whole rows of one model, and its parameters."""
+    """An INSERT of whole rows of one model, and its parameters. What is null in all of them is left out: psycopg
+    keeps no parsed statement of more than 50 parameters."""
     meta = rows[0]._meta
-    fields = meta.concrete_fields
+    fields = [f for f in meta.concrete_fields if any(getattr(row, f.attname) is not None for row in rows)]
     columns = ", ".join(str(field.column) for field in fields)
     values = f"({', '.join(['%s'] * len(fields))})"
     sql = (

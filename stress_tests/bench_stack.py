@@ -143,6 +143,7 @@ class Stack:
             "BASE_URL": f"http://127.0.0.1:{self.web_port}",
             "LLM_PROVIDERS": json.dumps({"bench": provider}),
             "DEFAULT_MODEL": "bench/fake",
+            "TITLE_MODEL": "off",  # a title by a model is another model call, made by Celery: not part of a turn
             **self.overrides,
         }
 

@@ -51,4 +51,6 @@ def fetch_prepared(sql: str, parameters: Sequence[Any] | Mapping[str, Any]) -> l
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(sql, parameters, prepare=True)
+        if connection.queries_logged:  # budgets of queries count these too
+            connection.queries_log.append({"sql": sql, "time": "0"})
         return cursor.fetchall() if cursor.description else []
