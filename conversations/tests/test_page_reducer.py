@@ -82,8 +82,9 @@ def reply(pk: str = "r1", parent: str = "q1", **fields: Any) -> dict[str, Any]:
 
 
 def accepted(revision: int, asked: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    event = {"type": "message.accepted", "client_id": "x", "conversation": info(revision)}
-    return event | {"message": asked, "reply": answer}
+    """The acknowledgement of a question of its own, or of another reply to one that is shown."""
+    fields = {"client_id": "x", "conversation": info(revision), "message": asked | {"client_id": "x"}, "reply": answer}
+    return {"type": "message.accepted"} | fields
 
 
 def snapshot(revision: int, *messages: dict[str, Any], more: bool = False) -> dict[str, Any]:
@@ -213,6 +214,13 @@ def test_another_reply_stands_beside_the_first(page: Page) -> None:
     page.take(accepted(2, question(), reply("r2")))
     assert [m["id"] for m in page.shown] == ["q1", "r2"]
     assert page.shown[1]["siblings"] == ["r0", "r1", "r2"]
+
+
+def test_another_reply_to_a_question_of_a_branch_that_is_not_shown_is_asked_for(page: Page) -> None:
+    page.take(snapshot(1, question("q1b"), reply("r1b", "q1b", status="completed")))
+    event = accepted(2, question(), reply("r2")) | {"message": question(client_id="older")}
+    assert len(follows(page.take(event))) == 1
+    assert [m["id"] for m in page.shown] == ["q1b", "r1b"]
 
 
 def test_the_same_acknowledgement_again_changes_nothing(page: Page) -> None:
