@@ -46,6 +46,7 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 1.0
 SILENT_SECONDS = 2.0
 UNCLAIMED_SECONDS = 0.4
+AWAY_SECONDS = 2.0
 SESSIONS_SECONDS = 2.5
 MAX_SYNC_ROUNDS = 5
 NOTHING = (0, 0)
@@ -97,6 +98,7 @@ class Hub:
         self._followed: dict[UUID, FollowedReply] = {}
         self._redis = make_redis()
         self._log = LiveLog(self._redis)
+        self._log_away_until = 0.0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._empty = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -244,6 +246,7 @@ class Hub:
             return True
         except RedisError as error:
             log.warning("hub.redis_away", error=type(error).__name__)
+            self._log_away_until = self._loop.time() + AWAY_SECONDS
             return False
         finally:
             follower.syncing = False
@@ -335,7 +338,8 @@ class Hub:
 
     async def _bring_up(self, followed: FollowedReply, follower: Follower, row: Message) -> None:
         """A follower of a silent reply: from the log where it can be read, else from the last checkpoint."""
-        if await self._sync(followed, follower, first=True):
+        # One that hangs is not waited for again for each follower in turn.
+        if self._loop.time() >= self._log_away_until and await self._sync(followed, follower, first=True):
             return
         if self._is_over(followed) or follower.syncing:
             return

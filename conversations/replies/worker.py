@@ -64,8 +64,8 @@ class ReplyWorker:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        loops = (self._claim_loop, self._tick_loop, self._checkpoint_loop, self._reap_loop, self._beat_loop, self._listen)
-        tasks = [asyncio.create_task(loop()) for loop in loops]
+        replies = (self._claim_loop(), self._tick_loop(), self._checkpoint_loop(), self._reap_loop())
+        tasks = [asyncio.create_task(loop) for loop in (*replies, self._beat_loop(), self._listen())]
         try:
             done, _running = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
@@ -300,7 +300,7 @@ class ReplyWorker:
             self._cancel(reply, "stop")
 
     async def _beat_loop(self) -> None:
-        """Say that a worker is there. Apart from the checkpoints: a Redis that hangs must not cost replies their lease."""
+        """Say that a worker is there. Not with the checkpoints: a Redis that hangs must not cost replies their lease."""
         while True:
             try:
                 await self._redis.set(HEARTBEAT_KEY, timezone.now().isoformat(), ex=HEARTBEAT_SECONDS)
