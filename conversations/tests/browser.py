@@ -103,6 +103,7 @@ class Tab:
 
     def choose(self, action: str) -> None:
         """Pick from the menu of the conversation that is shown."""
+        self.page.bring_to_front()  # a tab behind another draws once a second
         self.page.locator(".panel-head [data-menu-button]").click()
         self.page.locator("#conversation-menu").get_by_role("button", name=action, exact=True).click()
 
