@@ -100,6 +100,8 @@ def _database(url: str) -> dict[str, object]:
         "PORT": parts.pop("port", ""),
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
+            # Only lib/db.fetch_prepared prepares: the ORM's cursors send their values within the statement.
+            "prepare_threshold": 1,
             **parts,
             # A lost server is asked again for 4 s, then the next unit of work asks anew: never a back-off of minutes.
             "pool": {"min_size": 1, "max_size": DATABASE_THREADS + 4, "timeout": 8, "reconnect_timeout": 4},

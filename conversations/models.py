@@ -108,7 +108,8 @@ class Message(models.Model):
     LIVE: ClassVar = frozenset({Status.QUEUED, Status.STREAMING})
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    # Its index is message_transcript.
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
     parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="children")
     role = models.CharField(max_length=10, choices=Role)
@@ -154,12 +155,11 @@ class Message(models.Model):
         indexes: ClassVar = [
             # The transcript and the children of a message (branches) come by parent and by conversation.
             models.Index(fields=["conversation", "created_at"], name="message_transcript"),
-            # How much one person has under way: the bound at accepting, fairness at claiming.
+            # How much one person has under way: the bound at accepting, fairness at claiming; and all live replies, for
+            # leases that ran out. The lease itself is in no index, so that renewing it updates no index.
             models.Index(fields=["owner"], name="message_live", condition=models.Q(status__in=["queued", "streaming"])),
             # A worker's claim, and the position of what waits.
             models.Index(fields=["queued_at"], name="message_queue", condition=models.Q(status="queued")),
-            # The reaper's search for leases that ran out; renewing and checkpointing by worker.
-            models.Index(fields=["lease_expires_at"], name="message_leases", condition=models.Q(status="streaming")),
         ]
 
     def __str__(self) -> str:

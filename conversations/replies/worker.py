@@ -6,6 +6,7 @@ whose worker is gone. A subscription hears doorbells. Nothing here is lost with 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
@@ -32,9 +33,10 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 TICK_SECONDS = 0.025
-BUSY_TICK_SECONDS = 0.040
+BUSY_TICK_SECONDS = 0.033
 BUSY_REPLIES = 40
 READ_SECONDS = 0.003  # after a tick: time for all streams to be read before their text is sent
+GATHER_SECONDS = 0.015  # while busy: how long doorbells are gathered for one claim
 POLL_SECONDS = 1.0
 CHECKPOINT_SECONDS = 1.0
 REAP_SECONDS = 2.0
@@ -55,6 +57,7 @@ class ReplyWorker:
         self._redis = make_redis()
         self._log = LiveLog(self._redis)
         self._bell = asyncio.Event()
+        self._used: Counter[str] = Counter()
         self._saturated = False
         self._waiting_for_tick: list[asyncio.Future[None]] = []
         self._at_once = asyncio.Event()
@@ -97,6 +100,8 @@ class ReplyWorker:
                 log.warning("worker.database_away", step="claim", error=type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
             await _wait_for(self._bell, POLL_SECONDS)
+            if len(self.live) > BUSY_REPLIES:
+                await asyncio.sleep(GATHER_SECONDS)
             self._bell.clear()
 
     async def _claim(self) -> None:
@@ -108,6 +113,7 @@ class ReplyWorker:
         taken = await run_db(take_up, self.name, free, settings.REPLY_SLOTS, settings.REPLY_LEASE_SECONDS)
         replies = [LiveReply.of(claim, work) for claim, work in taken]
         for reply in replies:
+            self._used[reply.provider] += 1
             self.live[reply.reply] = reply  # before the followers are read: those who come later ring the doorbell
         self._saturated = any(free[name] and not self._free(name) for name in free)
         if replies and not self.draining:
@@ -126,7 +132,7 @@ class ReplyWorker:
 
     def _free(self, provider: str) -> int:
         slots: int = settings.PROVIDER_SLOTS.get(provider, settings.REPLY_SLOTS)
-        return max(0, slots - sum(1 for reply in self.live.values() if reply.provider == provider))
+        return max(0, slots - self._used[provider])
 
     # --- one reply
 
@@ -147,6 +153,7 @@ class ReplyWorker:
                 await self._until_stored(lambda: run_db(queue.hand_over, reply.reply, reply.epoch, reply.text))
         finally:
             self.live.pop(reply.reply, None)
+            self._used[reply.provider] -= 1
             self._dirty.pop(reply.reply, None)
             if self._saturated:
                 self._bell.set()
@@ -165,6 +172,8 @@ class ReplyWorker:
             log.warning("reply.overtaken", reply=str(reply.reply), epoch=reply.epoch)
             return
         log.info("reply.ended", reply=str(reply.reply), status=ending.status, code=ending.code, model=ending.model)
+        if last := reply.take_entry():
+            self._endings.append((last, reply.followers))  # so that the deltas alone make up the text
         self._endings.append((entry, reply.followers))
         self._at_once.set()
 
@@ -198,6 +207,8 @@ class ReplyWorker:
     async def _tick_loop(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            if not self.live:
+                await self._at_once.wait()
             at = loop.time() + (BUSY_TICK_SECONDS if len(self.live) > BUSY_REPLIES else TICK_SECONDS)
             while (rest := at - loop.time()) > 0:
                 if await _wait_for(self._at_once, rest):
