@@ -93,8 +93,9 @@ class LiveReply:
         self.epoch, self.sent = epoch, -1
 
     def checkpoint(self) -> Checkpoint:
-        """What the database should know now; whoever stores it then sets ``checkpointed``."""
-        new = len(self.text) > self.checkpointed
+        """What the database should know now; whoever stores it then sets ``checkpointed``. While the ending is being
+        stored, which may take long, only the lease is renewed."""
+        new = len(self.text) > self.checkpointed and not self.ending
         return Checkpoint(self.reply, self.epoch, self.text if new else None)
 
     def ending_entry(self, ending: Ending) -> Entry:

@@ -64,6 +64,7 @@ class ReplyWorker:
         self._dirty: dict[UUID, LiveReply] = {}
         self._endings: list[tuple[Entry, set[str]]] = []
         self._log_away_until: float | None = None
+        self._afterwards: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -89,6 +90,7 @@ class ReplyWorker:
         if tasks:
             await asyncio.wait(tasks, timeout=5)
         await self._send()
+        await asyncio.gather(*self._afterwards)
 
     # --- claiming
 
@@ -162,7 +164,6 @@ class ReplyWorker:
         def store() -> Entry | None:
             if not queue.finish(reply.reply, reply.epoch, ending):
                 return None
-            background.after_reply(reply.work, ending, reply.first_kept)
             return reply.ending_entry(ending)  # renders the text, which may take a while: not in the event loop
 
         if reply.renewing is not None:
@@ -176,6 +177,11 @@ class ReplyWorker:
             self._endings.append((last, reply.followers))  # so that the deltas alone make up the text
         self._endings.append((entry, reply.followers))
         self._at_once.set()
+        if self._log_away_until is None:  # Celery's broker is the same Redis
+            # Not in a database thread: where the broker is away, asking it takes seconds.
+            task = asyncio.create_task(asyncio.to_thread(background.after_reply, reply.work, ending, reply.first_kept))
+            self._afterwards.add(task)
+            task.add_done_callback(self._afterwards.discard)
 
     async def _until_stored(self, store: Callable[[], Awaitable[T]]) -> T:
         """``store()``, again and again while the database is away: what was streamed is not given up."""
@@ -289,7 +295,7 @@ class ReplyWorker:
     async def _checkpoint_loop(self) -> None:
         while True:
             await asyncio.sleep(CHECKPOINT_SECONDS)
-            held = [r for r in self.live.values() if not r.ending and r.renewing is None]
+            held = [r for r in self.live.values() if r.renewing is None]
             points = [r.checkpoint() for r in held]
             lengths = [len(r.text) for r in held]
             try:
@@ -311,7 +317,7 @@ class ReplyWorker:
             self._cancel(reply, "stop")
 
     async def _beat_loop(self) -> None:
-        """Say that a worker is there. Not with the checkpoints: a Redis that hangs must not cost replies their lease."""
+        """Say that a worker is there. Not with the checkpoints: a hung Redis must not cost replies their lease."""
         while True:
             try:
                 await self._redis.set(HEARTBEAT_KEY, timezone.now().isoformat(), ex=HEARTBEAT_SECONDS)
