@@ -158,6 +158,7 @@ class Talk:
     client: PersistentClient
     owner: User
     question: str
+    persona: str | None = None
     client_id: str = ""
     accepted: dict[str, Any] = field(default_factory=dict)
 
@@ -175,7 +176,7 @@ class Talk:
 
     async def submit(self) -> None:
         """Send the question, and have it sent until it is acknowledged."""
-        self.client_id = await self.client.submit(self.question)
+        self.client_id = await self.client.submit(self.question, persona=self.persona)
 
     async def accept(self) -> None:
         """Wait for its acknowledgement."""
@@ -200,8 +201,11 @@ class Crowd:
     The first ``stay`` of them do not leave a server that drains before they are closed.
     """
 
-    def __init__(self, urls: Sequence[str], size: int, *, words: int = 40, stay: int = 0) -> None:
+    def __init__(
+        self, urls: Sequence[str], size: int, *, words: int = 40, stay: int = 0, persona: str | None = None
+    ) -> None:
         self._urls, self._size, self._words, self._stay = list(urls), size, words, stay
+        self._persona = persona
         self.talks: list[Talk] = []
 
     async def __aenter__(self) -> Self:
@@ -212,7 +216,8 @@ class Crowd:
             urls = self._urls[first:] + self._urls[:first]
             clients.append(PersistentClient(urls, key, leaves=place >= self._stay))
         self.talks = [
-            Talk(client, user, question(self._words)) for client, (user, _key) in zip(clients, keys, strict=True)
+            Talk(client, user, question(self._words), self._persona)
+            for client, (user, _key) in zip(clients, keys, strict=True)
         ]
         await asyncio.gather(*(client.__aenter__() for client in clients))
         return self

@@ -50,23 +50,42 @@ class FaultStack(Stack):
     def urls(self) -> list[str]:
         return [f"http://127.0.0.1:{port}" for port in self.ports]
 
-    def whole(self) -> None:
-        """Start again what a test before this one has ended."""
+    def whole(self, workers: int = 2) -> None:
+        """Start again what a test before this one has ended, and end workers that are not as the others."""
         self.redis.start()
         for process in self.web:
             if process.process.poll() is not None:
                 process.start()
-        self.workers = [w for w in self.workers if w.process.poll() is None][:2]
-        while len(self.workers) < 2:
+        self.only_workers(self.environment)
+        for extra in self.workers[workers:]:
+            extra.kill()
+        self.workers = self.workers[:workers]
+        while len(self.workers) < workers:
             self.workers.append(self.new_worker().start())
         for port in self.ports:
             self.wait_web(port)
         for worker in self.workers:
             self.wait_worker(worker)
 
-    async def start_worker(self, **environment: str) -> Process:
+    def only_workers(self, environment: dict[str, str]) -> None:
+        """End the workers that run under another environment, and forget those that have ended."""
+        for worker in self.workers:
+            if worker.environment != environment and worker.process.poll() is None:
+                worker.kill()
+        self.workers = [worker for worker in self.workers if worker.process.poll() is None]
+
+    def only_worker(self, **environment: str) -> Process:
+        """A worker like the others but for ``environment``, and the only one."""
+        wanted = self.environment | environment
+        self.only_workers(wanted)
+        if not self.workers:
+            self.workers = [Process("worker", ["runreplies"], wanted).start()]
+            self.wait_worker(self.workers[0])
+        return self.workers[0]
+
+    async def start_worker(self) -> Process:
         """One more reply worker, ready."""
-        worker = Process("worker", ["runreplies"], self.environment | environment).start()
+        worker = self.new_worker().start()
         self.workers.append(worker)
         await eventually(lambda: "worker.started" in worker.output(), "a reply worker", 40)
         return worker

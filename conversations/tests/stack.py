@@ -41,14 +41,14 @@ class Process:
     def __init__(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:
         self.name = name
         self._arguments = [sys.executable, str(ROOT / "manage.py"), *arguments]
-        self._environment = environment
+        self.environment = environment
         self.log = Path(settings.VAR_DIR) / f"{name}-{free_port()}.log"
         self.process: subprocess.Popen[bytes]
 
     def start(self) -> Self:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                self._arguments, env=self._environment, stdout=output, stderr=output, cwd=ROOT
+                self._arguments, env=self.environment, stdout=output, stderr=output, cwd=ROOT
             )
         return self
 
