@@ -1,5 +1,6 @@
 """What a worker reads before it asks a model: the persona's version and the branch above the reply."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,15 +41,21 @@ def take_up(
     """Claim waiting replies (see ``queue.claim``) and read what answering them needs: one unit of work."""
     claims = claim(worker, free, free_elsewhere, lease_seconds)
     works = load_work(claims) if claims else {}
-    return [(c, works[c.reply]) for c in claims]
+    return [(c, works[c.reply]) for c in claims if c.reply in works]
 
 
 def load_work(claims: Sequence[Claim]) -> dict[UUID, Work]:
-    """The work of each claim by its reply, in one query; persona versions never change and are read once."""
-    versions = {c.reply: _version(c.persona_version) for c in claims}
-    budget = max(version.context_budget for version in versions.values())
+    """The work of each claim by its reply, in one query; persona versions never change and are read once.
+
+    A claim is missing where everything of it was deleted meanwhile: one person's erasure must not end the worker.
+    """
+    versions: dict[UUID, PersonaVersion] = {}
+    for c in claims:
+        with contextlib.suppress(PersonaVersion.DoesNotExist):
+            versions[c.reply] = _version(c.persona_version)
+    budget = max((version.context_budget for version in versions.values()), default=0)
     branches = _branches([c.reply for c in claims], budget * CHARACTERS_PER_TOKEN)
-    return {c.reply: _work(c, versions[c.reply], branches.get(c.reply, [])) for c in claims}
+    return {c.reply: _work(c, versions[c.reply], branches.get(c.reply, [])) for c in claims if c.reply in versions}
 
 
 def claim_of(reply: Message) -> Claim:
