@@ -33,6 +33,7 @@ from conversations.doorbell import user_group
 from conversations.hub import NOTHING, Hub, running_hub
 from conversations.models import Conversation, Message
 from conversations.outbox import Outbox
+from conversations.refusals import recorded
 from conversations.transcript import Transcript, conversation_info, message_info, read_transcript
 
 log = structlog.get_logger(__name__)
@@ -250,7 +251,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self._hub.tell_ending(reply)
 
     async def _follow(self, command: events.ConversationFollow) -> None:
-        conversation, transcript = await run_db(_read_followed, self.user, command.conversation)
+        conversation, transcript = await run_db(_read_followed, user=self.user, conversation_id=command.conversation)
         self.push(
             events.ConversationSnapshot(
                 conversation=conversation_info(conversation), messages=transcript.messages, more=transcript.more
@@ -292,7 +293,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     }
 
 
-def _read_followed(user: User, conversation_id: UUID) -> tuple[Conversation, Transcript]:
+@recorded
+def _read_followed(*, user: User, conversation_id: UUID) -> tuple[Conversation, Transcript]:
     conversation = (
         Conversation.objects.visible_to(user)
         .select_related("persona_version__persona")
