@@ -141,7 +141,7 @@ TITLE_MODEL = env.text("TITLE_MODEL", "off" if DEFAULT_MODEL.startswith("local/"
 TITLE_MODEL = "" if TITLE_MODEL == "off" else TITLE_MODEL
 SUMMARY_MODEL = env.text("SUMMARY_MODEL")
 # How many replies one worker streams from one provider at once; what waits keeps its place and is told it.
-REPLY_SLOTS = env.whole("REPLY_SLOTS", 200, minimum=1)
+REPLY_SLOTS = env.whole("REPLY_SLOTS", 160, minimum=1)
 PROVIDER_SLOTS = {"local": 4, **env.json_object("PROVIDER_SLOTS")}
 REPLY_LEASE_SECONDS = env.whole("REPLY_LEASE_SECONDS", 8, minimum=2, maximum=60)
 # How long a reply worker that has to end lets its replies end first; then it hands them over.

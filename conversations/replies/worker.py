@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 TICK_SECONDS = 0.025
-BUSY_TICK_SECONDS = 0.033
+BUSY_TICK_SECONDS = 0.030
 BUSY_REPLIES = 40
 READ_SECONDS = 0.003  # after a tick: time for all streams to be read before their text is sent
 GATHER_SECONDS = 0.015  # while busy: how long doorbells are gathered for one claim
