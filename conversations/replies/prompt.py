@@ -56,8 +56,9 @@ def build_prompt(
             break
         used += cost
         first -= 1
-    # A window that begins with a reply confuses models that expect a question first.
-    while 0 < first < len(turns) - 1 and turns[first].role == "assistant":
+    # A window that begins with a reply, as the newest 400 turns of a long talk do, confuses models that expect a
+    # question first.
+    while first < len(turns) - 1 and turns[first].role == "assistant":
         used -= _cost(turns[first].text)
         first += 1
     system = system_prompt
