@@ -1,0 +1,137 @@
+"""From a growing text to events and back: whatever the pieces, what a follower puts together is the text."""
+
+import json
+from typing import Any
+from unittest.mock import Mock
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatbot_project.lib import markdown
+from chatbot_project.lib.ids import uuid7
+from conversations import events
+from conversations.replies.live import LiveReply, ending_event
+from conversations.replies.log import DELTA, END, START, Entry, LiveLog, frames_behind, put_together, unpack_entries
+from conversations.replies.queue import Ending
+
+pieces = st.lists(st.sampled_from(["a", "Grü", "🌍", "\n", "\n\n", "# T\n", "```\n", "x = 1\n", "- i\n", "**b**", " "]))
+
+
+def live(text: str = "", epoch: int = 1) -> LiveReply:
+    work = Mock(models=["fake/echo"])
+    claim = Mock(reply=uuid7(), conversation=uuid7(), epoch=epoch, text=text)
+    return LiveReply.of(claim, work)
+
+
+def raw(entries: list[Entry]) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """The log as Redis gives it."""
+    return [(f"{e.epoch}-{e.seq}".encode(), {b"f": e.frame}) for e in entries]
+
+
+def spoken(reply: LiveReply, chunks: list[str]) -> list[Entry]:
+    entries = [reply.take_entry()]
+    for chunk in chunks:
+        reply.text += chunk
+        entries.append(reply.take_entry())
+    return [entry for entry in entries if entry is not None]
+
+
+@given(before=st.sampled_from(["", "Kept text.\n\n", "🌍"]), chunks=pieces)
+def test_deltas_join_to_the_text_and_their_seq_counts_it(before: str, chunks: list[str]) -> None:
+    reply = live(before)
+    entries = spoken(reply, chunks)
+    assert entries[0].kind == START
+    assert all(entry.kind == DELTA for entry in entries[1:])
+    text, seq, blocks = "", 0, []
+    for entry in entries:
+        event = json.loads(entry.frame)
+        assert (entry.before, event["epoch"]) == (seq, 1) or entry.kind == START
+        text += event.get("text", "")
+        seq, blocks = event["seq"], blocks + event.get("blocks", [])
+        assert seq == entry.seq == len(text)
+    assert text == reply.text
+    assert [block["end"] for block in blocks] == sorted({block["end"] for block in blocks})
+    assert blocks == [{"end": b.end, "html": b.html} for b in markdown.finished_blocks(text, 0)][: len(blocks)]
+    logged = put_together(raw(entries))
+    assert logged
+    assert (logged.epoch, logged.text, len(logged.blocks)) == (1, reply.text, len(blocks))
+
+
+@given(chunks=pieces, place=st.integers(0, 30))
+def test_a_cursor_in_the_log_lacks_exactly_what_stands_behind_it(chunks: list[str], place: int) -> None:
+    entries = spoken(live(), chunks)
+    at = entries[place % len(entries)]
+    behind = frames_behind(raw(entries[entries.index(at) :]), (at.epoch, at.seq))
+    assert behind
+    assert behind.frames == [entry.frame for entry in entries[entries.index(at) + 1 :]]
+    assert behind.cursor == (entries[-1].epoch, entries[-1].seq)
+
+
+@pytest.mark.parametrize("cursor", [(0, 0), (1, 2), (2, 3), (1, -1), (2**63, 0), (1, 2**63), (-1, 3)])
+def test_a_cursor_that_is_none_of_the_logs_entries_is_not_continued(cursor: tuple[int, int]) -> None:
+    entries = spoken(live(), ["abc", "def"])
+    assert frames_behind(raw(entries), cursor) is None
+    assert frames_behind([], cursor) is None
+    assert put_together([]) is None
+
+
+def test_nothing_new_is_nothing_to_send() -> None:
+    reply = live()
+    assert reply.take_entry()
+    assert reply.take_entry() is None
+
+
+def test_a_log_that_begins_anew_begins_with_the_whole_text() -> None:
+    reply = live()
+    spoken(reply, ["Hello ", "you"])
+    reply.restart_log(4)
+    entry = reply.take_entry()
+    assert entry
+    event = json.loads(entry.frame)
+    assert (entry.kind, event["type"], event["epoch"], event["text"]) == (START, "reply.snapshot", 4, "Hello you")
+
+
+def test_a_checkpoint_has_the_text_only_where_it_is_new() -> None:
+    reply = live("kept")
+    assert reply.checkpoint().text is None
+    reply.text += " more"
+    assert reply.checkpoint().text == "kept more"
+
+
+@pytest.mark.parametrize("status", ["completed", "stopped", "interrupted", "failed"])
+def test_every_ending_is_an_event_with_the_whole_text_and_its_html(status: str) -> None:
+    ending = Ending(status, "**Hi** <script>", prompt_tokens=3, completion_tokens=4, usage_estimated=True, code="x")
+    event = ending_event(uuid4(), uuid4(), 2, ending)
+    assert json.loads(events.encode(event))["type"] == f"reply.{status}"
+    assert event.seq == len(event.text) == 15
+    assert "<strong>Hi</strong>" in event.html
+    assert "<script>" not in event.html
+    assert event.usage == events.UsageInfo(3, 4, True)
+    assert ending_event(uuid4(), uuid4(), 2, Ending(status, "")).usage is None
+
+
+async def test_what_is_published_is_what_followers_unpack() -> None:
+    published: list[Any] = []
+
+    class Redis:
+        def register_script(self, script: str) -> Any:
+            return script
+
+    log = LiveLog.__new__(LiveLog)
+
+    async def append(args: list[Any]) -> list[int]:
+        published.extend(args[1:])
+        return [1]
+
+    log._client, log._append = Redis(), append
+    reply = live()
+    entries = spoken(reply, ["a", "b"])
+    end = reply.ending_entry(Ending("completed", "ab"))
+    lost = await log.append([(entries[0], {"w1"}), (entries[1], {"w1", "w2"}), (end, {"w2"})])
+    assert lost == [reply.reply]
+    mail = dict(zip(published[::2], published[1::2], strict=True))
+    assert unpack_entries(mail["nono:web:w1"]) == entries[:2]
+    assert unpack_entries(mail["nono:web:w2"]) == [entries[1], end]
+    assert end.kind == END
