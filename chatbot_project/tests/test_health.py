@@ -1,0 +1,102 @@
+"""``/healthz`` says that the process answers, ``/readyz`` that a reply could be made, and what is missing by name."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.test import AsyncClient, Client
+
+from chatbot_project import health
+from chatbot_project.lib.llm.providers import Provider
+from chatbot_project.lib.redis import make_redis
+from conversations.hub import running_hub
+from conversations.replies.worker import HEARTBEAT_KEY
+from stress_tests.fake_model import FakeModelServer, closed_port
+
+PARTS = {"database", "redis", "model", "worker", "web"}
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[Any]:
+    client = make_redis()
+    await client.set(HEARTBEAT_KEY, "now")
+    yield client
+    await client.delete(HEARTBEAT_KEY)
+    await client.aclose()
+
+
+@pytest.fixture
+async def ready(
+    transactional_db: None, fake_model: FakeModelServer, settings: Any, redis: Any
+) -> AsyncIterator[Callable[[], Any]]:
+    """Ask ``/readyz`` of a process that has all it needs; gives the status and the parts that are not well."""
+    settings.LLM_PROVIDERS = {"fake": Provider("fake", fake_model.base_url, "test")}
+    settings.DEFAULT_MODEL = "fake/echo"
+
+    async def ask() -> tuple[int, set[str]]:
+        answer = await AsyncClient().get("/readyz")
+        parts = answer.json()["parts"]
+        assert set(parts) == PARTS
+        return answer.status_code, {name for name, state in parts.items() if state != "ok"}
+
+    hub = running_hub()
+    yield ask
+    await hub.stop()
+
+
+def test_alive_is_who_answers_even_without_a_database() -> None:
+    answer = Client().get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_ready_is_who_has_every_part(ready: Callable[[], Any]) -> None:
+    assert await ready() == (200, set())
+
+
+async def test_a_worker_that_is_not_heard_of_is_named(ready: Callable[[], Any], redis: Any) -> None:
+    await redis.delete(HEARTBEAT_KEY)
+    assert await ready() == (503, {"worker"})
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [Provider("fake", f"http://127.0.0.1:{closed_port()}/v1", "x"), Provider("other", "http://127.0.0.1:1/v1")],
+)
+async def test_a_model_that_does_not_answer_or_is_not_configured_is_named(
+    ready: Callable[[], Any], settings: Any, provider: Provider
+) -> None:
+    settings.LLM_PROVIDERS = {provider.name: provider}
+    assert await ready() == (503, {"model"})
+
+
+async def test_redis_that_is_away_is_named_and_with_it_the_worker(ready: Callable[[], Any], settings: Any) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{closed_port()}/0"
+    assert await ready() == (503, {"redis", "worker"})
+
+
+async def test_a_database_that_is_away_is_named(ready: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_arguments: object) -> None:
+        raise OperationalError("secret host name")
+
+    monkeypatch.setattr(health, "run_db", away)
+    assert await ready() == (503, {"database"})
+    assert "secret" not in (await AsyncClient().get("/readyz")).content.decode()
+
+
+async def test_a_part_that_hangs_is_named_within_the_deadline(
+    ready: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(*_arguments: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(health, "run_db", hangs)
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.5)
+    async with asyncio.timeout(5):
+        assert await ready() == (503, {"database"})
+
+
+async def test_a_process_that_drains_is_not_ready(ready: Callable[[], Any]) -> None:
+    running_hub().draining = True
+    assert await ready() == (503, {"web"})
