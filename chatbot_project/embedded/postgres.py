@@ -51,8 +51,15 @@ SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     "io_method": "sync",  # the read workers of the default are processes this load has no use for
 }
-# For a cluster that is thrown away: nothing in it has to survive a crash of the machine.
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+# For a cluster that is thrown away: nothing in it has to survive a crash of the machine. Several sets of the product's
+# processes use it at once, each with its pools.
+NOT_DURABLE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_connections": "400",
+}
 
 
 @dataclass(frozen=True)
@@ -230,6 +237,7 @@ class EmbeddedPostgres:
         settings = SETTINGS | ({} if self.durable else NOT_DURABLE)
         settings["unix_socket_directories"] = str(self.paths.postgres_socket_dir)
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self._reap()
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [str(binaries / "postgres"), "-D", str(self.paths.postgres_data), *options],

@@ -83,6 +83,7 @@ class EmbeddedRedis:
         self.paths.redis_socket.unlink(missing_ok=True)  # left by a killed one; nobody answers on it
         settings = SETTINGS | {"unixsocket": str(self.paths.redis_socket), "dir": str(self.paths.redis_data)}
         options = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        self._reap()
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [str(server_binary()), *options],

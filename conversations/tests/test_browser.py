@@ -280,8 +280,8 @@ def test_what_is_written_during_a_reply_waits(tab: Tab, fake_model: FakeModelSer
     tab.ends()
     tab.field.press("Enter")
     expect(tab.question.locator("[data-body]")).to_have_text("Too early")
+    wait_until(lambda: Message.objects.filter(role="user").count() == 2, "the second question in the database")
     tab.ends()
-    assert Message.objects.filter(role="user").count() == 2
 
 
 def test_a_suggestion_starts_the_chat_with_the_chosen_persona(open_tab: OpenTab, owner: User) -> None:

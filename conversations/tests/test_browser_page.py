@@ -118,6 +118,7 @@ def test_moving_between_conversations_follows_what_is_live(tab: Tab, fake_model:
     expect(tab.text).to_have_text("tok0")
     slow = tab.page.url
     tab.page.get_by_role("link", name="New chat").click()
+    expect(tab.page.locator("[data-messages] > [data-role=user]")).to_have_count(0)
     tab.ask("The quick one")
     tab.ends()
     line = tab.page.locator("#conversation-list li", has_text="The slow one")
