@@ -76,5 +76,7 @@ def url(name: str, default: str, schemes: set[str]) -> str:
     """A URL with one of ``schemes``."""
     value = text(name, default)
     if value and urlsplit(value).scheme not in schemes:
-        raise BadSetting(f"{name} must be a URL that starts with one of {', '.join(sorted(s + '://' for s in schemes))}.")
+        raise BadSetting(
+            f"{name} must be a URL that starts with one of {', '.join(sorted(s + '://' for s in schemes))}."
+        )
     return value
