@@ -199,7 +199,7 @@ class Hub:
             if entry.kind == END:
                 self._end(followed, entry.frame)
                 continue
-            for follower in followed.followers.values():
+            for follower in list(followed.followers.values()):  # a reader at its bound leaves here and now
                 self._forward(followed, follower, entry)
 
     def _forward(self, followed: FollowedReply, follower: Follower, entry: Entry) -> None:
@@ -216,7 +216,7 @@ class Hub:
 
     def _end(self, followed: FollowedReply, frame: bytes) -> None:
         if self._followed.pop(followed.reply, None) is not None:
-            for follower in followed.followers.values():
+            for follower in list(followed.followers.values()):
                 follower.socket.offer(frame)
 
     async def _heard_again(self) -> None:
@@ -333,7 +333,7 @@ class Hub:
                 seq=len(row.text),
                 position=place,
             )
-            for follower in followed.followers.values():
+            for follower in list(followed.followers.values()):
                 follower.socket.offer(events.encode(event))
 
     async def _bring_up(self, followed: FollowedReply, follower: Follower, row: Message) -> None:

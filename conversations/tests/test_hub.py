@@ -1,0 +1,107 @@
+"""The hub with a real Redis and readers by hand: what one of them does is nothing to the others."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from unittest.mock import Mock
+from uuid import UUID
+
+import pytest
+
+from accounts.models import User
+from chatbot_project.lib.db import run_db
+from chatbot_project.lib.ids import uuid7
+from chatbot_project.lib.redis import make_redis
+from conversations.hub import Hub
+from conversations.models import Message
+from conversations.replies.live import LiveReply
+from conversations.replies.log import LiveLog, web_channel
+from conversations.replies.queue import Ending
+from personas.models import Persona
+
+from .factories import ask
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Reader:
+    """A socket that keeps its frames; ``leave_at`` one it leaves in the midst of being sent it."""
+
+    session_key, auth_epoch = "", 0
+
+    def __init__(self, hub: Hub, leave_at: str = "") -> None:
+        self.hub, self.leave_at = hub, leave_at
+        self.user_id: UUID = uuid7()
+        self.heard: list[str] = []
+        self.changed = asyncio.Event()
+        hub.add(self)
+
+    def offer(self, frame: bytes) -> None:
+        self.heard.append(json.loads(frame)["type"])
+        self.changed.set()
+        if self.heard[-1] == self.leave_at:
+            self.hub.remove(self)
+
+    def close_soon(self, code: int) -> None:
+        self.hub.remove(self)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@pytest.fixture
+async def hub(transactional_db: None) -> AsyncIterator[Hub]:
+    """A running hub whose subscription stands."""
+    made = Hub()
+    made.start()
+    redis = make_redis()
+    async with asyncio.timeout(5):
+        while (await redis.pubsub_numsub(web_channel(made.web)))[0][1] == 0:
+            pass
+    await redis.aclose()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def log() -> AsyncIterator[LiveLog]:
+    redis = make_redis()
+    yield LiveLog(redis)
+    await redis.aclose()
+
+
+@pytest.mark.parametrize("leave_at", ["reply.started", "reply.delta", "reply.completed"])
+async def test_a_reader_that_leaves_in_the_midst_of_a_frame_takes_nobody_with_it(
+    hub: Hub, log: LiveLog, owner: User, persona: Persona, leave_at: str
+) -> None:
+    row = (await run_db(ask, owner)).reply
+    await run_db(Message.objects.filter(pk=row.pk).update, status="streaming", epoch=1)
+    claim: Any = Mock(reply=row.pk, conversation=row.conversation_id, epoch=1, text="")
+    reply = LiveReply.of(claim, Mock(models=["fake/echo"]))
+    readers = [Reader(hub), Reader(hub, leave_at), Reader(hub), Reader(hub, leave_at), Reader(hub)]
+    for reader in readers:
+        hub.follow(reader, reply.conversation, reply.reply)
+    entry = reply.take_entry()
+    assert entry
+    await log.append([(entry, {hub.web})])
+    for reader in readers:
+        await reader.until(lambda reader=reader: bool(reader.heard))
+    for number in range(3):
+        reply.text += f"{number} "
+        entry = reply.take_entry()
+        assert entry
+        await log.append([(entry, {hub.web})])
+        for reader in (readers[0], readers[2], readers[4]):
+            await reader.until(lambda reader=reader, count=number + 2: len(reader.heard) == count)
+    await log.append([(reply.ending_entry(Ending("completed", reply.text)), {hub.web})])
+    for reader in (readers[0], readers[2], readers[4]):
+        await reader.until(lambda reader=reader: reader.heard[-1] == "reply.completed")
+        assert reader.heard == ["reply.started", "reply.delta", "reply.delta", "reply.delta", "reply.completed"]
+    for reader in (readers[1], readers[3]):
+        assert reader.heard.count(leave_at) == 1
+        assert reader.heard[-1] == leave_at
+    assert hub.sockets == {readers[0], readers[2], readers[4]}
