@@ -235,14 +235,13 @@ class Hub:
             return True
         follower.syncing = True
         try:
-            for _attempt in range(MAX_SYNC_ROUNDS):
-                if not await self._read_log(followed, follower, first):
-                    return self._is_over(followed)
+            for attempt in range(MAX_SYNC_ROUNDS):
+                read = await self._read_log(followed, follower, first)
                 if self._is_over(followed):
                     return True
-                if (followed.epoch, followed.seq) <= (follower.epoch, follower.seq):
-                    break
-                first = False  # it went on while the log was read: once more
+                if (followed.epoch, followed.seq) <= (follower.epoch, follower.seq) or (attempt and not read):
+                    return read
+                first = False  # it began or went on while the log was read: once more
             return True
         except RedisError as error:
             log.warning("hub.redis_away", error=type(error).__name__)
