@@ -240,6 +240,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 conversation=conversation_info(accepted.conversation),
                 message=message_info(accepted.question),
                 reply=message_info(reply),
+                again=accepted.again,
             )
         )
         if reply.is_live:

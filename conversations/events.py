@@ -182,13 +182,16 @@ class MessageAccepted(Event):
     """The question is stored for good, and a reply to it is queued. Comes only after commit.
 
     Answers ``message.send``, ``message.edit``, ``reply.regenerate`` (``message`` is then the question that is answered
-    again) and ``reply.continue`` (``reply`` is then the reply that goes on).
+    again) and ``reply.continue`` (``reply`` is then the reply that goes on). ``again`` where an earlier command with
+    this ``client_id`` was stored: the conversation may have gone on since, so its ``revision`` says nothing of where
+    these messages stand.
     """
 
     client_id: str
     conversation: ConversationInfo
     message: MessageInfo
     reply: MessageInfo
+    again: bool = False
 
 
 class ConversationSnapshot(Event):

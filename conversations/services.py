@@ -32,11 +32,15 @@ MAX_LIVE_REPLIES = 20  # of one person: what waits or streams in all of their co
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What one command stored: the question, the reply that is queued for it, and their conversation."""
+    """What one command stored: the question, the reply that is queued for it, and their conversation.
+
+    ``again`` where it was stored by an earlier call: the conversation may have gone on since.
+    """
 
     conversation: Conversation
     question: Message
     reply: Message
+    again: bool = False
 
 
 # --- asking
@@ -114,7 +118,8 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
         reply = Message.objects.select_related("parent").get(pk=found.pk)
         if reply.parent is None:
             raise NotFound
-        if not reply.is_live:
+        again = reply.is_live
+        if not again:
             _check_continuable(reply)
             _check_room(live_replies)
             _refuse_while_live(conversation.active_leaf)
@@ -126,7 +131,7 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
             conversation.save(update_fields=["active_leaf", "updated_at", "revision"])
             _announce(conversation, client_id)
             transaction.on_commit(doorbell.ring_workers)
-        return Accepted(conversation, reply.parent, reply)
+        return Accepted(conversation, reply.parent, reply, again)
 
 
 @recorded
@@ -243,9 +248,9 @@ def _stored_before(user: User, client_id: str) -> Accepted | None:
     if found is None:
         return None
     if found.role == Message.Role.ASSISTANT:
-        return Accepted(found.conversation, found.parent, found) if found.parent else None
+        return Accepted(found.conversation, found.parent, found, again=True) if found.parent else None
     reply = found.children.order_by("created_at", "pk").first()
-    return Accepted(found.conversation, found, reply) if reply else None
+    return Accepted(found.conversation, found, reply, again=True) if reply else None
 
 
 def _checked_text(text: str) -> str:

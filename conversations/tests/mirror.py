@@ -74,6 +74,8 @@ class Mirror:
             case "ready":
                 return [command for pk in sorted(self.followed) for command in self.follow(pk)]
             case "message.accepted":
+                if event["again"]:
+                    return self._updated(event["conversation"], "")
                 return self._accepted(event["conversation"], event["message"], event["reply"], event["client_id"])
             case "conversation.snapshot":
                 return self._snapshot(event["conversation"], event["messages"], event["more"])

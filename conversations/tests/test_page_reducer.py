@@ -231,6 +231,16 @@ def test_the_same_acknowledgement_again_changes_nothing(page: Page) -> None:
     assert [m["id"] for m in page.shown] == ["q1", "r1", "q2", "r2"]
 
 
+def test_an_answer_to_what_was_stored_before_does_not_say_what_is_shown_now(page: Page) -> None:
+    page.follow().take(snapshot(2, question(), reply(status="completed", text="One")))
+    page.take(updated(3, "x"))
+    commands = page.take(accepted(3, question(), reply(status="completed", text="One")) | {"again": True})
+    assert len(follows(commands)) == 1, "the conversation has gone on since"
+    page.take(snapshot(3, question("q2"), reply("r2", "q2", status="queued")))
+    assert page.take(accepted(3, question(), reply(status="completed", text="One")) | {"again": True}) == []
+    assert [shown["id"] for shown in page.shown] == ["q2", "r2"]
+
+
 def test_news_of_another_tab_is_asked_for_and_its_own_is_not(page: Page) -> None:
     page.take(snapshot(1, question(), reply(status="completed", text="a")))
     page.take({"type": "local.sent", "client_id": "mine"})

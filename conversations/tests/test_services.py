@@ -83,6 +83,7 @@ def test_the_same_client_id_again_gives_the_same_answer(owner: User, persona: Pe
     for text in ("Hello", "Other words", ""):
         again = services.send_message(text=text, **arguments)
         assert (again.conversation, again.question, again.reply) == (first.conversation, first.question, first.reply)
+        assert (first.again, again.again) == (False, True)
     assert again.reply.text == "A reply."
     assert Message.objects.count() == 2
     for repeated in (

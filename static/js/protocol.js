@@ -170,8 +170,10 @@ function onConversationUpdated(state, { conversation: info, client_id: clientId 
   return held.resyncing || !state.followed[info.id] ? same(next) : follow(next, info.id);
 }
 
-function onAccepted(state, { conversation: info, message, reply, client_id: clientId }) {
+function onAccepted(state, { conversation: info, message, reply, client_id: clientId, again }) {
   if (!state.followed[info.id]) return same(state);
+  // Stored long ago, perhaps: what has become of the conversation since is asked for, not guessed.
+  if (again) return onConversationUpdated(state, { conversation: info, client_id: "" });
   const held = state.conversations[info.id] ?? { ...emptyConversation(info), revision: info.revision - 1 };
   const next = { ...held, info: newer(held.info, info), messages: { ...held.messages } };
   const isNew = info.revision > held.revision;
