@@ -92,13 +92,12 @@ def _database(url: str) -> dict[str, object]:
     """Django's settings for a PostgreSQL URL; further libpq options in its query are kept."""
     parts: dict[str, object] = dict(conninfo_to_dict(url)) if url else {}
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "chatbot_project.lib.postgres",
         "NAME": parts.pop("dbname", ""),
         "USER": parts.pop("user", ""),
         "PASSWORD": parts.pop("password", ""),
         "HOST": parts.pop("host", ""),
         "PORT": parts.pop("port", ""),
-        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             # Only lib/db.fetch_prepared prepares: the ORM's cursors send their values within the statement.
             "prepare_threshold": 1,

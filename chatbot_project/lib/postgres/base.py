@@ -1,0 +1,70 @@
+"""The database backend: Django's own, with another pool.
+
+psycopg's pool checks the connection it hands out and, where it is broken, waits 1, 2, 4 … seconds before it tries the
+next: after a restart of the server, a pool with five idle connections refused for 8 s although the server was back.
+"""
+
+from time import monotonic
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from django.db.backends.base.base import NO_DB_ALIAS
+from django.db.backends.postgresql import base
+from psycopg import Connection, Error
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+# A connection that was in use so recently is handed out unchecked: the check would be a third of a short unit's
+# round trips.
+TRUSTED_SECONDS = 1.0
+
+
+class HealingPool(ConnectionPool[Connection[Any]]):
+    """Checks a connection that was idle; a broken one means that the server was away, so all idle ones are looked at
+    and replaced there and then."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._returned_at: WeakKeyDictionary[Connection[Any], float] = WeakKeyDictionary()
+
+    def getconn(self, timeout: float | None = None) -> Connection[Any]:
+        """A connection that works, or did a moment ago. Raises PoolTimeout after ``timeout`` seconds."""
+        deadline = monotonic() + (self.timeout if timeout is None else timeout)
+        while True:
+            connection = super().getconn(deadline - monotonic())
+            if monotonic() - self._returned_at.get(connection, 0.0) < TRUSTED_SECONDS:
+                return connection
+            try:
+                self.check_connection(connection)
+            except Error:
+                super().putconn(connection)
+                self.check()
+                if monotonic() >= deadline:
+                    raise PoolTimeout("The database does not answer.") from None
+            else:
+                return connection
+
+    def putconn(self, conn: Connection[Any]) -> None:
+        """Take a connection back; a broken one is replaced."""
+        self._returned_at[conn] = monotonic()
+        super().putconn(conn)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Django's backend over a HealingPool; OPTIONS["pool"] is its arguments."""
+
+    @property
+    def pool(self) -> HealingPool | None:
+        """This alias' pool, made when it is first asked for; None where none is configured."""
+        options = self.settings_dict["OPTIONS"].get("pool")
+        if self.alias == NO_DB_ALIAS or not options:
+            return None
+        pools: dict[str, HealingPool] = self._connection_pools  # type: ignore[attr-defined]  # missing in the stubs
+        if self.alias not in pools:
+            pool = HealingPool(
+                kwargs=self.get_connection_params() | {"autocommit": True},  # Django sets it as it needs later on
+                open=False,
+                configure=self._configure_connection,  # type: ignore[attr-defined]  # missing in the stubs
+                **options,
+            )
+            pools.setdefault(self.alias, pool)  # of two threads at once one wins
+        return pools[self.alias]

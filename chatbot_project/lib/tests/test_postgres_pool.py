@@ -1,0 +1,48 @@
+"""The pool after its server was away."""
+
+import pytest
+from django.db import connection
+from psycopg import Connection
+
+from chatbot_project.lib.postgres.base import HealingPool
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def make_pool(**options: object) -> HealingPool:
+    kwargs = connection.get_connection_params() | {"autocommit": True}
+    return HealingPool(kwargs=kwargs, open=True, min_size=6, max_size=6, timeout=5, **options)
+
+
+def cut(connections: list[Connection]) -> None:
+    """The server ends these sessions."""
+    with connection.cursor() as cursor:
+        for each in connections:
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [each.info.backend_pid])
+
+
+def test_many_broken_idle_connections_are_replaced_at_once() -> None:
+    with make_pool() as pool:
+        pool.wait()
+        held = [pool.getconn() for _ in range(6)]
+        for each in held:
+            pool.putconn(each)
+        pool._returned_at.clear()  # they have been idle for long
+        cut(held)
+        again = pool.getconn(timeout=3)  # psycopg's own wait would be 1 + 2 + 4 s and more
+        assert again.execute("SELECT 1").fetchone() == (1,)
+        pool.putconn(again)
+
+
+def test_a_connection_in_use_a_moment_ago_is_not_checked_again() -> None:
+    with make_pool() as pool:
+        pool.wait()
+        pool.putconn(first := pool.getconn())
+        asked: list[Connection] = []
+        pool.check_connection = asked.append  # type: ignore[method-assign]
+        given = [pool.getconn() for _ in range(6)]
+        assert first in given
+        assert first not in asked
+        assert len(asked) == 5
+        for each in given:
+            pool.putconn(each)
