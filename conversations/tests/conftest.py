@@ -17,6 +17,13 @@ from .browser import chromium, open_tab  # noqa: F401  fixtures
 from .factories import make_persona
 
 
+@pytest.fixture(autouse=True)
+def no_foreign_workers() -> None:
+    """The workers of a stack that a test does not ask for would take up its replies: the database is the queue."""
+    for stack in Stack.running:
+        stack.pause_workers()
+
+
 @pytest.fixture
 def owner(db: None) -> User:
     return make_user()
@@ -42,6 +49,7 @@ def shared_stack(django_db_setup: None, fake_model_session: FakeModelServer) -> 
 @pytest.fixture
 def live_stack(transactional_db: None, fake_model: FakeModelServer, shared_stack: Stack) -> Iterator[Stack]:
     """The shared processes, with an empty database and an idle fake model."""
+    shared_stack.resume_workers()
     yield shared_stack
     shared_stack.print_logs()
 
@@ -62,5 +70,6 @@ def fault_stack(
 @pytest.fixture
 def stack(transactional_db: None, fake_model: FakeModelServer, persona: Persona, fault_stack: FaultStack) -> FaultStack:
     """Two web processes and two workers, whole again, an empty database, and a persona to ask."""
+    fault_stack.resume_workers()
     fault_stack.whole()
     return fault_stack

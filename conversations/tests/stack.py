@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import connection
@@ -82,6 +82,8 @@ class Process:
 class Stack:
     """``web`` web processes and ``workers`` reply workers; a context manager."""
 
+    running: ClassVar[list["Stack"]] = []
+
     def __init__(self, model_url: str, *, web: int = 1, workers: int = 1, **environment: str) -> None:
         name = connection.settings_dict["NAME"]
         self.environment = os.environ | {
@@ -107,7 +109,19 @@ class Stack:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.ports[0]}"
 
+    def pause_workers(self) -> None:
+        """Have the workers claim nothing, in the midst of whatever they do."""
+        for worker in self.workers:
+            if worker.is_running:
+                worker.signal(signal.SIGSTOP)
+
+    def resume_workers(self) -> None:
+        for worker in self.workers:
+            if worker.is_running:
+                worker.signal(signal.SIGCONT)
+
     def __enter__(self) -> Self:
+        self.running.append(self)
         try:
             for process in (*self.web, *self.workers):
                 process.start()
@@ -130,6 +144,8 @@ class Stack:
         assert worker.is_running, worker.output()
 
     def __exit__(self, *error: object) -> None:
+        if self in self.running:
+            self.running.remove(self)
         for process in (*self.web, *self.workers):
             if process.is_running:
                 process.process.send_signal(signal.SIGCONT)
