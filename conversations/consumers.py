@@ -263,7 +263,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 cursor = command.cursors.get(message.id, NOTHING)
                 if cursor[0] > message.epoch:
                     cursor = NOTHING  # no server ever said so
-                self._hub.follow(self, conversation.pk, message.id, cursor)
+                self._hub.follow(self, conversation.pk, message.id, cursor, epoch=message.epoch)
 
     async def _unfollow(self, command: events.ConversationUnfollow) -> None:
         self._hub.unfollow(self, command.conversation)

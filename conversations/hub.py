@@ -162,11 +162,18 @@ class Hub:
 
     # --- following
 
-    def follow(self, socket: Socket, conversation: UUID, reply: UUID, cursor: events.Cursor = (0, 0)) -> None:
-        """From now on send ``socket`` all of a live reply behind ``cursor``, or a snapshot where that is no cursor."""
+    def follow(
+        self, socket: Socket, conversation: UUID, reply: UUID, cursor: events.Cursor = NOTHING, *, epoch: int = 0
+    ) -> None:
+        """From now on send ``socket`` all of a live reply behind ``cursor``, or a snapshot where that is no cursor.
+
+        Nothing of an epoch before ``epoch`` is sent: the database, of which ``socket`` was told, is past it.
+        """
         followed = self._followed.get(reply)
         if followed is None:
             followed = self._followed[reply] = FollowedReply(reply, conversation, heard_at=self._loop.time())
+        if epoch > followed.epoch:
+            followed.epoch, followed.seq = epoch, 0
         follower = followed.followers[socket] = Follower(socket, *cursor)
         self.run(self._sync(followed, follower, first=True))
 
@@ -258,15 +265,15 @@ class Hub:
             raw = await self._log.behind(followed.reply, cursor)
         if self._is_over(followed):
             return True  # it ended while the log was read: the ending was sent and says it all
-        behind = frames_behind(raw, cursor)
+        behind = frames_behind(raw, cursor) if follower.epoch >= followed.epoch else None
         if behind is not None:
             follower.epoch, follower.seq = behind.cursor
             for frame in behind.frames:
                 follower.socket.offer(frame)
             return True
         logged = await self._log.read(followed.reply) if cursor != NOTHING else put_together(raw)
-        if logged is None or logged.epoch < follower.epoch or self._is_over(followed):
-            return False  # none, or one that a lost worker left: the next one begins it anew
+        if logged is None or logged.epoch < max(follower.epoch, followed.epoch) or self._is_over(followed):
+            return False  # none, or one of an earlier epoch: whoever holds the reply begins it anew
         self._send_snapshot(followed, follower, logged.epoch, logged.text, logged.blocks)
         return True
 

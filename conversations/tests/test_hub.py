@@ -34,11 +34,14 @@ class Reader:
         self.hub, self.leave_at = hub, leave_at
         self.user_id: UUID = uuid7()
         self.heard: list[str] = []
+        self.epochs: set[int] = set()
         self.changed = asyncio.Event()
         hub.add(self)
 
     def offer(self, frame: bytes) -> None:
-        self.heard.append(json.loads(frame)["type"])
+        event = json.loads(frame)
+        self.heard.append(event["type"])
+        self.epochs.add(event["epoch"])
         self.changed.set()
         if self.heard[-1] == self.leave_at:
             self.hub.remove(self)
@@ -105,3 +108,28 @@ async def test_a_reader_that_leaves_in_the_midst_of_a_frame_takes_nobody_with_it
         assert reader.heard.count(leave_at) == 1
         assert reader.heard[-1] == leave_at
     assert hub.sockets == {readers[0], readers[2], readers[4]}
+
+
+async def test_nothing_of_an_epoch_that_the_database_is_past_is_sent(
+    hub: Hub, log: LiveLog, owner: User, persona: Persona
+) -> None:
+    row = (await run_db(ask, owner)).reply
+    await run_db(Message.objects.filter(pk=row.pk).update, status="streaming", epoch=2, text="Plain ")
+    claim: Any = Mock(reply=row.pk, conversation=row.conversation_id, epoch=1, text="")
+    reply = LiveReply.of(claim, Mock(models=["fake/echo"]))
+    for text in ("", "Plain ", "Plain words "):  # what was said before it was stopped and continued
+        reply.text = text
+        entry = reply.take_entry()
+        assert entry
+        await log.append([(entry, set())])
+    readers = {cursor: Reader(hub) for cursor in [(0, 0), (1, 0), (1, 6), (1, 12)]}
+    for cursor, reader in readers.items():
+        hub.follow(reader, row.conversation_id, row.pk, cursor, epoch=2)
+    again = LiveReply.of(Mock(reply=row.pk, conversation=row.conversation_id, epoch=2, text="Plain "), reply.work)
+    entry = again.take_entry()
+    assert entry
+    await log.append([(entry, {hub.web})])
+    for reader in readers.values():
+        await reader.until(lambda reader=reader: bool(reader.heard))
+        assert reader.epochs == {2}
+        assert reader.heard == ["reply.snapshot"]
