@@ -125,6 +125,8 @@ async def test_nothing_of_an_epoch_that_the_database_is_past_is_sent(
     readers = {cursor: Reader(hub) for cursor in [(0, 0), (1, 0), (1, 6), (1, 12)]}
     for cursor, reader in readers.items():
         hub.follow(reader, row.conversation_id, row.pk, cursor, epoch=2)
+    # All have read the old log before the new one begins.
+    await asyncio.gather(*(task for task in hub._tasks if task.get_coro().__name__ == "_sync"))
     again = LiveReply.of(Mock(reply=row.pk, conversation=row.conversation_id, epoch=2, text="Plain "), reply.work)
     entry = again.take_entry()
     assert entry
