@@ -31,6 +31,7 @@ MAX_WORKER_MEGABYTES = 400
 def stack(transactional_db: None, fake_model: FakeModelServer, persona: Any, fault_stack: FaultStack) -> FaultStack:
     """The web processes, with no worker that other tests use."""
     fault_stack.redis.start()
+    fault_stack.resume_workers()
     for port, process in zip(fault_stack.ports, fault_stack.web, strict=True):
         if process.process.poll() is not None:
             process.start()
