@@ -146,7 +146,8 @@ class EmbeddedPostgres:
         return not is_alive(pid)
 
     def _reap(self) -> None:
-        if self._process is not None and self._process.poll() is not None:
+        if self._process is not None and (self._process.poll() is not None or not is_alive(self._process.pid)):
+            self._process.wait(STOP_SECONDS)  # its first thread may be gone a moment before the others
             self._process = None
 
     def _pid_file(self) -> tuple[int | None, str]:

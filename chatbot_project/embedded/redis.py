@@ -108,7 +108,8 @@ class EmbeddedRedis:
         self._reap()
 
     def _reap(self) -> None:
-        if self._process is not None and self._process.poll() is not None:
+        if self._process is not None and (self._process.poll() is not None or not is_alive(self._process.pid)):
+            self._process.wait(STOP_SECONDS)  # its first thread may be gone a moment before the others
             self._process = None
 
     def _has_ended(self, pid: int) -> bool:

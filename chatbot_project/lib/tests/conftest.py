@@ -7,10 +7,19 @@ import pytest
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.providers import Provider
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines, RetryPolicy
-from stress_tests.fake_model import closed_port
+from stress_tests.fake_model import FakeModelServer, closed_port
 
 REQUEST = ChatRequest([ChatMessage("system", "Be brief."), ChatMessage("user", "Hello there")], max_tokens=50)
 MODEL = "fake/fake"
+
+
+@pytest.fixture(scope="session")
+def fake_model_session():
+    """A server of these tests' own: they count its connections, and other tests' processes keep some open."""
+    server = FakeModelServer()
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
