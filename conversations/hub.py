@@ -297,7 +297,7 @@ class Hub:
             )
         else:
             event = events.ReplyStarted(conversation=conversation, reply=reply, epoch=epoch, seq=0)
-        followed.started = True
+        # Not ``started``: until its worker is heard, it may have ended before it was followed, and is looked up soon.
         follower.epoch, follower.seq = epoch, len(text)
         follower.socket.offer(events.encode(event))
 
