@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "channels",
     "chatbot_project",
     "accounts",
+    "faqs",
     "personas",
     "conversations",
 ]

@@ -4,7 +4,6 @@ import math
 from typing import Any, Self
 
 from django.conf import settings
-from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models
@@ -12,6 +11,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts.audience import Visibility, visibilities_for
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.llm.tokens import estimate_tokens
@@ -22,14 +22,6 @@ from personas.validators import (
     validate_suggestions,
     validate_text,
 )
-
-
-class Visibility(models.TextChoices):
-    """Who may pick a persona: each choice includes the people of the ones after it."""
-
-    GUESTS = "guests", _("Everyone, guests included")
-    USERS = "users", _("Signed-in people")
-    STAFF = "staff", _("Staff")
 
 
 class Colour(models.TextChoices):
@@ -52,15 +44,6 @@ CONTENT_FIELDS = (
 )  # fmt: skip
 #: Tokens of the context budget that must be left beside the system prompt: room for a question.
 ROOM_FOR_A_QUESTION = 128
-
-
-def visibilities_for(user: Any) -> list[str]:
-    """The visibilities that ``user`` (a User or AnonymousUser) may see."""
-    if isinstance(user, AnonymousUser) or not user.is_authenticated or user.is_guest:
-        return [Visibility.GUESTS]
-    if user.is_staff:
-        return [Visibility.GUESTS, Visibility.USERS, Visibility.STAFF]
-    return [Visibility.GUESTS, Visibility.USERS]
 
 
 class PersonaQuerySet(models.QuerySet["Persona"]):
