@@ -151,6 +151,21 @@ LLM_FIRST_TOKEN_SECONDS = env.whole("LLM_FIRST_TOKEN_SECONDS", 60, minimum=1)
 LLM_IDLE_SECONDS = env.whole("LLM_IDLE_SECONDS", 30, minimum=1)
 LLM_TOTAL_SECONDS = env.whole("LLM_TOTAL_SECONDS", 600, minimum=1)
 
+# --- Knowledge: what makes vectors of FAQs and questions, and how sure an answer from them must be
+EMBEDDING_MODEL = env.text("EMBEDDING_MODEL", "embedded/wordllama")
+# Below this probability that the FAQ holds the answer, the assistant says that it does not know.
+FAQ_FLOOR = env.fraction("FAQ_FLOOR", 0.5)
+# From this probability on, an approved answer is given as it stands, without a model.
+FAQ_DIRECT_CONFIDENCE = env.fraction("FAQ_DIRECT_CONFIDENCE", 0.9)
+
+# Who drafts translations of FAQs: llm (by TRANSLATION_MODEL, else DEFAULT_MODEL), deepl or google.
+TRANSLATOR = env.text("TRANSLATOR", "llm").lower()
+TRANSLATION_MODEL = env.text("TRANSLATION_MODEL")
+DEEPL_API_KEY = env.text("DEEPL_API_KEY")
+DEEPL_URL = env.url("DEEPL_URL", "", {"http", "https"})
+GOOGLE_TRANSLATE_API_KEY = env.text("GOOGLE_TRANSLATE_API_KEY")
+GOOGLE_TRANSLATE_URL = env.url("GOOGLE_TRANSLATE_URL", "", {"http", "https"})
+
 # --- People
 AUTH_USER_MODEL = "accounts.User"
 ALLOW_GUESTS = env.flag("ALLOW_GUESTS", IS_LOCAL)

@@ -42,6 +42,20 @@ def whole(name: str, default: int, *, minimum: int = 0, maximum: int = 2**31) ->
     return value
 
 
+def fraction(name: str, default: float) -> float:
+    """A number from 0 to 1, both included."""
+    raw = text(name)
+    if not raw:
+        return default
+    try:
+        value = float(raw)
+    except ValueError:
+        raise BadSetting(f"{name} must be a number.") from None
+    if not 0 <= value <= 1:
+        raise BadSetting(f"{name} must lie between 0 and 1.")
+    return value
+
+
 def words(name: str, default: list[str] | None = None) -> list[str]:
     """A list written with commas; blanks are dropped."""
     raw = text(name)

@@ -1,0 +1,240 @@
+"""The first stage of retrieval, in SQL: which phrasings are near a question, and the FAQs as they stand now.
+
+Every filter stands inside the statements, before their limits: what a reader may not have never leaves PostgreSQL, and
+never takes the place of what they may. Both statements look at what is committed when they run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from chatbot_project.lib.db import fetch_prepared
+from faqs.ranking import Candidate
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NEAREST = 100  # phrasings by their vectors
+BY_WORDS = 50  # phrasings by their words
+MAX_WORDS = 16  # of the question
+# Words are looked up rarest first, as long as together they stand in no more phrasings than this.
+MAX_POSTINGS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Whose knowledge is searched. ``categories`` are ids or slugs, with all below them; None is all."""
+
+    visibilities: tuple[str, ...]
+    categories: tuple[str, ...] | None
+
+    def as_parameters(self) -> dict[str, Any]:
+        return {"visibilities": list(self.visibilities), "categories": list(self.categories or ())}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Which knowledge is in force, as one statement saw it."""
+
+    revision: int
+    model: int | None
+    matcher: UUID | None
+    matcher_revision: int | None
+    matcher_model: int | None
+
+    @property
+    def fresh_matcher(self) -> UUID | None:
+        """The matcher in force where it knows all that is published, by the vectors in force; else None."""
+        is_fresh = self.matcher_revision == self.revision and self.matcher_model == self.model
+        return self.matcher if is_fresh else None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """An FAQ as it stands, with the phrasing that is nearest to the question."""
+
+    faq: UUID
+    question: str
+    answer: str
+    language: str
+    category: UUID | None
+    version: int
+    group: UUID
+    asked: UUID  # the FAQ that was asked for; another where this one is its translation
+    phrasing: str
+    dense: float | None
+
+
+STATE_COLUMNS = "state.revision, state.model_id, state.matcher_id, state.matcher_revision, state.matcher_model_id"
+STATE = """
+    state AS MATERIALIZED (
+        SELECT coalesce(s.revision, 1) AS revision, s.model_id, s.matcher_id,
+               m.revision AS matcher_revision, m.model_id AS matcher_model_id
+        FROM (VALUES (1)) AS one (id)
+        LEFT JOIN faqs_knowledgestate s ON s.id = one.id
+        LEFT JOIN faqs_trainedmatcher m ON m.id = s.matcher_id
+    )"""
+TREE = """
+    tree AS (
+        SELECT id FROM faqs_category WHERE slug = ANY(%(categories)s::text[]) OR id::text = ANY(%(categories)s::text[])
+        UNION SELECT below.id FROM faqs_category below JOIN tree ON below.parent_id = tree.id
+    ),"""
+
+
+def allowed(alias: str, filters: Filters) -> str:
+    """The condition that the FAQ ``alias`` is in force, meant for the reader, and within the categories."""
+    within = "" if filters.categories is None else f"AND {alias}.category_id IN (SELECT id FROM tree)"
+    return f"""{alias}.status = 'published'
+        AND ({alias}.valid_from IS NULL OR {alias}.valid_from <= statement_timestamp())
+        AND ({alias}.valid_until IS NULL OR {alias}.valid_until > statement_timestamp())
+        AND {alias}.visibility = ANY(%(visibilities)s::text[]) {within}"""
+
+
+def with_clause(filters: Filters) -> str:
+    return "WITH RECURSIVE" + (TREE if filters.categories is not None else "")
+
+
+def as_literal(vector: "np.ndarray") -> str:
+    """A vector as pgvector reads it."""
+    return "[" + ",".join(map(repr, vector.tolist())) + "]"
+
+
+# The nearest phrasings. {order} is the index' own expression, or the vector itself for an exact search.
+_NEAR = """
+    near AS MATERIALIZED (
+        SELECT p.id
+        FROM faqs_embedding e
+        JOIN faqs_phrasing p ON p.id = e.phrasing_id AND p.text_hash = e.text_hash
+        JOIN faqs_faq f ON f.id = p.faq_id
+        WHERE e.model_id = {model} AND {allowed}
+        ORDER BY {order} LIMIT {nearest}
+    ),"""
+_BY_INDEX = "e.vector::halfvec({d}) <=> %(vector)s::halfvec({d})"
+_EXACT = "e.vector <=> %(vector)s::vector({d}), p.id"
+_NO_VECTOR = " near AS (SELECT NULL::uuid AS id WHERE false),"
+_COSINE = "1 - (e.vector <=> %(vector)s::vector({d}))"
+
+_CANDIDATES = """
+    question AS (
+        SELECT lexeme, plainto_tsquery('simple', lexeme) AS query
+        FROM unnest(tsvector_to_array(to_tsvector(%(config)s::regconfig, %(query)s))) AS lexeme LIMIT {max_words}
+    ),
+    counted AS MATERIALIZED (
+        SELECT query, (SELECT count(*) FROM faqs_phrasing p WHERE p.search @@ question.query) AS phrasings FROM question
+    ),
+    words AS MATERIALIZED (
+        SELECT query, ln(1 + %(phrasings)s::float8 / (phrasings + 0.5)) AS weight, phrasings,
+               sum(phrasings) OVER (ORDER BY phrasings, query::text) AS postings
+        FROM counted
+    ),
+    worded AS MATERIALIZED (
+        SELECT p.id
+        FROM words
+        JOIN faqs_phrasing p ON p.search @@ words.query
+        JOIN faqs_faq f ON f.id = p.faq_id
+        WHERE words.postings <= {max_postings} AND {allowed}
+        GROUP BY p.id ORDER BY sum(words.weight) DESC, p.id LIMIT {by_words}
+    ),
+    found AS (
+        SELECT f.id AS faq_id, p.id, f.translation_group, f.language, {cosine} AS cosine,
+               (SELECT sum(weight) FROM words WHERE p.search @@ words.query)
+                   / (SELECT sum(weight) FROM words) AS words
+        FROM (SELECT id FROM near UNION SELECT id FROM worded) AS either
+        JOIN faqs_phrasing p ON p.id = either.id
+        JOIN faqs_faq f ON f.id = p.faq_id
+        {embedding}
+    )
+    SELECT {state}, found.faq_id, found.id, found.translation_group, found.language, found.cosine, found.words
+    FROM state LEFT JOIN found ON true"""
+
+
+def find_candidates(
+    *,
+    query: str,
+    vector: "np.ndarray | None",
+    model: int,
+    configuration: str,
+    filters: Filters,
+    phrasings: int,
+    exact: bool,
+) -> tuple[State, list[Candidate]]:
+    """The state of the knowledge and the phrasings near ``query``, seen by one statement.
+
+    ``phrasings`` is about how many there are, for the words' rarity; ``exact`` compares with all that the filters
+    leave instead of walking the model's index.
+    """
+    condition = allowed("f", filters)
+    if vector is None:
+        near, cosine, embedding = _NO_VECTOR, "NULL::float8", ""
+    else:
+        d = len(vector)
+        near = _NEAR.format(
+            model=model, allowed=condition, order=(_EXACT if exact else _BY_INDEX).format(d=d), nearest=NEAREST
+        )
+        cosine = _COSINE.format(d=d)
+        embedding = (
+            f"LEFT JOIN faqs_embedding e ON e.phrasing_id = p.id AND e.model_id = {model} AND e.text_hash = p.text_hash"
+        )
+    found = _CANDIDATES.format(
+        allowed=condition, cosine=cosine, embedding=embedding, state=STATE_COLUMNS,
+        max_words=MAX_WORDS, max_postings=MAX_POSTINGS, by_words=BY_WORDS,
+    )  # fmt: skip
+    parameters = filters.as_parameters() | {"query": query, "config": configuration, "phrasings": max(1, phrasings)}
+    if vector is not None:
+        parameters["vector"] = as_literal(vector)
+    rows = fetch_prepared(with_clause(filters) + STATE + "," + near + found, parameters)
+    candidates = [Candidate(*row[5:]) for row in rows if row[5] is not None]
+    return State(*rows[0][:5]), candidates
+
+
+_CONTENTS = """
+    wanted AS (SELECT * FROM unnest(%(faqs)s::uuid[], %(phrasings)s::uuid[]) AS w (faq_id, phrasing_id))
+    SELECT shown.id, shown.question, shown.answer, shown.language, shown.category_id, shown.version,
+           shown.translation_group, f.id, coalesce(best.text, shown.question), best.cosine
+    FROM wanted
+    JOIN faqs_faq f ON f.id = wanted.faq_id
+    CROSS JOIN LATERAL (
+        SELECT t.* FROM faqs_faq t
+        WHERE {translation} AND {allowed}
+        ORDER BY t.language = %(language)s DESC, t.id = f.id DESC, t.id LIMIT 1
+    ) AS shown
+    LEFT JOIN LATERAL (
+        SELECT p.text, {cosine} AS cosine
+        FROM faqs_phrasing p {embedding}
+        WHERE p.faq_id = f.id AND (wanted.phrasing_id IS NULL OR p.id = wanted.phrasing_id)
+        ORDER BY {order}, p.id LIMIT 1
+    ) AS best ON true"""
+
+
+def read_contents(
+    *,
+    wanted: Sequence[tuple[UUID, UUID | None]],
+    vector: "np.ndarray | None",
+    model: int,
+    filters: Filters,
+    language: str,
+    translate: bool,
+) -> list[Content]:
+    """The FAQs ``wanted`` as they stand now, each with the phrasing given for it, or else the nearest one; what the
+    filters no longer allow is left out. With ``translate``, an FAQ's translation into ``language`` in its stead.
+    """
+    d = 0 if vector is None else len(vector)
+    join = f"LEFT JOIN faqs_embedding e ON e.phrasing_id = p.id AND e.model_id = {model} AND e.text_hash = p.text_hash"
+    sql = _CONTENTS.format(
+        allowed=allowed("t", filters),
+        translation="t.translation_group = f.translation_group AND t.status <> 'archived'"
+        if translate
+        else "t.id = f.id",
+        cosine="NULL::float8" if vector is None else _COSINE.format(d=d),
+        embedding="" if vector is None else join,
+        order="p.kind = 'question' DESC" if vector is None else f"e.vector <=> %(vector)s::vector({d})",
+    )
+    parameters = filters.as_parameters() | {
+        "faqs": [faq for faq, _ in wanted],
+        "phrasings": [phrasing for _, phrasing in wanted],
+        "language": language,
+    }
+    if vector is not None:
+        parameters["vector"] = as_literal(vector)
+    return [Content(*row) for row in fetch_prepared(with_clause(filters) + sql, parameters)]

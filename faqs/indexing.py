@@ -1,0 +1,148 @@
+"""Vectors of what is published: filled in batches, indexed per model, and switched from one model to the next."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+
+from faqs.embedding import EmbeddingError, Embedder, embedder
+from faqs.first_stage import as_literal
+from faqs.models import FAQ, Embedding, EmbeddingModel, KnowledgeState, Phrasing
+from faqs.state import knowledge_state
+
+if TYPE_CHECKING:
+    import numpy as np
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+BUILD_MEMORY = "256MB"  # an index of 100,000 vectors of 256 dimensions is built within it
+
+# A phrasing that was deleted or reworded since it was read is left out.
+_STORE = """
+    INSERT INTO faqs_embedding AS stored (phrasing_id, model_id, text_hash, vector)
+    SELECT p.id, %(model)s, given.text_hash, given.vector::vector
+    FROM unnest(%(ids)s::uuid[], %(hashes)s::text[], %(vectors)s::text[]) AS given (id, text_hash, vector)
+    JOIN faqs_phrasing p ON p.id = given.id AND p.text_hash = given.text_hash
+    ORDER BY p.id
+    FOR KEY SHARE OF p
+    ON CONFLICT (phrasing_id, model_id) DO UPDATE SET text_hash = excluded.text_hash, vector = excluded.vector
+"""
+
+
+def model_of(maker: Embedder) -> EmbeddingModel:
+    """The stored row of an embedder, made where it is new. Raises EmbeddingError where the vectors stored for this
+    name have another dimension than those it makes now."""
+    model, _ = EmbeddingModel.objects.get_or_create(name=maker.name, defaults={"dimensions": maker.dimensions})
+    if model.dimensions != maker.dimensions:
+        raise EmbeddingError(
+            f"{maker.name} makes vectors of {maker.dimensions} dimensions, those stored have {model.dimensions}."
+        )
+    return model
+
+
+def published_phrasings() -> QuerySet[Phrasing]:
+    """What is embedded: every way to ask an FAQ that is published, whether or not it is valid at this moment."""
+    return Phrasing.objects.filter(faq__status=FAQ.Status.PUBLISHED)
+
+
+def waiting_phrasings(model: EmbeddingModel) -> QuerySet[Phrasing]:
+    """Those of the published phrasings whose vector by ``model`` is missing or belongs to another text."""
+    valid = Embedding.objects.filter(model=model, text_hash=F("phrasing__text_hash"))
+    return published_phrasings().exclude(pk__in=valid.values("phrasing"))
+
+
+def fill(
+    model: EmbeddingModel, maker: Embedder, *, batch: int = BATCH, progress: Callable[[int], None] | None = None
+) -> int:
+    """Make every vector that is missing, in batches that are stored as they come. Returns how many were stored.
+
+    Stopped half-way, the next call goes on where it ended. ``progress`` is told the size of each batch. Raises
+    EmbeddingError.
+    """
+    filled = 0
+    while True:
+        rows = list(waiting_phrasings(model).order_by("pk").values_list("pk", "text", "text_hash")[:batch])
+        if not rows:
+            return filled
+        vectors = _vectors(model, maker, {text_hash: text for _, text, text_hash in rows})
+        _store(model, [(pk, text_hash, vectors[text_hash]) for pk, _, text_hash in rows])
+        filled += len(rows)
+        if progress is not None:
+            progress(len(rows))
+
+
+def _vectors(model: EmbeddingModel, maker: Embedder, texts: dict[str, str]) -> dict[str, str]:
+    """The vectors of ``texts`` by their hash, as pgvector reads them; those that are stored are not made again."""
+    known = Embedding.objects.filter(model=model, text_hash__in=texts).distinct("text_hash").order_by("text_hash")
+    found: dict[str, str] = {hash_: as_literal(vector) for hash_, vector in known.values_list("text_hash", "vector")}
+    missing = [hash_ for hash_ in texts if hash_ not in found]
+    if missing:
+        rows = maker.embed([texts[hash_] for hash_ in missing])
+        if rows.shape != (len(missing), model.dimensions):
+            raise EmbeddingError(f"{model.name} sent {rows.shape} where {len(missing)} vectors were asked for.")
+        found |= {hash_: as_literal(row) for hash_, row in zip(missing, rows, strict=True)}
+    return found
+
+
+def _store(model: EmbeddingModel, rows: list[tuple[UUID, str, str]]) -> None:
+    ids, hashes, vectors = zip(*rows, strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_STORE, {"model": model.pk, "ids": list(ids), "hashes": list(hashes), "vectors": list(vectors)})
+
+
+def index_name(model: EmbeddingModel) -> str:
+    return f"faqs_embedding_hnsw_{model.pk}"
+
+
+def ensure_index(model: EmbeddingModel) -> None:
+    """Make the model's partial HNSW index where it is missing, without stopping writers where that is possible (not
+    within a transaction)."""
+    name = index_name(model)
+    in_transaction = connection.in_atomic_block
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
+        found = cursor.fetchone()
+        if found == (True,):
+            return
+        if found is not None:  # a build that was cut short
+            cursor.execute(f"DROP INDEX {name}")
+        if in_transaction:  # no index is made while checks of new rows are outstanding
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SELECT set_config('maintenance_work_mem', %s, %s)", [BUILD_MEMORY, in_transaction])
+        cursor.execute(
+            f"CREATE INDEX {'' if in_transaction else 'CONCURRENTLY'} {name} ON faqs_embedding "
+            f"USING hnsw ((vector::halfvec({model.dimensions})) halfvec_cosine_ops) WHERE model_id = {model.pk}"
+        )
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED" if in_transaction else "RESET maintenance_work_mem")
+
+
+def fill_index() -> EmbeddingModel:
+    """Bring the vectors of the model in force up to date, and make its index. Where none is in force yet, the one of
+    EMBEDDING_MODEL comes into force."""
+    current = knowledge_state().model
+    maker = embedder(current.name if current is not None else "")
+    model = model_of(maker)
+    fill(model, maker)
+    ensure_index(model)
+    if current is None:
+        switch_model(model)
+    return model
+
+
+def switch_model(model: EmbeddingModel) -> bool:
+    """Bring ``model`` into force if every published phrasing has its vector; whether it did.
+
+    Every change of what is published ends with the state's row: while it is held here, nothing is added.
+    """
+    with transaction.atomic():
+        knowledge_state()
+        state = KnowledgeState.objects.select_for_update().get(pk=1)
+        if waiting_phrasings(model).exists():
+            return False
+        state.model = model
+        state.save(update_fields=["model"])
+    return True
