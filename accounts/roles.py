@@ -31,6 +31,21 @@ _MODERATOR = frozenset(
         "conversations.view_message",
         "conversations.view_feedback",
         "conversations.read_text",  # opens the text of a conversation, with a reason that is recorded
+        # The knowledge is theirs to keep; only its removal for good is an admin's.
+        "faqs.view_category",
+        "faqs.add_category",
+        "faqs.change_category",
+        "faqs.delete_category",  # only an empty one can go
+        "faqs.view_faq",
+        "faqs.add_faq",
+        "faqs.change_faq",
+        "faqs.publish_faq",
+        "faqs.view_faqversion",
+        "faqs.view_phrasing",
+        "faqs.view_faqfeedback",
+        "faqs.view_gap",
+        "faqs.change_gap",
+        "faqs.view_gapquestion",
     }
 )
 

@@ -1,7 +1,7 @@
 """What an FAQ says: its fields tidied and checked, and the form in which a version keeps them. No database."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypedDict
 
 from django.core.exceptions import ValidationError
@@ -25,11 +25,9 @@ MAX_TAGS = 20
 MAX_PHRASINGS = 1000
 
 
-class FAQFields(TypedDict, total=False):
-    """What may be set on an FAQ; what is left out stays as it is, or at its default."""
+class FurtherFields(TypedDict, total=False):
+    """What may be set on an FAQ besides its question and answer; what is left out stays, or is at its default."""
 
-    question: str
-    answer: str
     language: str
     category: Category | None
     tags: Sequence[str]
@@ -38,6 +36,13 @@ class FAQFields(TypedDict, total=False):
     valid_until: datetime | None
     owner: User | None
     drafted_by: str
+
+
+class FAQFields(FurtherFields, total=False):
+    """All that may be set on an FAQ."""
+
+    question: str
+    answer: str
 
 
 def fill(faq: FAQ, fields: Mapping[str, Any]) -> FAQ:
@@ -82,7 +87,7 @@ def content_of(faq: FAQ, phrasings: Sequence[str]) -> dict[str, Any]:
     content["tags"] = list(faq.tags)
     content["visibility"] = str(faq.visibility)
     for name in ("valid_from", "valid_until"):
-        content[name] = content[name].astimezone(timezone.UTC).isoformat() if content[name] else None
+        content[name] = content[name].isoformat() if content[name] else None
     return {name: content[name] for name in CONTENT_FIELDS} | {"phrasings": list(phrasings)}
 
 
@@ -142,9 +147,13 @@ def _visibility(value: Any) -> str:
 
 
 def _moment(value: datetime | None) -> datetime | None:
-    if value is None or not timezone.is_naive(value):
-        return value
-    return timezone.make_aware(value)
+    """In UTC; without a zone of its own, in the current one."""
+    if value is None:
+        return None
+    try:
+        return (timezone.make_aware(value) if timezone.is_naive(value) else value).astimezone(UTC)
+    except (OverflowError, ValueError):  # the first or the last day there is, elsewhere
+        raise ValidationError(_("This is no time that can be kept."), "invalid") from None
 
 
 def _drafted_by(value: Any) -> str:

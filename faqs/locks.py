@@ -1,4 +1,4 @@
-"""Who waits for whom among the catalog's writers. Always in this order: the tree, then FAQs by id, then the state."""
+"""Who waits for whom among the catalog's writers. Always in this order: its shape, then FAQs by id, then the state."""
 
 from collections.abc import Iterable
 
@@ -6,14 +6,15 @@ from django.db import connection
 
 from faqs.models import FAQ
 
-_TREE = 0x66617173  # "faqs": any number that no other advisory lock of the product uses
+_SHAPE = 0x66617173  # "faqs": any number that no other advisory lock of the product uses
 
 
-def lock_tree(*, shared: bool = False) -> None:
-    """Hold the category tree still until the transaction ends: alone to change it, ``shared`` to hang an FAQ in it."""
+def lock_shape(*, shared: bool = False) -> None:
+    """Hold the category tree and the groups of translations still until the transaction ends: alone to change them,
+    ``shared`` to hang an FAQ into the tree."""
     name = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {name}(%s)", [_TREE])
+        cursor.execute(f"SELECT {name}(%s)", [_SHAPE])
 
 
 def lock_faqs(faqs: Iterable[FAQ]) -> list[FAQ]:

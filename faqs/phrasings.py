@@ -1,6 +1,7 @@
 """The rows by which FAQs are found: their phrasings, and the words of both. All of it follows from the content."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -34,21 +35,21 @@ def as_rows(faq: FAQ, phrasings: Sequence[str]) -> list[Phrasing]:
     return [question, *(Phrasing(faq=faq, kind=kinds.PHRASING, text=t, text_hash=text_hash(t)) for t in phrasings)]
 
 
-def set_phrasings(faq: FAQ, phrasings: Sequence[str]) -> None:
-    """Make the rows of the locked ``faq`` those of its question and ``phrasings``, which are clean.
+def set_phrasings(wanted: Sequence[tuple[FAQ, Sequence[str]]]) -> None:
+    """Make the rows of each locked FAQ those of its question and its phrasings, which are clean. Five statements,
+    however many FAQs.
 
     A row whose text stays is kept, and its vectors with it; the text of a row never changes.
     """
-    wanted = {row.text_hash: row for row in as_rows(faq, phrasings)}
-    present = {row.text_hash: row for row in faq.phrasings.all()}
-    faq.phrasings.filter(text_hash__in=present.keys() - wanted.keys()).delete()
+    rows = {(row.faq_id, row.text_hash): row for faq, phrasings in wanted for row in as_rows(faq, phrasings)}
+    present = {(row.faq_id, row.text_hash): row for row in Phrasing.objects.filter(faq__in=[faq for faq, _ in wanted])}
+    Phrasing.objects.filter(pk__in=[row.pk for key, row in present.items() if key not in rows]).delete()
     # The new question can be an old phrasing, or the other way round; two questions at once would not be allowed.
-    kept = [row for hash_, row in present.items() if hash_ in wanted]
     for kind in (Phrasing.Kind.PHRASING, Phrasing.Kind.QUESTION):
-        turned = [row.pk for row in kept if wanted[row.text_hash].kind == kind != row.kind]
-        if turned:
-            faq.phrasings.filter(pk__in=turned).update(kind=kind)
-    Phrasing.objects.bulk_create([row for hash_, row in wanted.items() if hash_ not in present])
+        kept = ((row, rows[key]) for key, row in present.items() if key in rows)
+        turned = [old.pk for old, new in kept if new.kind == kind != old.kind]
+        Phrasing.objects.filter(pk__in=turned).update(kind=kind)
+    Phrasing.objects.bulk_create([row for key, row in rows.items() if key not in present], batch_size=5000)
 
 
 def refresh_search(faqs: Iterable[FAQ]) -> None:
@@ -58,6 +59,6 @@ def refresh_search(faqs: Iterable[FAQ]) -> None:
         by_language.setdefault(faq.language, []).append(faq.pk)
     with connection.cursor() as cursor:
         for language, ids in sorted(by_language.items()):
-            values = {"config": search_configuration(language), "language": language, "ids": ids}
+            values: dict[str, Any] = {"config": search_configuration(language), "language": language, "ids": ids}
             cursor.execute(_WORDS_OF_FAQS, values)
             cursor.execute(_WORDS_OF_PHRASINGS, values)

@@ -20,8 +20,8 @@ from accounts.models import User
 from accounts.services import record_audit
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.text import clean_text
-from faqs.content import CONTENT_FIELDS, FAQFields, clean_phrasings, content_of, fill
-from faqs.locks import lock_faqs, lock_tree
+from faqs.content import CONTENT_FIELDS, FAQFields, FurtherFields, clean_phrasings, content_of, fill
+from faqs.locks import lock_faqs, lock_shape
 from faqs.models import FAQ, Category, FAQFeedback, FAQVersion, Phrasing
 from faqs.phrasings import as_rows, phrasings_of, refresh_search, set_phrasings
 from faqs.signals import faq_did_not_help
@@ -48,7 +48,7 @@ def create_faq(
     answer: str,
     phrasings: Sequence[str] = (),
     note: str = "",
-    **fields: Unpack[FAQFields],  # type: ignore[misc]  # the two above are required here
+    **fields: Unpack[FurtherFields],
 ) -> FAQ:
     """A new draft with its first version. ``drafted_by`` names the model that wrote it, until a person publishes it."""
     faq = fill(FAQ(), {"question": question, "answer": answer, **fields})
@@ -79,7 +79,7 @@ def edit_faq(
     not the version in force, and ``translation_exists`` (409).
     """
     if "category" in fields:
-        lock_tree(shared=True)
+        lock_shape(shared=True)
     faq = lock_faq(faq)
     if expected_version is not None and expected_version != faq.version:
         raise ApplicationError(
@@ -88,7 +88,7 @@ def edit_faq(
     wordings = phrasings_of(faq)
     before = content_of(faq, wordings)
     fill(faq, fields)
-    after = content_of(faq, _merged(wordings, phrasings, faq.question))
+    after = content_of(faq, merged(wordings, phrasings, faq.question))
     _hold_category(faq.category if "category" in fields else None)
     changed = [name for name, value in after.items() if value != before[name]]
     if changed:
@@ -97,7 +97,7 @@ def edit_faq(
     with _one_translation_a_language():
         faq.save()
     if changed:
-        set_phrasings(faq, after["phrasings"])
+        set_phrasings([(faq, after["phrasings"])])
         refresh_search([faq])
         _add_version(faq, after, actor, note)
         record_audit(actor=actor, action="faq.edited", obj=faq, details={"number": faq.version, "fields": changed})
@@ -206,7 +206,7 @@ def give_faq_feedback(
         "version": shown.version,
         "created_at": timezone.now(),
     }
-    FAQFeedback(faq=shown, **whose, **values).full_clean(validate_unique=False, validate_constraints=False)
+    FAQFeedback(faq=shown, **whose, **values).clean_fields(exclude=["user", "created_at"])
     # Of two first words at once, the second waits for the first and then replaces it.
     feedback, _created = FAQFeedback.objects.update_or_create(faq=shown, **whose, defaults=values)
     if not helpful:
@@ -227,7 +227,7 @@ def _add_version(faq: FAQ, content: dict[str, Any], actor: User | None, note: st
     FAQVersion.objects.create(faq=faq, number=faq.version, content=content, author=actor, note=clean_text(note)[:200])
 
 
-def _merged(present: list[str], wanted: Sequence[str] | None, question: str) -> list[str]:
+def merged(present: list[str], wanted: Sequence[str] | None, question: str) -> list[str]:
     """What the phrasings will be: those that stay in the order they have, then the new ones."""
     texts = clean_phrasings(present if wanted is None else wanted, question=question)
     return [text for text in present if text in set(texts)] + [text for text in texts if text not in set(present)]
@@ -237,7 +237,7 @@ def _hold_category(category: Category | None) -> None:
     """Keep ``category`` from being deleted before this transaction ends. Raises ValidationError where it is gone."""
     if category is None:
         return
-    lock_tree(shared=True)
+    lock_shape(shared=True)
     if not Category.objects.filter(pk=category.pk).exists():
         raise ValidationError({"category": ValidationError(_("This category is gone."), "gone")})
 
