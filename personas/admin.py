@@ -48,6 +48,7 @@ class PersonaAdmin(ModelAdmin):
             _("What the model gets"),
             {"fields": ("system_prompt", "model", "temperature", "max_reply_tokens", "context_budget")},
         ),
+        (_("Knowledge"), {"fields": ("faq_mode", "faq_categories", "unknown_offers", "contact")}),
     )
 
     # --- The list and the form ----------------------------------------------------------------------------------------

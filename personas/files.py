@@ -15,8 +15,12 @@ MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 8
 PERSONA_FIELDS = ("slug", "position")
 TEXT_FIELDS = frozenset(
-    {"slug", "name", "description", "emoji", "colour", "greeting", "system_prompt", "model", "visibility"}
-)
+    {
+        "slug", "name", "description", "emoji", "colour", "greeting", "system_prompt", "model", "visibility",
+        "faq_mode", "contact",
+    }
+)  # fmt: skip
+LIST_FIELDS = frozenset({"suggestions", "faq_categories", "unknown_offers"})
 WHOLE_FIELDS = frozenset({"position", "max_reply_tokens", "context_budget"})
 
 
@@ -166,11 +170,13 @@ class _WrongType(Exception):
 
 def _read_value(name: str, node: yaml.Node) -> Any:
     """The value of one field. Raises _WrongType, which has the node that is to blame."""
+    if name == "faq_mode" and isinstance(node, yaml.ScalarNode) and node.value == "off":
+        return "off"  # which YAML takes for false
     if name in TEXT_FIELDS:
         return _read_text(name, node)
-    if name == "suggestions":
+    if name in LIST_FIELDS:
         if not isinstance(node, yaml.SequenceNode):
-            raise _WrongType(node, _("“suggestions” must be a list of texts."))
+            raise _WrongType(node, _("“%s” must be a list of texts.") % name)
         return [_read_text(name, item) for item in node.value]
     kinds = ("int",) if name in WHOLE_FIELDS else ("int", "float")
     if not isinstance(node, yaml.ScalarNode) or node.tag.rpartition(":")[2] not in kinds:

@@ -4,8 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
@@ -13,7 +15,8 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from personas.models import CONTENT_FIELDS, Persona, PersonaVersion
+from faqs.models import Category
+from personas.models import CONTENT_FIELDS, Persona, PersonaVersion, missing_categories
 from personas.services import VersionFields, fill
 
 # Django's own class takes no type at run time; the stubs' does.
@@ -59,6 +62,24 @@ class PersonaForm(PersonaModelForm):
     max_reply_tokens = _version_field("max_reply_tokens", widget=UnfoldAdminIntegerFieldWidget)
     context_budget = _version_field("context_budget", widget=UnfoldAdminIntegerFieldWidget)
     visibility = _version_field("visibility", widget=UnfoldAdminSelectWidget)
+    faq_mode = _version_field("faq_mode", widget=UnfoldAdminSelectWidget)
+    faq_categories = forms.MultipleChoiceField(
+        label=_("FAQ categories"),
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text=_("With all that stands below them. None means all."),
+    )
+    unknown_offers = forms.MultipleChoiceField(
+        label=_("Offers where the FAQ has no answer"),
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        choices=[
+            ("rephrase", _("Ask in other words")),
+            ("contact", _("The contact below")),
+            ("handover", _("Hand it to a person")),
+        ],
+    )
+    contact = _version_field("contact", widget=UnfoldAdminTextInputWidget)
 
     class Meta:
         model = Persona
@@ -69,6 +90,7 @@ class PersonaForm(PersonaModelForm):
         version = working_version(self.instance) if not self.instance._state.adding else None
         if version:
             self.initial = {**version.content, **self.initial}
+        self.fields["faq_categories"].choices = category_choices(version.faq_categories if version else [])  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -88,6 +110,21 @@ class PersonaForm(PersonaModelForm):
     @property
     def changes_content(self) -> bool:
         return not set(self.changed_data).isdisjoint(CONTENT_FIELDS)
+
+
+def category_choices(chosen: list[str]) -> list[tuple[str, str]]:
+    """All categories, a tree in its order, by slug; then those of ``chosen`` that are gone, so that nothing is
+    dropped unseen: none chosen would mean all."""
+    children: dict[Any, list[Category]] = {}
+    for category in Category.objects.all():
+        children.setdefault(category.parent_id, []).append(category)
+    choices: list[tuple[str, str]] = []
+    waiting = [(root, 0) for root in reversed(children.get(None, []))]
+    while waiting:
+        category, depth = waiting.pop()
+        choices.append((category.slug, f"{'— ' * depth}{category.name}"))
+        waiting += [(child, depth + 1) for child in reversed(children.get(category.pk, []))]
+    return choices + [(slug, gettext("%s (gone)") % slug) for slug in missing_categories(chosen)]
 
 
 def working_version(persona: Persona) -> PersonaVersion | None:

@@ -15,10 +15,13 @@ from accounts.audience import Visibility, visibilities_for
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.llm.tokens import estimate_tokens
+from faqs.models import Category
 from personas.validators import (
+    validate_categories,
     validate_emoji,
     validate_line,
     validate_model_ref,
+    validate_offers,
     validate_suggestions,
     validate_text,
 )
@@ -37,13 +40,24 @@ class Colour(models.TextChoices):
     PINK = "pink", _("Pink")
 
 
+class FAQMode(models.TextChoices):
+    """What a persona does with the FAQ."""
+
+    OFF = "off", _("Off: the model answers by itself")
+    CONTEXT = "context", _("Context: the model answers from approved answers and cites them")
+    DIRECT = "direct", _("Direct: an approved answer that surely fits is given as it is")
+
+
 #: What makes up a version: edited, published, copied, compared and written to files together.
 CONTENT_FIELDS = (
     "name", "description", "emoji", "colour", "greeting", "suggestions", "system_prompt",
     "model", "temperature", "max_reply_tokens", "context_budget", "visibility",
+    "faq_mode", "faq_categories", "unknown_offers", "contact",
 )  # fmt: skip
 #: Tokens of the context budget that must be left beside the system prompt: room for a question.
 ROOM_FOR_A_QUESTION = 128
+#: And where it answers from the FAQ: room for how to do that and for one short approved answer.
+ROOM_FOR_SOURCES = 512
 
 
 class PersonaQuerySet(models.QuerySet["Persona"]):
@@ -148,6 +162,30 @@ class PersonaVersion(models.Model):
     visibility = models.CharField(
         _("visible to"), max_length=10, choices=Visibility.choices, default=Visibility.GUESTS.value
     )
+    faq_mode = models.CharField(
+        _("FAQ"),
+        max_length=10,
+        choices=FAQMode.choices,
+        default=FAQMode.OFF.value,
+        help_text=_("Only FAQs that everyone who may see this persona may read are used."),
+    )
+    faq_categories = models.JSONField(
+        _("FAQ categories"),
+        default=list,
+        blank=True,
+        validators=[validate_categories],
+        help_text=_("With all that stands below them. None means all."),
+    )
+    unknown_offers = models.JSONField(
+        _("offers where the FAQ has no answer"), default=list, blank=True, validators=[validate_offers]
+    )
+    contact = models.CharField(
+        _("contact"),
+        max_length=200,
+        blank=True,
+        validators=[validate_line],
+        help_text=_("An address or a link, shown with the offer to get in touch."),
+    )
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("author"),
@@ -182,6 +220,9 @@ class PersonaVersion(models.Model):
             models.CheckConstraint(
                 condition=Q(visibility__in=["guests", "users", "staff"]), name="personas_visibility_known"
             ),
+            models.CheckConstraint(
+                condition=Q(faq_mode__in=["off", "context", "direct"]), name="personas_faq_mode_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -201,20 +242,43 @@ class PersonaVersion(models.Model):
         """The fields that make up this version, by name."""
         return {name: getattr(self, name) for name in CONTENT_FIELDS}
 
+    @property
+    def answers_from_faqs(self) -> bool:
+        return self.faq_mode != FAQMode.OFF
+
     def clean(self) -> None:
-        """What the validators of single fields cannot tell. Raises ValidationError by field."""
+        """What the validators of single fields cannot tell. Raises ValidationError by field.
+
+        Asks the database where FAQ categories are named: each has to exist.
+        """
         problems: dict[str, str] = {}
         if not isinstance(self.suggestions, list):
             problems["suggestions"] = gettext("Give a list of questions.")
         if isinstance(self.temperature, float) and math.isnan(self.temperature):
             problems["temperature"] = gettext("Give a number.")
         needed = estimate_tokens(self.system_prompt) + ROOM_FOR_A_QUESTION
+        needed += ROOM_FOR_SOURCES if self.answers_from_faqs else 0
         if isinstance(self.context_budget, int) and needed > self.context_budget:
             problems["context_budget"] = gettext(
                 "The system prompt and a question need about %(needed)d tokens of context."
             ) % {"needed": needed}
+        problems |= self._knowledge_problems()
         if problems:
             raise ValidationError(problems)
+
+    def _knowledge_problems(self) -> dict[str, str]:
+        problems: dict[str, str] = {}
+        if not isinstance(self.faq_categories, list):
+            problems["faq_categories"] = gettext("Give a list of categories.")
+        elif missing := missing_categories(self.faq_categories):
+            problems["faq_categories"] = gettext("There is no FAQ category “%(slugs)s”.") % {
+                "slugs": "”, “".join(missing)
+            }
+        if not isinstance(self.unknown_offers, list):
+            problems["unknown_offers"] = gettext("Give a list of offers.")
+        elif "contact" in self.unknown_offers and not self.contact:
+            problems["contact"] = gettext("Say what the contact is, or do not offer it.")
+        return problems
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Raises ApplicationError ``version_published`` (409) where the stored row is published already."""
@@ -230,3 +294,12 @@ class PersonaVersion(models.Model):
         # The stored row decides, not this object, which may be older. A trigger guards what does not come this way.
         if PersonaVersion.objects.filter(pk=self.pk).published().exists():
             raise ApplicationError("version_published", gettext("A published version cannot be changed."), status=409)
+
+
+def missing_categories(slugs: list[Any]) -> list[str]:
+    """Those of ``slugs`` that are no FAQ category. Asks the database only where there are any."""
+    wanted = [slug for slug in slugs if isinstance(slug, str)]
+    if not wanted:
+        return []
+    known = set(Category.objects.filter(slug__in=wanted).values_list("slug", flat=True))
+    return [slug[:80] for slug in wanted if slug not in known]

@@ -32,6 +32,10 @@ class VersionFields(TypedDict, total=False):
     max_reply_tokens: int
     context_budget: int
     visibility: str
+    faq_mode: str
+    faq_categories: list[str]
+    unknown_offers: list[str]
+    contact: str
 
 
 def fill(version: PersonaVersion, fields: Mapping[str, Any]) -> PersonaVersion:

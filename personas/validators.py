@@ -11,6 +11,10 @@ MAX_SUGGESTIONS = 6
 MAX_SUGGESTION_LENGTH = 200
 MODEL_REF = re.compile(r"[a-z0-9][a-z0-9_.-]*/[^\s/][^\s]*")
 LINE_BREAKS = ("\n", "\t")
+MAX_CATEGORIES = 50
+CATEGORY_SLUG = re.compile(r"[-a-zA-Z0-9_]{1,80}")
+#: What a persona may offer where it does not know: ask in other words, a contact, a person.
+OFFERS = ("rephrase", "contact", "handover")
 
 
 def _unwanted(character: str) -> bool:
@@ -84,3 +88,33 @@ def validate_model_ref(value: str) -> None:
             code="unknown_provider",
             params={"provider": provider, "known": ", ".join(sorted(settings.LLM_PROVIDERS)) or _("none")},
         )
+
+
+def validate_categories(value: object) -> None:
+    """A list of different category slugs. Whether there are such categories is for the version to ask."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValidationError(_("Give a list of categories."), code="not_a_list")
+    if len(value) > MAX_CATEGORIES:
+        raise ValidationError(
+            _("Give at most %(limit)d categories."), code="too_many", params={"limit": MAX_CATEGORIES}
+        )
+    if len(set(value)) != len(value):
+        raise ValidationError(_("The same category stands here twice."), code="twice")
+    for item in value:
+        if not CATEGORY_SLUG.fullmatch(item):
+            raise ValidationError(_("“%(slug)s” is no category."), code="syntax", params={"slug": item[:60]})
+
+
+def validate_offers(value: object) -> None:
+    """A list of different offers out of OFFERS."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValidationError(_("Give a list of offers."), code="not_a_list")
+    if len(set(value)) != len(value):
+        raise ValidationError(_("The same offer stands here twice."), code="twice")
+    for item in value:
+        if item not in OFFERS:
+            raise ValidationError(
+                _("“%(offer)s” is no offer. Known: %(known)s."),
+                code="unknown_offer",
+                params={"offer": item[:60], "known": ", ".join(OFFERS)},
+            )

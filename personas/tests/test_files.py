@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from accounts.models import AuditEvent
 from chatbot_project.lib.llm.tokens import estimate_tokens
+from faqs.models import Category
 from personas import services
 from personas.files import BadPersonaFile, read_personas, write_personas
 from personas.loading import load_personas
@@ -72,6 +73,9 @@ CONTENTS = st.fixed_dictionaries(
         "max_reply_tokens": st.integers(16, 131_072),
         "context_budget": st.integers(2000, 2_000_000),
         "visibility": st.sampled_from(["guests", "users", "staff"]),
+        "faq_mode": st.sampled_from(["off", "context", "direct"]),
+        "unknown_offers": st.lists(st.sampled_from(["rephrase", "handover"]), unique=True),
+        "contact": LINE,
     }
 )
 
@@ -269,6 +273,46 @@ def test_a_failure_in_the_middle_changes_nothing(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(RuntimeError):
         load_personas(specs=specs, actor=None)
     assert not Persona.objects.exists()
+
+
+# --- Knowledge --------------------------------------------------------------------------------------------------------
+KNOWING = """personas:
+  - slug: a
+    name: A
+    system_prompt: Be.
+    context_budget: 2000
+    faq_mode: direct
+    faq_categories:
+      - cards
+      - transfers
+    unknown_offers: [rephrase, contact]
+    contact: help@example.com
+"""
+
+
+@pytest.mark.django_db
+def test_what_a_persona_does_with_the_faq_loads_and_dumps_the_same(tmp_path: Path) -> None:
+    for slug in ("cards", "transfers"):
+        Category.objects.create(name=slug, slug=slug)
+    load(KNOWING, tmp_path)
+    version = PersonaVersion.objects.get()
+    assert (version.faq_mode, version.faq_categories) == ("direct", ["cards", "transfers"])
+    assert (version.unknown_offers, version.contact) == (["rephrase", "contact"], "help@example.com")
+    assert load(dump(), tmp_path) == "a: unchanged\n"
+
+
+@pytest.mark.django_db
+def test_a_category_that_does_not_exist_is_named_with_its_place_in_the_file(tmp_path: Path) -> None:
+    Category.objects.create(name="Cards", slug="cards")
+    with pytest.raises(CommandError, match=r"personas\.yaml:8:7: faq_categories: .*“transfers”"):
+        load(KNOWING, tmp_path)
+    assert not Persona.objects.exists()
+
+
+@pytest.mark.django_db
+def test_off_need_not_be_put_in_quotes(tmp_path: Path) -> None:
+    load(KNOWING.replace("direct", "off").replace("      - cards\n      - transfers\n", "      []\n"), tmp_path)
+    assert PersonaVersion.objects.get().faq_mode == "off"
 
 
 # --- The personas of a new installation -------------------------------------------------------------------------------

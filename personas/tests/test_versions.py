@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.models import AuditEvent
 from accounts.tests.factories import make_admin
 from chatbot_project.lib.errors import ApplicationError
+from faqs.models import Category
 from personas import services
 from personas.models import CONTENT_FIELDS, Persona, PersonaVersion
 from personas.tests.factories import CONTENT, make_draft, make_persona, republish
@@ -49,7 +50,8 @@ def test_a_copy_from_before_publishing_cannot_change_it_either() -> None:
 CHANGES: dict[str, Any] = {
     "name": "x", "description": "x", "emoji": "x", "colour": "red", "greeting": "x", "suggestions": ["x"],
     "system_prompt": "x", "model": "a/b", "temperature": 1.5, "max_reply_tokens": 99, "context_budget": 999,
-    "visibility": "staff", "number": 7, "published_at": timezone.now(), "created_at": timezone.now(),
+    "visibility": "staff", "faq_mode": "direct", "faq_categories": ["x"], "unknown_offers": ["rephrase"],
+    "contact": "x", "number": 7, "published_at": timezone.now(), "created_at": timezone.now(),
 }  # fmt: skip
 
 
@@ -254,7 +256,11 @@ def test_an_archived_persona_publishes_nothing_until_it_is_restored() -> None:
         ("temperature", -0.1), ("temperature", 2.1), ("temperature", float("nan")), ("temperature", float("inf")),
         ("temperature", None), ("temperature", "warm"), ("max_reply_tokens", 15), ("max_reply_tokens", 131_073),
         ("max_reply_tokens", None), ("context_budget", 255), ("context_budget", 2_000_001), ("context_budget", "many"),
-        ("visibility", "everyone"), ("visibility", ""),
+        ("visibility", "everyone"), ("visibility", ""), ("faq_mode", "on"), ("faq_mode", ""),
+        ("faq_categories", "a"), ("faq_categories", None), ("faq_categories", [1]), ("faq_categories", ["a b"]),
+        ("faq_categories", ["a"] * 2), ("faq_categories", ["nowhere"]), ("unknown_offers", "rephrase"),
+        ("unknown_offers", None), ("unknown_offers", ["money"]), ("unknown_offers", ["rephrase"] * 2),
+        ("contact", "x" * 201), ("contact", "two\nlines"),
     ],
 )  # fmt: skip
 def test_a_field_that_makes_no_sense_is_refused_by_name(settings: Any, field: str, value: Any) -> None:
@@ -272,6 +278,7 @@ def test_a_field_that_makes_no_sense_is_refused_by_name(settings: Any, field: st
         ("emoji", "👩‍⚕️"), ("emoji", "1️⃣"), ("emoji", "🇩🇪"), ("emoji", ""), ("model", ""), ("model", "fake/llama3:8b"),
         ("model", "fake/meta/llama-3.1"), ("temperature", 0), ("temperature", 2), ("suggestions", []),
         ("greeting", "# Hi\n\n\tthere"), ("name", "Ünïcode 名"), ("max_reply_tokens", 16),
+        ("faq_mode", "direct"), ("unknown_offers", ["handover", "rephrase"]), ("contact", "help@example.com"),
     ],
 )  # fmt: skip
 def test_a_field_that_makes_sense_is_kept(settings: Any, field: str, value: Any) -> None:
@@ -317,3 +324,27 @@ def test_moving_a_persona_changes_its_place_alone() -> None:
     make_persona("middle", position=5)
     services.move_persona(persona=persona, position=1)
     assert [p.slug for p in Persona.objects.all()] == ["last", "middle"]
+
+
+# --- Knowledge --------------------------------------------------------------------------------------------------------
+def test_a_category_that_does_not_exist_is_named_when_a_draft_is_published() -> None:
+    category = Category.objects.create(name="Cards", slug="cards")
+    draft = make_draft(faq_mode="context", faq_categories=["cards"])
+    category.delete()
+    with pytest.raises(ValidationError) as refusal:
+        services.publish_draft(persona=draft.persona, actor=None)
+    assert "cards" in refusal.value.message_dict["faq_categories"][0]
+
+
+def test_a_contact_that_is_offered_has_to_be_said() -> None:
+    with pytest.raises(ValidationError) as refusal:
+        make_draft(unknown_offers=["contact"])
+    assert "contact" in refusal.value.message_dict
+    assert make_draft(unknown_offers=["contact"], contact="help@example.com").contact == "help@example.com"
+
+
+def test_answering_from_the_faq_needs_room_for_sources() -> None:
+    assert make_draft(context_budget=300).context_budget == 300
+    with pytest.raises(ValidationError) as refusal:
+        make_draft(context_budget=300, faq_mode="context")
+    assert "context_budget" in refusal.value.message_dict
