@@ -8,7 +8,7 @@ on a client's text exactly when ``seq - len(text)`` is the client's own ``seq`` 
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -151,6 +151,24 @@ class ConversationInfo(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
 
 
+class CitationInfo(msgspec.Struct, frozen=True):
+    """An approved answer that a reply draws on. ``number`` is the reply's mark for it, ``[1]``; ``question`` its
+    title. ``faq`` opens at ``/help/faq/<faq>/``; null where it no longer exists."""
+
+    number: int
+    faq: UUID | None
+    question: str
+
+
+class OfferInfo(msgspec.Struct, frozen=True):
+    """What is offered below a reply that does not know: ``rephrase`` (ask in other words), ``contact`` (``text`` says
+    how) or ``handover`` (ask for a person; ``done`` once that was asked)."""
+
+    kind: str
+    text: str = ""
+    done: bool = False
+
+
 class MessageInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A message as a client shows it.
 
@@ -158,6 +176,10 @@ class MessageInfo(msgspec.Struct, frozen=True, kw_only=True):
     ``interrupted`` or ``failed``. ``html`` is safe to insert and is there for replies that have ended; a live reply's
     text follows as ``reply.*`` events. ``siblings`` are the branches at this point in order of creation, itself
     included. ``feedback`` is 1, -1 or 0.
+
+    ``source`` says what a reply came from where the FAQ was asked: ``model``, ``faq`` (an approved answer as it
+    stands), ``faq_offline`` (the same, as no model answered) or ``unknown`` (no approved answer; ``offers`` says what
+    else can be done).
     """
 
     id: UUID
@@ -176,6 +198,9 @@ class MessageInfo(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
     model: str = ""
     client_id: str = ""
+    source: str = ""
+    citations: list[CitationInfo] = []
+    offers: list[OfferInfo] = []
 
 
 class MessageAccepted(Event):
@@ -256,9 +281,9 @@ class ReplyDelta(ReplyEvent):
 
 
 class ReplyCitations(ReplyEvent):
-    """The sources that the reply draws on."""
+    """The approved answers that the reply draws on. Comes before the ending, which says it again."""
 
-    citations: list[dict[str, Any]]
+    citations: list[CitationInfo]
 
 
 class UsageInfo(msgspec.Struct, frozen=True):
@@ -270,12 +295,14 @@ class UsageInfo(msgspec.Struct, frozen=True):
 
 
 class ReplyEnding(ReplyEvent):
-    """What the four endings carry: the whole text, and the HTML to show for it."""
+    """What the four endings carry: the whole text, the HTML to show for it, and what it came from."""
 
     text: str
     html: str
     usage: UsageInfo | None = None
-    citations: list[dict[str, Any]] = []
+    source: str = ""
+    citations: list[CitationInfo] = []
+    offers: list[OfferInfo] = []
     finish_reason: str = ""
     code: str = ""
     detail: str = ""

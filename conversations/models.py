@@ -1,5 +1,6 @@
 """Conversations: a tree of messages per conversation. An assistant message is a reply, and its row is the queue."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
@@ -107,6 +108,12 @@ class Message(models.Model):
 
     LIVE: ClassVar = frozenset({Status.QUEUED, Status.STREAMING})
 
+    class Source(models.TextChoices):
+        MODEL = "model", _("model, with the FAQ")
+        FAQ = "faq", _("approved answer")
+        FAQ_OFFLINE = "faq_offline", _("approved answer, assistant offline")
+        UNKNOWN = "unknown", _("not known")
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # Its index is message_transcript.
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False)
@@ -134,6 +141,13 @@ class Message(models.Model):
     prompt_tokens = models.PositiveIntegerField(null=True)
     completion_tokens = models.PositiveIntegerField(null=True)
     usage_estimated = models.BooleanField(default=False)
+    # Where the FAQ was asked: what the reply came from, and [{kind, text, done}] that is offered below it. Null in all
+    # other rows, whose insert leaves them out.
+    source = models.CharField(_("source"), max_length=12, choices=Source, null=True)  # noqa: DJ001
+    offers = models.JSONField(null=True)
+
+    #: What the reply cites, once ``transcript.load_citations`` has read it.
+    cited: "Sequence[Citation]" = ()
 
     objects = MessageQuerySet.as_manager()
 
@@ -185,3 +199,56 @@ class Feedback(models.Model):
 
     def __str__(self) -> str:
         return f"{self.value:+d} {self.message_id}"
+
+
+class Citation(models.Model):
+    """An FAQ that a reply draws on. ``number`` is the reply's mark for it, ``[1]``; ``question`` what the FAQ was
+    then, ``score`` the probability that it answers the question."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="citations", db_index=False)
+    faq = models.ForeignKey("faqs.FAQ", on_delete=models.SET_NULL, null=True, related_name="citations")
+    number = models.PositiveSmallIntegerField(_("number"))
+    question = models.CharField(_("question"), max_length=500)
+    phrasing = models.CharField(_("phrasing"), max_length=500, blank=True)
+    score = models.FloatField(_("score"))
+
+    class Meta:
+        verbose_name = _("citation")
+        verbose_name_plural = _("citations")
+        ordering: ClassVar = ["message", "number"]
+        constraints: ClassVar = [
+            # Also the index by message: the list below a reply.
+            models.UniqueConstraint(fields=["message", "number"], name="citation_number_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"[{self.number}] {self.message_id}"
+
+
+class HandOver(models.Model):
+    """Somebody asked for a person below a reply that did not know. One per reply."""
+
+    class State(models.TextChoices):
+        OPEN = "open", _("open")
+        DONE = "done", _("done")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="hand_over")
+    state = models.CharField(_("state"), max_length=4, choices=State, default=State.OPEN)
+    created_at = models.DateTimeField(_("asked for"), default=timezone.now, editable=False)
+    resolved_at = models.DateTimeField(_("done at"), null=True, editable=False)
+    resolved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("done by"), on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+
+    class Meta:
+        verbose_name = _("request for a person")
+        verbose_name_plural = _("requests for a person")
+        indexes: ClassVar = [
+            # What waits for a moderator, oldest first.
+            models.Index(fields=["state", "created_at"], name="hand_over_list"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} {self.message_id}"

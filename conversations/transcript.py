@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db import connection
 
 from chatbot_project.lib import markdown
-from conversations.events import ConversationInfo, MessageInfo
-from conversations.models import Conversation, Feedback, Message
+from conversations.events import CitationInfo, ConversationInfo, MessageInfo, OfferInfo
+from conversations.models import Citation, Conversation, Feedback, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ def conversation_info(conversation: Conversation) -> ConversationInfo:
 
 
 def read_transcript(conversation: Conversation, *, limit: int = 50, before: UUID | None = None) -> Transcript:
-    """The last ``limit`` messages of the active branch, or of those before ``before``. Three queries.
+    """The last ``limit`` messages of the active branch, or of those before ``before``. Three queries, and one more
+    where the FAQ was asked for any of them.
 
     A ``before`` that is not of this conversation gives an empty page.
     """
@@ -50,10 +51,33 @@ def read_transcript(conversation: Conversation, *, limit: int = 50, before: UUID
     rows = Message.objects.filter(pk__in=ids[:limit]).select_related("feedback")
     by_id = {row.pk: row for row in rows}
     messages = [by_id[pk] for pk in reversed(ids[:limit]) if pk in by_id]
+    load_citations(messages)
     siblings = _siblings(conversation.pk, messages)
     return Transcript(
         [message_info(m, siblings[m.parent_id], feedback=getattr(m, "feedback", None)) for m in messages], more
     )
+
+
+def load_citations(messages: Iterable[Message]) -> None:
+    """Read what ``messages`` cite into ``cited``. One query, none where the FAQ was asked for none of them."""
+    asked = {message.pk: message for message in messages if message.source}
+    if not asked:
+        return
+    found: dict[UUID, list[Citation]] = defaultdict(list)
+    for citation in Citation.objects.filter(message__in=asked).order_by("number"):
+        found[citation.message_id].append(citation)
+    for pk, message in asked.items():
+        message.cited = found[pk]
+
+
+def citation_infos(message: Message) -> list[CitationInfo]:
+    """What the reply cites, as clients get it; nothing before ``load_citations``."""
+    return [CitationInfo(c.number, c.faq_id, c.question) for c in message.cited]
+
+
+def offer_infos(message: Message) -> list[OfferInfo]:
+    """What is offered below the reply, as clients get it."""
+    return [OfferInfo(**offer) for offer in message.offers or ()]
 
 
 def message_info(message: Message, siblings: Iterable[UUID] = (), *, feedback: Feedback | None = None) -> MessageInfo:
@@ -76,6 +100,9 @@ def message_info(message: Message, siblings: Iterable[UUID] = (), *, feedback: F
         code=message.error_code,
         model=message.model,
         client_id=message.client_id or "",
+        source=message.source or "",
+        citations=citation_infos(message),
+        offers=offer_infos(message),
     )
 
 
