@@ -18,8 +18,10 @@ def whoami(request: HttpRequest) -> JsonResponse:
 
 
 conversations = ([path("", whoami, name="home")], "conversations")
+faqs = ([path("", whoami, name="home")], "faqs")
 urlpatterns = [
     path("", include(conversations)),
+    path("help/", include(faqs)),
     path("whoami/", whoami),
     path("accounts/", include("accounts.urls")),
     path("admin/", admin.site.urls),

@@ -33,6 +33,11 @@ export async function post(url, fields) {
   return response.json();
 }
 
+/** POST a form with its own token; the fragment of a page that it answers with. Raises RequestError. */
+export async function postForm(url, fields) {
+  return (await request(url, { method: "POST", body: new URLSearchParams(fields) })).text();
+}
+
 /** GET JSON. Raises RequestError. */
 export async function getJson(url) {
   return (await request(url, {})).json();
