@@ -19,7 +19,7 @@ NEAREST = 100  # phrasings by their vectors
 BY_WORDS = 50  # phrasings by their words
 MAX_WORDS = 16  # of the question
 # Words are looked up rarest first, as long as together they stand in no more phrasings than this.
-MAX_POSTINGS = 1000
+MAX_POSTINGS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +100,39 @@ def as_literal(vector: "np.ndarray") -> str:
     return "[" + ",".join(map(repr, vector.tolist())) + "]"
 
 
-# The nearest phrasings. {order} is the index' own expression, or the vector itself for an exact search.
-_NEAR = """
+# The nearest phrasings, by walking the model's index. Each one's FAQ is looked up as the walk comes by, and the walk goes
+# on until enough are allowed (hnsw.iterative_scan). OFFSET 0 keeps the planner from joining first, which it would price
+# wrongly: it takes a phrasing's id and hash for independent.
+_NEAR_BY_INDEX = """
+    near AS MATERIALIZED (
+        SELECT e.phrasing_id AS id
+        FROM faqs_embedding e
+        CROSS JOIN LATERAL (
+            SELECT 1 FROM faqs_phrasing p JOIN faqs_faq f ON f.id = p.faq_id
+            WHERE p.id = e.phrasing_id AND p.text_hash = e.text_hash AND {allowed} OFFSET 0
+        ) AS permitted
+        WHERE e.model_id = {model}
+        ORDER BY e.vector::halfvec({d}) <=> %(vector)s::halfvec({d}) LIMIT {nearest}
+    ),"""
+# The same by comparing with every phrasing that is allowed: right where these are few.
+_NEAR_EXACT = """
     near AS MATERIALIZED (
         SELECT p.id
-        FROM faqs_embedding e
-        JOIN faqs_phrasing p ON p.id = e.phrasing_id AND p.text_hash = e.text_hash
-        JOIN faqs_faq f ON f.id = p.faq_id
-        WHERE e.model_id = {model} AND {allowed}
-        ORDER BY {order} LIMIT {nearest}
+        FROM faqs_faq f
+        JOIN faqs_phrasing p ON p.faq_id = f.id
+        JOIN faqs_embedding e ON e.phrasing_id = p.id AND e.model_id = {model} AND e.text_hash = p.text_hash
+        WHERE {allowed}
+        ORDER BY e.vector <=> %(vector)s::vector({d}), p.id LIMIT {nearest}
     ),"""
-_BY_INDEX = "e.vector::halfvec({d}) <=> %(vector)s::halfvec({d})"
-_EXACT = "e.vector <=> %(vector)s::vector({d}), p.id"
 _NO_VECTOR = " near AS (SELECT NULL::uuid AS id WHERE false),"
+_EMBEDDING = """
+    LEFT JOIN faqs_embedding e ON e.phrasing_id = p.id AND e.model_id = {model} AND e.text_hash = p.text_hash"""
 _COSINE = "1 - (e.vector <=> %(vector)s::vector({d}))"
+
+# How the index is walked: pgvector's own 40 finds too few of the nearest, and stops where a filter leaves nothing.
+WALK = {"hnsw.ef_search": "120", "hnsw.iterative_scan": "relaxed_order", "hnsw.max_scan_tuples": "40000"}
+_WALK_NOW = "current_setting('hnsw.ef_search', true) IS NOT DISTINCT FROM '120'"
+_SET_WALK = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in WALK.items())
 
 _CANDIDATES = """
     question AS (
@@ -145,7 +164,7 @@ _CANDIDATES = """
         JOIN faqs_faq f ON f.id = p.faq_id
         {embedding}
     )
-    SELECT {state}, found.faq_id, found.id, found.translation_group, found.language, found.cosine, found.words
+    SELECT {state}, {walk_now}, (SELECT count(*) FROM near), found.faq_id, found.id, found.translation_group, found.language, found.cosine, found.words
     FROM state LEFT JOIN found ON true"""
 
 
@@ -169,23 +188,28 @@ def find_candidates(
         near, cosine, embedding = _NO_VECTOR, "NULL::float8", ""
     else:
         d = len(vector)
-        near = _NEAR.format(
-            model=model, allowed=condition, order=(_EXACT if exact else _BY_INDEX).format(d=d), nearest=NEAREST
-        )
-        cosine = _COSINE.format(d=d)
-        embedding = (
-            f"LEFT JOIN faqs_embedding e ON e.phrasing_id = p.id AND e.model_id = {model} AND e.text_hash = p.text_hash"
-        )
+        near = (_NEAR_EXACT if exact else _NEAR_BY_INDEX).format(model=model, allowed=condition, d=d, nearest=NEAREST)
+        cosine, embedding = _COSINE.format(d=d), _EMBEDDING.format(model=model)
     found = _CANDIDATES.format(
-        allowed=condition, cosine=cosine, embedding=embedding, state=STATE_COLUMNS,
+        allowed=condition, cosine=cosine, embedding=embedding, state=STATE_COLUMNS, walk_now=_WALK_NOW,
         max_words=MAX_WORDS, max_postings=MAX_POSTINGS, by_words=BY_WORDS,
     )  # fmt: skip
     parameters = filters.as_parameters() | {"query": query, "config": configuration, "phrasings": max(1, phrasings)}
     if vector is not None:
         parameters["vector"] = as_literal(vector)
-    rows = fetch_prepared(with_clause(filters) + STATE + "," + near + found, parameters)
-    candidates = [Candidate(*row[5:]) for row in rows if row[5] is not None]
-    return State(*rows[0][:5]), candidates
+    rows = fetch_prepared(statement := with_clause(filters) + STATE + "," + near + found, parameters)
+    if vector is not None and not exact:
+        if not rows[0][5]:
+            # A connection's first search, or one behind a pooler that forgets: settings of a session cost no round
+            # trip later on, settings of a transaction would cost one each time.
+            fetch_prepared(_SET_WALK, {})
+            rows = fetch_prepared(statement, parameters)
+        if rows[0][6] < NEAREST:  # the walk gave up before it had met enough that is allowed
+            return find_candidates(
+                query=query, vector=vector, model=model, configuration=configuration, filters=filters,
+                phrasings=phrasings, exact=True,
+            )  # fmt: skip
+    return State(*rows[0][:5]), [Candidate(*row[7:]) for row in rows if row[7] is not None]
 
 
 _CONTENTS = """
@@ -220,14 +244,13 @@ def read_contents(
     filters no longer allow is left out. With ``translate``, an FAQ's translation into ``language`` in its stead.
     """
     d = 0 if vector is None else len(vector)
-    join = f"LEFT JOIN faqs_embedding e ON e.phrasing_id = p.id AND e.model_id = {model} AND e.text_hash = p.text_hash"
     sql = _CONTENTS.format(
         allowed=allowed("t", filters),
         translation="t.translation_group = f.translation_group AND t.status <> 'archived'"
         if translate
         else "t.id = f.id",
         cosine="NULL::float8" if vector is None else _COSINE.format(d=d),
-        embedding="" if vector is None else join,
+        embedding="" if vector is None else _EMBEDDING.format(model=model),
         order="p.kind = 'question' DESC" if vector is None else f"e.vector <=> %(vector)s::vector({d})",
     )
     parameters = filters.as_parameters() | {

@@ -1,20 +1,16 @@
 """Vectors of what is published: filled in batches, indexed per model, and switched from one model to the next."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
-from faqs.embedding import EmbeddingError, Embedder, embedder
+from faqs.embedding import Embedder, EmbeddingError, embedder
 from faqs.first_stage import as_literal
 from faqs.models import FAQ, Embedding, EmbeddingModel, KnowledgeState, Phrasing
 from faqs.state import knowledge_state
-
-if TYPE_CHECKING:
-    import numpy as np
 
 log = structlog.get_logger(__name__)
 
@@ -51,8 +47,8 @@ def published_phrasings() -> QuerySet[Phrasing]:
 
 def waiting_phrasings(model: EmbeddingModel) -> QuerySet[Phrasing]:
     """Those of the published phrasings whose vector by ``model`` is missing or belongs to another text."""
-    valid = Embedding.objects.filter(model=model, text_hash=F("phrasing__text_hash"))
-    return published_phrasings().exclude(pk__in=valid.values("phrasing"))
+    valid = Embedding.objects.filter(model=model, phrasing=OuterRef("pk"), text_hash=OuterRef("text_hash"))
+    return published_phrasings().filter(~Exists(valid))
 
 
 def fill(
@@ -63,13 +59,18 @@ def fill(
     Stopped half-way, the next call goes on where it ended. ``progress`` is told the size of each batch. Raises
     EmbeddingError.
     """
-    filled = 0
+    filled, after = 0, UUID(int=0)
     while True:
-        rows = list(waiting_phrasings(model).order_by("pk").values_list("pk", "text", "text_hash")[:batch])
+        waiting = waiting_phrasings(model).filter(pk__gt=after).order_by("pk")
+        rows = list(waiting.values_list("pk", "text", "text_hash")[:batch])
+        if not rows and after.int:
+            after = UUID(int=0)  # once more from the start, for what was added behind
+            continue
         if not rows:
             return filled
         vectors = _vectors(model, maker, {text_hash: text for _, text, text_hash in rows})
         _store(model, [(pk, text_hash, vectors[text_hash]) for pk, _, text_hash in rows])
+        after = rows[-1][0]
         filled += len(rows)
         if progress is not None:
             progress(len(rows))
