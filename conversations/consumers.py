@@ -29,7 +29,6 @@ from accounts.sockets import session_user
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import doorbell, events, services
-from conversations.doorbell import user_group
 from conversations.hub import NOTHING, Hub, running_hub
 from conversations.models import Conversation, Message
 from conversations.outbox import Outbox
@@ -54,8 +53,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     auth_epoch: int = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        # As in Channels, except that Redis being away keeps nobody out: this tab's list is then not pushed until it
-        # reconnects, and chatting goes on.
+        # As in Channels, except that Redis being away keeps nobody out: that its person was signed out then shows at
+        # the next look at the sessions.
         self.scope, self.base_send = scope, send
         sources = [receive]
         layer = get_channel_layer()
@@ -122,7 +121,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         change = self.channel_layer.group_add if join else self.channel_layer.group_discard
         try:
             async with asyncio.timeout(LAYER_SECONDS):
-                await change(user_group(self.user_id), self.channel_name)
+                await change(self.user.socket_group, self.channel_name)
         except (RedisError, OSError) as error:
             log.warning("socket.no_channel_layer", error=type(error).__name__)
 
@@ -155,11 +154,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.close(code)
 
     # --- from the channel layer
-
-    async def frame_push(self, message: dict[str, Any]) -> None:
-        """A doorbell rang an event for all tabs of this person."""
-        if self._opened:
-            self.offer(message["frame"])
 
     async def signed_out(self, message: dict[str, Any]) -> None:
         """Some session of this person ended: see whether it was this one."""
@@ -244,7 +238,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             )
         )
         if reply.is_live:
-            self._hub.follow(self, reply.conversation_id, reply.pk, (reply.epoch, 0))
+            self._hub.follow(self, reply.conversation_id, reply.pk, (reply.epoch, 0), epoch=_next_epoch(reply))
 
     async def _stop(self, command: events.ReplyStop) -> None:
         reply = await run_db(services.request_stop, user=self.user, reply_id=command.reply)
@@ -263,7 +257,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 cursor = command.cursors.get(message.id, NOTHING)
                 if cursor[0] > message.epoch:
                     cursor = NOTHING  # no server ever said so
-                self._hub.follow(self, conversation.pk, message.id, cursor, epoch=message.epoch)
+                self._hub.follow(self, conversation.pk, message.id, cursor, epoch=_next_epoch(message))
 
     async def _unfollow(self, command: events.ConversationUnfollow) -> None:
         self._hub.unfollow(self, command.conversation)
@@ -289,9 +283,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
         "websocket.connect": websocket_connect,
         "websocket.receive": websocket_receive,
         "websocket.disconnect": websocket_disconnect,
-        "frame.push": frame_push,
         "signed.out": signed_out,
     }
+
+
+def _next_epoch(reply: Message | events.MessageInfo) -> int:
+    """The first epoch of which a live reply can be heard. One that waits again is past what its log still holds; where
+    it waits for the first time there is no log, and 0 spares the hub a second look for it."""
+    again = reply.status == Message.Status.QUEUED and reply.epoch > 0
+    return reply.epoch + again
 
 
 @recorded

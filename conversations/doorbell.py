@@ -6,13 +6,12 @@ that have no loop.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 import structlog
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 
 from chatbot_project.lib.redis import RedisError, make_redis
 from conversations import events
@@ -23,22 +22,33 @@ WORKERS_CHANNEL = "nono:workers"
 WORK = b"work"
 STOP = b"stop:"
 FOLLOW = b"follow:"
+# Every web process hears it: 16 bytes of a person's id, then the frame for all of their tabs.
+PEOPLE_CHANNEL = "nono:people"
+
+Publication = tuple[str, bytes]
+_WORK: Publication = (WORKERS_CHANNEL, WORK)
 
 
 class _Line:
-    """What a process with a long-lived event loop rings with."""
+    """What a process with a long-lived event loop rings with: one connection, and what waits to be sent over it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.client = make_redis()
+        self.waiting: list[Publication] = []
         self.tasks: set[asyncio.Task[None]] = set()
-        self.work_rung = False
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run ``coroutine`` in the loop. Called in the loop's own thread."""
-        task = self.loop.create_task(coroutine)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+    def ring(self, publications: list[Publication]) -> None:
+        """Send ``publications`` together with what else was rung just now. Called in the loop's own thread."""
+        if not self.waiting:
+            task = self.loop.create_task(self._send())
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+        self.waiting += [p for p in publications if p != _WORK or p not in self.waiting]
+
+    async def _send(self) -> None:
+        publications, self.waiting = self.waiting, []
+        await _publish(self.client, publications)
 
 
 _line: _Line | None = None
@@ -61,62 +71,43 @@ async def disconnect() -> None:
         await line.client.aclose()
 
 
-def user_group(user_id: UUID) -> str:
-    """The channel layer's group of all sockets of one person."""
-    return f"user.{user_id.hex}"
-
-
 def ring_workers() -> None:
-    """Tell the reply workers that a reply waits. Several rings before the first is sent are one."""
-    line = _line
-    if line is not None:
-        if line.work_rung:
-            return
-        line.work_rung = True
-    _start(_ring_work)
+    """Tell the reply workers that a reply waits."""
+    _ring([_WORK])
 
 
 def ask_to_stop(reply: UUID) -> None:
     """Tell the worker that streams ``reply`` that its reader stopped it. The database says so already."""
-    _start(lambda: _publish(STOP + reply.bytes))
+    _ring([(WORKERS_CHANNEL, STOP + reply.bytes)])
 
 
-def tell_user(user_id: UUID, event: events.Event) -> None:
-    """Send ``event`` to every open tab of a person."""
-    _start(lambda: _group_send(user_group(user_id), events.encode(event)))
+def tell_user(user_id: UUID, event: events.Event, *, reply_waits: bool = False) -> None:
+    """Send ``event`` to every open tab of a person; with ``reply_waits``, ring the workers with the same command."""
+    told: Publication = (PEOPLE_CHANNEL, user_id.bytes + events.encode(event))
+    _ring([_WORK, told] if reply_waits else [told])
 
 
-def _start(make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def _ring(publications: list[Publication]) -> None:
     line = _line
     if line is None or not line.loop.is_running():
-
-        async def ring() -> None:  # a lambda does not look like a coroutine function, of which asgiref warns
-            await make()
-
-        async_to_sync(ring)()
+        async_to_sync(_publish_once)(publications)
     else:
-        line.loop.call_soon_threadsafe(lambda: line.start(make()))
+        line.loop.call_soon_threadsafe(line.ring, publications)
 
 
-async def _ring_work() -> None:
-    if _line is not None:
-        _line.work_rung = False  # before the send: a ring from now on needs another one
-    await _publish(WORK)
-
-
-async def _publish(message: bytes) -> None:
-    client = _line.client if _line is not None else make_redis()
+async def _publish_once(publications: list[Publication]) -> None:
+    client = make_redis()
     try:
-        await client.publish(WORKERS_CHANNEL, message)
-    except RedisError as error:
-        log.warning("doorbell.lost", kind=message[:4].decode("ascii", "replace"), error=type(error).__name__)
+        await _publish(client, publications)
     finally:
-        if _line is None:
-            await client.aclose()
+        await client.aclose()
 
 
-async def _group_send(group: str, frame: bytes) -> None:
+async def _publish(client: Any, publications: Iterable[Publication]) -> None:
     try:
-        await get_channel_layer().group_send(group, {"type": "frame.push", "frame": frame})
-    except (RedisError, OSError) as error:
-        log.warning("doorbell.lost", kind="group", error=type(error).__name__)
+        pipe = client.pipeline(transaction=False)
+        for channel, message in publications:
+            pipe.publish(channel, message)
+        await pipe.execute()
+    except RedisError as error:
+        log.warning("doorbell.lost", error=type(error).__name__)

@@ -95,6 +95,7 @@ class Hub:
         self.web = uuid7().hex
         self.sockets: set[Socket] = set()
         self.draining = False
+        self._tabs: dict[UUID, set[Socket]] = {}
         self._followed: dict[UUID, FollowedReply] = {}
         self._redis = make_redis()
         self._log = LiveLog(self._redis)
@@ -107,6 +108,7 @@ class Hub:
         """Begin to listen. Ringing doorbells goes through this process's loop from now on."""
         doorbell.connect()
         self.run(subscribe(web_channel(self.web), self._heard, self._heard_again))
+        self.run(subscribe(doorbell.PEOPLE_CHANNEL, self._heard_of_person, _nothing_missed))
         self.run(self._look_loop())
         self.run(self._sessions_loop())
 
@@ -132,11 +134,16 @@ class Hub:
     def add(self, socket: Socket) -> None:
         """Count the socket in: it is told of everything that concerns all sockets."""
         self.sockets.add(socket)
+        self._tabs.setdefault(socket.user_id, set()).add(socket)
         self._empty.clear()
 
     def remove(self, socket: Socket) -> None:
         """Forget the socket and all that it followed."""
         self.sockets.discard(socket)
+        tabs = self._tabs.get(socket.user_id, set())
+        tabs.discard(socket)
+        if not tabs:
+            self._tabs.pop(socket.user_id, None)
         if not self.sockets:
             self._empty.set()
         for followed in list(self._followed.values()):
@@ -145,7 +152,7 @@ class Hub:
 
     def count_of(self, user_id: UUID) -> int:
         """How many sockets of one person are open here."""
-        return sum(1 for socket in self.sockets if socket.user_id == user_id)
+        return len(self._tabs.get(user_id, ()))
 
     async def drain(self, seconds: float) -> None:
         """Tell every client to go elsewhere, each after a random wait, then close what is left, with a code."""
@@ -193,7 +200,11 @@ class Hub:
         if followed is not None:
             self._end(followed, events.encode(stored_ending(row)))
 
-    # --- what workers say
+    # --- what others say
+
+    def _heard_of_person(self, message: bytes) -> None:
+        for socket in list(self._tabs.get(UUID(bytes=message[:16]), ())):
+            socket.offer(message[16:])
 
     def _heard(self, message: bytes) -> None:
         now = self._loop.time()
@@ -270,11 +281,16 @@ class Hub:
             follower.epoch, follower.seq = behind.cursor
             for frame in behind.frames:
                 follower.socket.offer(frame)
+            if behind.ending is not None:
+                self._end(followed, behind.ending)
             return True
         logged = await self._log.read(followed.reply) if cursor != NOTHING else put_together(raw)
         if logged is None or logged.epoch < max(follower.epoch, followed.epoch) or self._is_over(followed):
             return False  # none, or one of an earlier epoch: whoever holds the reply begins it anew
-        self._send_snapshot(followed, follower, logged.epoch, logged.text, logged.blocks)
+        if logged.ending is not None:
+            self._end(followed, logged.ending)
+        else:
+            self._send_snapshot(followed, follower, logged.epoch, logged.text, logged.blocks)
         return True
 
     def _is_over(self, followed: FollowedReply) -> bool:
@@ -373,6 +389,10 @@ class Hub:
         for socket in checked:
             if socket.session_key not in good:
                 socket.close_soon(events.CLOSE_SIGNED_OUT)
+
+
+async def _nothing_missed() -> None:
+    """Lists are read anew by tabs whose revision lags behind: a lost line needs nothing here."""
 
 
 def _read_states(replies: list[UUID]) -> tuple[dict[UUID, Message], dict[UUID, int]]:

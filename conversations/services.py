@@ -15,6 +15,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.audience import visibilities_for
 from accounts.models import User
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.ids import uuid7
@@ -22,9 +23,9 @@ from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
 from conversations.refusals import recorded
-from conversations.store import count_live_replies, insert_conversation, insert_messages, lock_conversation
+from conversations.store import find_persona_version, insert_conversation, insert_messages, lock_conversation
 from conversations.transcript import conversation_info
-from personas.models import Persona, PersonaVersion
+from personas.models import PersonaVersion
 
 TITLE_LENGTH = 60
 MAX_LIVE_REPLIES = 20  # of one person: what waits or streams in all of their conversations
@@ -129,8 +130,7 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
             reply.save()
             _move_to(conversation, reply)
             conversation.save(update_fields=["active_leaf", "updated_at", "revision"])
-            _announce(conversation, client_id)
-            transaction.on_commit(doorbell.ring_workers)
+            _announce(conversation, client_id, reply_waits=True)
         return Accepted(conversation, reply.parent, reply, again)
 
 
@@ -308,18 +308,16 @@ def _check_room(live_replies: int) -> None:
 
 
 def _start_conversation(user: User, client_id: str, text: str, persona_slug: str | None) -> Accepted:
-    personas = Persona.objects.visible_to(user).select_related("published")
-    persona = personas.filter(slug=persona_slug).first() if persona_slug else personas.first()
-    if persona is None or persona.published is None:
+    found = find_persona_version(user.pk, visibilities_for(user), persona_slug)
+    if found is None:
         raise NotFound(_("There is no such persona."))
-    _check_room(count_live_replies(user.pk))
-    conversation = Conversation(owner=user, persona_version=persona.published, title=shorten(text, TITLE_LENGTH))
-    conversation.persona_version.persona = persona
+    version, live_replies = found
+    _check_room(live_replies)
+    conversation = Conversation(owner=user, persona_version=version, title=shorten(text, TITLE_LENGTH))
     question, reply = _exchange(conversation, client_id, text, None)
     conversation.active_leaf_id = reply.pk
     insert_conversation(conversation, [question, reply])
-    _announce(conversation, client_id)
-    transaction.on_commit(doorbell.ring_workers)
+    _announce(conversation, client_id, reply_waits=True)
     return Accepted(conversation, question, reply)
 
 
@@ -363,8 +361,7 @@ def model_of(version: PersonaVersion) -> str:
 def _save(conversation: Conversation, question: Message, reply: Message, new: list[Message]) -> Accepted:
     _move_to(conversation, reply)
     insert_messages(conversation, new)
-    _announce(conversation, new[0].client_id or "")
-    transaction.on_commit(doorbell.ring_workers)
+    _announce(conversation, new[0].client_id or "", reply_waits=True)
     return Accepted(conversation, question, reply)
 
 
@@ -375,9 +372,9 @@ def _move_to(conversation: Conversation, leaf: Message) -> None:
     conversation.revision += 1
 
 
-def _announce(conversation: Conversation, client_id: str = "") -> None:
+def _announce(conversation: Conversation, client_id: str = "", *, reply_waits: bool = False) -> None:
     event = events.ConversationUpdated(conversation=conversation_info(conversation), client_id=client_id)
-    transaction.on_commit(partial(doorbell.tell_user, conversation.owner_id, event))
+    transaction.on_commit(partial(doorbell.tell_user, conversation.owner_id, event, reply_waits=reply_waits))
 
 
 def _change(user: User, conversation_id: UUID, *, among: Any = None, **fields: Any) -> Conversation:

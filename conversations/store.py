@@ -25,7 +25,6 @@ _CONVERSATION = [field.name for field in Conversation._meta.concrete_fields if f
 _VERSION = ["id", "persona", "name", "emoji", "model"]
 _PERSONA = ["id", "slug"]
 _LEAF = ["id", "conversation", "owner", "parent", "role", "status"]
-_COUNT_LIVE = "SELECT count(*) FROM conversations_message WHERE owner_id = %s AND status IN ('queued', 'streaming')"
 _LOCK = f"""
     SELECT (SELECT count(*) FROM conversations_message live
             WHERE live.owner_id = c.owner_id AND live.status IN ('queued', 'streaming')),
@@ -38,6 +37,27 @@ _LOCK = f"""
     WHERE c.id = %s AND c.owner_id = %s AND c.deleted_at IS NULL
     FOR UPDATE OF c
 """  # noqa: S608  names of columns, no input
+_PUBLISHED = f"""
+    SELECT (SELECT count(*) FROM conversations_message WHERE owner_id = %s AND status IN ('queued', 'streaming')),
+           {_columns(PersonaVersion, "v", _VERSION)}, {_columns(Persona, "p", _PERSONA)}
+    FROM personas_persona p JOIN personas_personaversion v ON v.id = p.published_id
+    WHERE p.archived_at IS NULL AND v.visibility = ANY(%s) AND (p.slug = %s OR %s)
+    ORDER BY p.position, p.slug LIMIT 1
+"""  # noqa: S608  names of columns, no input
+
+
+def find_persona_version(
+    owner_id: UUID, visibilities: Sequence[str], slug: str | None
+) -> tuple[PersonaVersion, int] | None:
+    """The published version of the persona ``slug``, or of the first one, and how many of the person's replies are
+    live; None where it is not meant for these ``visibilities``. Fields that accepting does not need load when read."""
+    rows = fetch_prepared(_PUBLISHED, [owner_id, list(visibilities), slug or "", not slug])
+    if not rows:
+        return None
+    values = iter(rows[0][1:])
+    version = _instance(PersonaVersion, _VERSION, values)
+    version.persona = _instance(Persona, _PERSONA, values)
+    return version, rows[0][0]
 
 
 def lock_conversation(owner_id: UUID, conversation_id: UUID) -> tuple[Conversation, int] | None:
@@ -67,11 +87,6 @@ def _instance(model: type[M], names: Sequence[str], values: Iterator[Any]) -> M:
     """A row's columns as an instance whose other fields are deferred."""
     attributes = {field.name: field.attname for field in model._meta.concrete_fields}
     return model.from_db("default", [attributes[name] for name in names], [next(values) for _name in names])
-
-
-def count_live_replies(owner_id: UUID) -> int:
-    """How many of the person's replies wait or stream."""
-    return int(fetch_prepared(_COUNT_LIVE, [owner_id])[0][0])
 
 
 def _insert(rows: Sequence[models.Model]) -> tuple[str, list[Any]]:

@@ -2,9 +2,9 @@
 
 One stream per reply, ``nono:log:<reply>``, whose entry ids are ``epoch-seq``: Redis itself refuses an older epoch. Each
 entry holds one encoded event: first ``reply.started`` or, where text was there before, ``reply.snapshot``; then
-``reply.delta``. One script call appends what all replies of a worker said in a tick and publishes it, once, to each
-web process that follows any of them (``nono:web:<process>``). The log is a copy: PostgreSQL holds the checkpoints and
-the endings.
+``reply.delta``, and last, for whoever begins to follow a reply that has just ended, its ending. One script call appends
+what all replies of a worker said in a tick and publishes it, once, to each web process that follows any of them
+(``nono:web:<process>``). The log is a copy: PostgreSQL holds the checkpoints and the endings.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,10 +17,10 @@ from redis.commands.core import AsyncScript
 from conversations import events
 
 KEEP_LIVE_SECONDS = 3600
-KEEP_ENDED_SECONDS = 60
+KEEP_ENDED_SECONDS = 20
 START, DELTA, END = 0, 1, 2
 
-# ARGV[1] is a MessagePack [entries, ended keys] of strings and numbers (Redis' decoder knows no "bin"), and then come
+# ARGV[1] is a MessagePack [entries, endings] of strings and numbers (Redis' decoder knows no "bin"), and then come
 # channel and message of each publication. The answer lists the places of the entries whose log is gone, belongs to a
 # newer epoch, or holds the entry already: their replies need a new epoch.
 _APPEND = """
@@ -45,7 +45,10 @@ for place, entry in ipairs(batch[1]) do
   end
 end
 for i = 2, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
-for _, key in ipairs(batch[2]) do redis.call('EXPIRE', key, KEEP_ENDED) end
+for _, ending in ipairs(batch[2]) do
+  redis.pcall('XADD', ending[1], 'NOMKSTREAM', ending[2], 'e', ending[3])
+  redis.call('EXPIRE', ending[1], KEEP_ENDED)
+end
 return lost
 """.replace("KEEP_LIVE", str(KEEP_LIVE_SECONDS)).replace("KEEP_ENDED", str(KEEP_ENDED_SECONDS))
 
@@ -65,7 +68,7 @@ def web_channel(web: str) -> str:
 
 class Entry(NamedTuple):
     """One event of one reply: ``kind`` START (text before it: ``seq``), DELTA (it leads from ``before`` to ``seq``)
-    or END (not part of the log: the database holds it)."""
+    or END (the database holds it already)."""
 
     reply: UUID
     epoch: int
@@ -103,10 +106,10 @@ class LiveLog:
         lines: list[tuple[str, str, str, int]] = []
         replies: list[UUID] = []
         mail: dict[str, list[_Packed]] = {}
-        ended: list[str] = []
+        endings: list[tuple[str, str, str]] = []
         for entry, followers in entries:
             if entry.kind == END:
-                ended.append(log_key(entry.reply))
+                endings.append((log_key(entry.reply), f"{entry.epoch}-{entry.seq + 1}", entry.frame.decode()))
             else:
                 first = entry.epoch if entry.kind == START else 0
                 lines.append((log_key(entry.reply), f"{entry.epoch}-{entry.seq}", entry.frame.decode(), first))
@@ -115,7 +118,7 @@ class LiveLog:
             for web in followers:
                 mail.setdefault(web, []).append(packed)
         publications = [part for web, packed in mail.items() for part in (web_channel(web), _pack(packed))]
-        lost = await self._append(args=[_pack((lines, ended)), *publications])
+        lost = await self._append(args=[_pack((lines, endings)), *publications])
         return [replies[place] for place in lost]
 
     async def followers(self, replies: Sequence[UUID]) -> list[set[str]]:
@@ -154,11 +157,12 @@ def _entry_id(cursor: events.Cursor) -> str:
 
 
 class LoggedReply(NamedTuple):
-    """A live reply as its log has it."""
+    """A reply as its log has it; ``ending`` is its last event where it has ended."""
 
     epoch: int
     text: str
     blocks: list[events.RenderedBlock]
+    ending: bytes | None
 
 
 class _Logged(msgspec.Struct):
@@ -170,26 +174,36 @@ class _Logged(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Logged).decode
+RawEntries = Sequence[tuple[bytes, dict[bytes, bytes]]]
 
 
-def put_together(raw: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> LoggedReply | None:
+def _split_ending(raw: RawEntries) -> tuple[RawEntries, bytes | None]:
+    """The entries that bring text, and the ending behind them, if it is there."""
+    ending = raw[-1][1].get(b"e") if raw else None
+    return (raw, None) if ending is None else (raw[:-1], ending)
+
+
+def put_together(raw: RawEntries) -> LoggedReply | None:
     """The text and finished blocks of a log that is whole: from its first entry on."""
-    if not raw:
+    said, ending = _split_ending(raw)
+    if not said:
         return None
-    parts = [_decode(fields[b"f"]) for _id, fields in raw]
-    return LoggedReply(parts[0].epoch, "".join(p.text for p in parts), [b for p in parts for b in p.blocks])
+    parts = [_decode(fields[b"f"]) for _id, fields in said]
+    return LoggedReply(parts[0].epoch, "".join(p.text for p in parts), [b for p in parts for b in p.blocks], ending)
 
 
 class Behind(NamedTuple):
-    """What a follower at some cursor lacks, and its cursor once it has been sent."""
+    """What a follower at some cursor lacks, and its cursor once it has been sent; then the ending, if it is there."""
 
     frames: list[bytes]
     cursor: events.Cursor
+    ending: bytes | None
 
 
-def frames_behind(raw: Sequence[tuple[bytes, dict[bytes, bytes]]], cursor: events.Cursor) -> Behind | None:
+def frames_behind(raw: RawEntries, cursor: events.Cursor) -> Behind | None:
     """The frames behind ``cursor`` in a log that was read from it on; None where the cursor is none of its entries."""
-    if not raw or raw[0][0].decode() != _entry_id(cursor):
+    said, ending = _split_ending(raw)
+    if not said or said[0][0].decode() != _entry_id(cursor):
         return None
-    epoch, _, seq = raw[-1][0].decode().partition("-")
-    return Behind([fields[b"f"] for _id, fields in raw[1:]], (int(epoch), int(seq)))
+    epoch, _, seq = said[-1][0].decode().partition("-")
+    return Behind([fields[b"f"] for _id, fields in said[1:]], (int(epoch), int(seq)), ending)

@@ -177,7 +177,8 @@ class ReplyWorker:
             self._endings.append((last, reply.followers))  # so that the deltas alone make up the text
         self._endings.append((entry, reply.followers))
         self._at_once.set()
-        if self._log_away_until is None:  # Celery's broker is the same Redis
+        if background.is_due(reply.work, ending, reply.first_kept) and self._log_away_until is None:
+            # Celery's broker is the same Redis.
             # Not in a database thread: where the broker is away, asking it takes seconds.
             task = asyncio.create_task(asyncio.to_thread(background.after_reply, reply.work, ending, reply.first_kept))
             self._afterwards.add(task)

@@ -44,6 +44,7 @@ def postgres(stack: FaultStack) -> Iterator[EmbeddedPostgres]:
     yield POSTGRES
     POSTGRES.start()
     connections.close_all()
+    connection.pool.check()  # a connection that was used a moment ago would be handed out unchecked
 
 
 def readiness(url: str) -> tuple[int, dict[str, str]]:

@@ -135,3 +135,45 @@ async def test_nothing_of_an_epoch_that_the_database_is_past_is_sent(
         await reader.until(lambda reader=reader: bool(reader.heard))
         assert reader.epochs == {2}
         assert reader.heard == ["reply.snapshot"]
+
+
+async def said_and_ended(log: LiveLog, row: Message) -> LiveReply:
+    """A reply under epoch 1 whose log holds its text and its ending, of which nobody was told."""
+    reply = LiveReply.of(Mock(reply=row.pk, conversation=row.conversation_id, epoch=1, text=""), Mock(models=["f/e"]))
+    for text in ("", "All of ", "All of it"):
+        reply.text = text
+        entry = reply.take_entry()
+        assert entry
+        await log.append([(entry, set())])
+    await log.append([(reply.ending_entry(Ending("completed", reply.text)), set())])
+    return reply
+
+
+@pytest.mark.parametrize("cursor", [(0, 0), (1, 0), (1, 7), (1, 9), (1, 5)])
+async def test_who_follows_a_reply_that_has_just_ended_gets_its_ending_from_the_log(
+    hub: Hub, log: LiveLog, owner: User, persona: Persona, cursor: tuple[int, int]
+) -> None:
+    row = (await run_db(ask, owner)).reply
+    await said_and_ended(log, row)
+    await run_db(Message.objects.filter(pk=row.pk).delete)  # so that nothing but the log can say it
+    reader = Reader(hub)
+    hub.follow(reader, row.conversation_id, row.pk, cursor)
+    await reader.until(lambda: "reply.completed" in reader.heard)
+    assert reader.heard.count("reply.completed") == 1
+    assert reader.heard[-1] == "reply.completed"
+
+
+async def test_the_ending_of_a_reply_that_goes_on_again_is_not_taken_for_its_next_one(
+    hub: Hub, log: LiveLog, owner: User, persona: Persona
+) -> None:
+    row = (await run_db(ask, owner)).reply
+    await said_and_ended(log, row)
+    reader = Reader(hub)
+    hub.follow(reader, row.conversation_id, row.pk, (1, 9), epoch=2)
+    await asyncio.gather(*(task for task in hub._tasks if task.get_coro().__name__ == "_sync"))
+    again = LiveReply.of(Mock(reply=row.pk, conversation=row.conversation_id, epoch=2, text="All of it"), Mock())
+    entry = again.take_entry()
+    assert entry
+    await log.append([(entry, {hub.web})])
+    await reader.until(lambda: bool(reader.heard))
+    assert reader.heard == ["reply.snapshot"]

@@ -77,6 +77,17 @@ def test_a_cursor_that_is_none_of_the_logs_entries_is_not_continued(cursor: tupl
     assert put_together([]) is None
 
 
+def test_a_log_that_ended_gives_what_was_said_and_then_the_ending() -> None:
+    entries = spoken(live(), ["abc", "def"])
+    ended = [*raw(entries), (b"1-7", {b"e": b"ENDING"})]
+    assert put_together(ended) == (1, "abcdef", [], b"ENDING")
+    assert put_together(raw(entries)) == (1, "abcdef", [], None)
+    behind = frames_behind(ended[1:], (1, 3))
+    assert behind == ([entries[2].frame], (1, 6), b"ENDING")
+    assert frames_behind(ended[2:], (1, 6)) == ([], (1, 6), b"ENDING")
+    assert frames_behind(ended[3:], (1, 7)) is None
+
+
 def test_nothing_new_is_nothing_to_send() -> None:
     reply = live()
     assert reply.take_entry()

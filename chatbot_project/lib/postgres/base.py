@@ -52,6 +52,12 @@ class HealingPool(ConnectionPool[Connection[Any]]):
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's backend over a HealingPool; OPTIONS["pool"] is its arguments."""
 
+    def _configure_new(self, connection: Connection[Any]) -> None:
+        # What lib/db.fetch_prepared prepares is planned once per connection, not for each set of values: its statements
+        # find rows by key. Django's own cursors prepare nothing.
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        self._configure_connection(connection)  # type: ignore[attr-defined]  # missing in the stubs
+
     @property
     def pool(self) -> HealingPool | None:
         """This alias' pool, made when it is first asked for; None where none is configured."""
@@ -63,7 +69,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             pool = HealingPool(
                 kwargs=self.get_connection_params() | {"autocommit": True},  # Django sets it as it needs later on
                 open=False,
-                configure=self._configure_connection,  # type: ignore[attr-defined]  # missing in the stubs
+                configure=self._configure_new,
                 **options,
             )
             pools.setdefault(self.alias, pool)  # of two threads at once one wins
