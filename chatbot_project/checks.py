@@ -1,4 +1,4 @@
-"""What ``manage.py check --deploy`` refuses in production, each with its id and its mend."""
+"""What ``manage.py check`` refuses everywhere, and with ``--deploy`` in production, each with its id and its mend."""
 
 from typing import Any
 
@@ -6,6 +6,20 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
 INSECURE_KEYS = {"", "insecure-local-key"}
+TRANSLATOR_KEYS = {"llm": "", "deepl": "DEEPL_API_KEY", "google": "GOOGLE_TRANSLATE_API_KEY"}
+
+
+@register
+def check_translator(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The translation service is one there is, and has its key."""
+    kind = settings.TRANSLATOR
+    if kind not in TRANSLATOR_KEYS:
+        hint = f"Set TRANSLATOR to one of {', '.join(TRANSLATOR_KEYS)}."
+        return [Error("TRANSLATOR names no translation service.", hint=hint, id="nono.E020")]
+    key = TRANSLATOR_KEYS[kind]
+    if key and not getattr(settings, key):
+        return [Error(f"{key} is not set.", hint=f"TRANSLATOR={kind} needs it.", id="nono.E021")]
+    return []
 
 
 @register(Tags.security, deploy=True)
