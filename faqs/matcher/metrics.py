@@ -18,7 +18,7 @@ def mean_reciprocal_rank(rankings: Sequence[Sequence[str]], truths: Sequence[str
     for ranking, truth in zip(rankings, truths, strict=True):
         if truth in ranking:
             total += 1 / (list(ranking).index(truth) + 1)
-    return total / len(truths) if truths else 0.0
+    return total / len(truths) if len(truths) else 0.0
 
 
 def fallback_rate(outside: Sequence[float], *, floor: float) -> float:

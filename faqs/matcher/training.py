@@ -1,0 +1,206 @@
+"""Learning a matcher: kernel ridge regression on phrasings, calibrated on labels and phrasings held out.
+
+Cost is bounded. At most MAX_ROWS phrasings are learned from (the same number per label as far as possible). With more
+than MAX_COEFFICIENTS phrasings x labels, a label's score is its nearest phrasing's kernel value, with nothing to solve.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from faqs.matcher.calibration import Calibration
+from faqs.matcher.features import FloatArray, IntArray, Vocabulary
+from faqs.matcher.fitting import HeldOut, default_calibration, fit_calibration
+from faqs.matcher.kernel import Kernel, unit
+from faqs.matcher.model import Matcher, Postings
+from faqs.matcher.similarity import apply_kernel, gram_similarities
+
+# 10,500 rows are a kernel of 441 MB, the largest array of a training.
+MAX_ROWS = 10_500
+MAX_COEFFICIENTS = 8_000_000
+# Up to so many rows every n-gram counts; beyond, one that stands in a single phrasing is left out.
+ALL_GRAMS_ROWS = 2_000
+NOISE = 0.3
+# Below so many labels there is nothing to learn about questions outside the FAQ: default_calibration.
+LEAST_CALIBRATED_LABELS = 10
+# Up to so many rows, ten parts are held out one after the other; beyond, three of five, which cost seconds.
+SMALL_ROWS = 2_500
+# Without coefficients, so many phrasings are asked again.
+MAX_ASKED = 500
+
+
+def train_matcher(texts: Sequence[str], labels: Sequence[str], vectors: npt.NDArray[Any], *, seed: int = 0) -> Matcher:
+    """A matcher of `labels` learned from one phrasing per row: `texts`, and `vectors` of shape (n, dimensions).
+
+    The same arguments give the same matcher. Raises ValueError for arguments of unequal lengths, vectors that are not
+    finite or have no dimension, and fewer than two labels.
+    """
+    checked = _checked_vectors(texts, labels, vectors)
+    names = sorted(set(labels))
+    if len(names) < 2:
+        raise ValueError("A matcher needs phrasings of at least two labels.")
+    positions = {name: position for position, name in enumerate(names)}
+    owners = np.array([positions[label] for label in labels], dtype=np.int32)
+    rows = _chosen_rows(owners, np.random.default_rng(seed))
+    owners = owners[rows]
+    kept = [texts[row] for row in rows]
+    vocabulary = Vocabulary.learn(kept, least=1 if len(kept) <= ALL_GRAMS_ROWS else 2)
+    corpus = _Corpus(unit(checked[rows]), _gram_matrix(vocabulary, kept), owners, len(names))
+    kernel = _kernel_for(len(rows) / len(names))
+    coefficients, calibration = _fit(corpus, kernel, seed)
+    return Matcher(
+        labels=names,
+        owners=owners,
+        vectors=corpus.vectors,
+        vocabulary=vocabulary,
+        postings=_postings(corpus.grams),
+        kernel=kernel,
+        coefficients=coefficients,
+        calibration=calibration,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Corpus:
+    """Phrasings sorted by label: unit vectors (n, d), n-grams as a scipy CSR matrix, and the label of each."""
+
+    vectors: FloatArray
+    grams: Any
+    owners: IntArray
+    labels: int
+
+
+def _checked_vectors(texts: Sequence[str], labels: Sequence[str], vectors: npt.NDArray[Any]) -> FloatArray:
+    checked = np.asarray(vectors, dtype=np.float32)
+    if checked.ndim != 2 or checked.shape[1] == 0:
+        raise ValueError("Vectors have to come as an array of shape (phrasings, dimensions).")
+    if not len(texts) == len(labels) == len(checked):
+        raise ValueError("Each phrasing needs its label and its vector.")
+    if not np.isfinite(checked).all():
+        raise ValueError("A vector holds a value that is not finite.")
+    return checked
+
+
+def _kernel_for(rows_per_label: float) -> Kernel:
+    """The more phrasings, the more is learned from n-grams: their linear term grows with them."""
+    return Kernel(dense_weight=2.0, dense_decay=3.0, joint_weight=2.0, linear_weight=min(1.4, 0.02 * rows_per_label))
+
+
+def _chosen_rows(owners: IntArray, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """At most MAX_ROWS rows (but one of each label at least), sorted by label: where there are more, all labels give
+    one at random before any gives a second."""
+    turns = np.empty(len(owners), dtype=np.int64)
+    shuffled = rng.permutation(len(owners))
+    by_owner = shuffled[np.argsort(owners[shuffled], kind="stable")]
+    counts = np.bincount(owners)
+    turns[by_owner] = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+    limit = max(MAX_ROWS, len(counts))
+    chosen = np.argsort(turns, kind="stable")[:limit]
+    return np.asarray(chosen[np.lexsort((chosen, owners[chosen]))], dtype=np.int64)
+
+
+def _gram_matrix(vocabulary: Vocabulary, texts: Sequence[str]) -> Any:
+    from scipy.sparse import csr_matrix
+
+    weighed = [vocabulary.weigh(text) for text in texts]
+    ends = np.cumsum([0, *(len(indexes) for indexes, _ in weighed)])
+    indexes = np.concatenate([indexes for indexes, _ in weighed])
+    weights = np.concatenate([weights for _, weights in weighed])
+    return csr_matrix((weights, indexes, ends), shape=(len(texts), len(vocabulary)), dtype=np.float32)
+
+
+def _postings(grams: Any) -> Postings:
+    columns = grams.tocsc()
+    columns.sort_indices()
+    return Postings(columns.indptr.astype(np.int64), columns.indices.astype(np.int32), columns.data)
+
+
+def _fit(corpus: _Corpus, kernel: Kernel, seed: int) -> tuple[FloatArray | None, Calibration]:
+    """Coefficients (None where there would be too many) and the calibration of what they score."""
+    rng = np.random.default_rng(seed)
+    if len(corpus.owners) * corpus.labels > MAX_COEFFICIENTS:
+        return None, fit_calibration(list(_held_out_neighbours(corpus, kernel, rng)))
+    similarities = gram_similarities(corpus.grams)
+    calibration = default_calibration()
+    if corpus.labels >= LEAST_CALIBRATED_LABELS:
+        calibration = fit_calibration(list(_held_out_folds(corpus, similarities, kernel, rng)))
+    return _solve(similarities, corpus.vectors, corpus.owners, kernel, corpus.labels), calibration
+
+
+def _solve(grams: FloatArray, vectors: FloatArray, owners: IntArray, kernel: Kernel, labels: int) -> FloatArray:
+    """The coefficients (rows, labels) of kernel ridge regression on one indicator per label.
+
+    `grams`, the rows' n-gram similarities, is overwritten: with the kernel, then with its Cholesky factor.
+    """
+    from scipy.linalg import cho_factor, cho_solve
+
+    apply_kernel(grams, vectors, vectors, kernel)
+    grams[np.diag_indices(len(grams))] += NOISE
+    targets = np.zeros((len(owners), labels), dtype=np.float32)
+    targets[np.arange(len(owners)), owners] = 1
+    # Transposed, the array is in Fortran's order, so that LAPACK works in it and makes no copy.
+    factor = cho_factor(grams.T, lower=True, overwrite_a=True, check_finite=False)
+    return np.ascontiguousarray(cho_solve(factor, targets, check_finite=False), dtype=np.float32)
+
+
+def _held_out_folds(corpus: _Corpus, grams: FloatArray, kernel: Kernel, rng: np.random.Generator) -> Iterator[HeldOut]:
+    """What models say that have seen neither some labels at all (outside) nor some phrasings of the others (inside)."""
+    rows = len(corpus.owners)
+    parts, used = (10, 10) if rows <= SMALL_ROWS else (5, 3)
+    label_part = rng.permutation(corpus.labels) % parts
+    row_part = rng.permutation(rows) % parts
+    for part in range(used):
+        hidden = label_part[corpus.owners] == part
+        held = hidden | (row_part == part)
+        train, asked = np.flatnonzero(~held), np.flatnonzero(held)
+        owners = corpus.owners[train]
+        known = np.unique(owners)
+        # A row whose label has no phrasing left to learn from is neither inside nor outside by design: left out.
+        asked = asked[hidden[asked] | np.isin(corpus.owners[asked], known)]
+        if len(known) < 2 or not len(asked):
+            continue
+        local = np.searchsorted(known, owners).astype(np.int32)
+        vectors = corpus.vectors[train]
+        coefficients = _solve(grams[np.ix_(train, train)], vectors, local, kernel, len(known))
+        firsts = np.searchsorted(local, np.arange(len(known)))
+        near_grams = grams[np.ix_(asked, train)]
+        near_dense = corpus.vectors[asked] @ vectors.T
+        scores = kernel.of(near_dense, near_grams) @ coefficients
+        truths = np.where(hidden[asked], -1, np.searchsorted(known, corpus.owners[asked]))
+        yield HeldOut(
+            scores,
+            np.maximum.reduceat(near_dense, firsts, axis=1),
+            np.maximum.reduceat(near_grams, firsts, axis=1),
+            truths,
+        )
+
+
+def _held_out_neighbours(corpus: _Corpus, kernel: Kernel, rng: np.random.Generator) -> Iterator[HeldOut]:
+    """What nearest phrasings say of a sample without the phrasing itself (inside), without its label (outside)."""
+    firsts = np.searchsorted(corpus.owners, np.arange(corpus.labels))
+    counts = np.bincount(corpus.owners, minlength=corpus.labels)
+    sample = np.sort(rng.permutation(len(corpus.owners))[:MAX_ASKED])
+    dense = corpus.vectors[sample] @ corpus.vectors.T
+    grams = (corpus.grams[sample] @ corpus.grams.T).toarray()
+    for whole_label in (False, True):
+        asked = np.arange(len(sample)) if whole_label else np.flatnonzero(counts[corpus.owners[sample]] > 1)
+        if not len(asked):
+            continue
+        own = sample[asked]
+        hidden = (
+            corpus.owners[None] == corpus.owners[own, None]
+            if whole_label
+            else np.arange(len(corpus.owners))[None] == own[:, None]
+        )
+        near_dense = np.where(hidden, np.float32(-1), dense[asked])
+        near_grams = np.where(hidden, np.float32(0), grams[asked])
+        values = kernel.of(near_dense, near_grams)
+        yield HeldOut(
+            np.maximum.reduceat(values, firsts, axis=1),
+            np.maximum.reduceat(near_dense, firsts, axis=1),
+            np.maximum.reduceat(near_grams, firsts, axis=1),
+            np.where(whole_label, -1, corpus.owners[own]).astype(np.int64),
+        )
