@@ -157,6 +157,11 @@ EMBEDDING_MODEL = env.text("EMBEDDING_MODEL", "embedded/wordllama")
 FAQ_FLOOR = env.fraction("FAQ_FLOOR", 0.5)
 # From this probability on, an approved answer is given as it stands, without a model.
 FAQ_DIRECT_CONFIDENCE = env.fraction("FAQ_DIRECT_CONFIDENCE", 0.9)
+# From this cosine on, a question that was not answered joins a gap (`manage.py measure_gaps` compares values).
+FAQ_GAP_SIMILARITY = env.fraction("FAQ_GAP_SIMILARITY", 0.7)
+# Who drafts the answers of FAQs that are begun from a gap; "off" or no model: the editor writes them.
+FAQ_DRAFT_MODEL = env.text("FAQ_DRAFT_MODEL", TITLE_MODEL)
+FAQ_DRAFT_MODEL = "" if FAQ_DRAFT_MODEL == "off" else FAQ_DRAFT_MODEL
 
 # Who drafts translations of FAQs: llm (by TRANSLATION_MODEL, else DEFAULT_MODEL), deepl or google.
 TRANSLATOR = env.text("TRANSLATOR", "llm").lower()

@@ -45,7 +45,7 @@ class FAQFields(FurtherFields, total=False):
     answer: str
 
 
-def fill(faq: FAQ, fields: Mapping[str, Any]) -> FAQ:
+def fill(faq: FAQ, fields: Mapping[str, Any], *, required: Sequence[str] = ("question", "answer")) -> FAQ:
     """Set ``fields`` on ``faq``, tidied, and check all of its content. Raises ValidationError by field, TypeError for a
     field that is none. Saves nothing."""
     errors: dict[str, Any] = {}
@@ -56,7 +56,7 @@ def fill(faq: FAQ, fields: Mapping[str, Any]) -> FAQ:
             raise TypeError(f"not a field of an FAQ: {name}") from None
         except ValidationError as error:
             errors[name] = error
-    missing = [name for name in ("question", "answer") if name not in fields and not getattr(faq, name)]
+    missing = [name for name in required if name not in fields and not getattr(faq, name)]
     errors |= {name: ValidationError(_("This is missing."), "required") for name in missing}
     if not errors and faq.valid_from and faq.valid_until and faq.valid_until <= faq.valid_from:
         errors["valid_until"] = ValidationError(_("This must be later than the beginning."), "period")

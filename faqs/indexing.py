@@ -1,6 +1,6 @@
 """Vectors of what is published: filled in batches, indexed per model, and switched from one model to the next."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 import structlog
@@ -52,16 +52,23 @@ def waiting_phrasings(model: EmbeddingModel) -> QuerySet[Phrasing]:
 
 
 def fill(
-    model: EmbeddingModel, maker: Embedder, *, batch: int = BATCH, progress: Callable[[int], None] | None = None
+    model: EmbeddingModel,
+    maker: Embedder,
+    *,
+    faqs: Collection[UUID] | None = None,
+    batch: int = BATCH,
+    progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Make every vector that is missing, in batches that are stored as they come. Returns how many were stored.
+    """Make every vector that is missing, in batches that are stored as they come; only those of ``faqs`` where given.
+    Returns how many were stored.
 
     Stopped half-way, the next call goes on where it ended. ``progress`` is told the size of each batch. Raises
     EmbeddingError.
     """
     filled, after = 0, UUID(int=0)
+    of_these = {} if faqs is None else {"faq__in": faqs}
     while True:
-        waiting = waiting_phrasings(model).filter(pk__gt=after).order_by("pk")
+        waiting = waiting_phrasings(model).filter(pk__gt=after, **of_these).order_by("pk")
         rows = list(waiting.values_list("pk", "text", "text_hash")[:batch])
         if not rows and after.int:
             after = UUID(int=0)  # once more from the start, for what was added behind

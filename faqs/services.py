@@ -45,13 +45,17 @@ def create_faq(
     *,
     actor: User | None,
     question: str,
-    answer: str,
+    answer: str | None,
     phrasings: Sequence[str] = (),
     note: str = "",
     **fields: Unpack[FurtherFields],
 ) -> FAQ:
-    """A new draft with its first version. ``drafted_by`` names the model that wrote it, until a person publishes it."""
-    faq = fill(FAQ(), {"question": question, "answer": answer, **fields})
+    """A new draft with its first version. ``drafted_by`` names the model that wrote it, until a person publishes it.
+
+    ``answer`` is ``None`` where it is still to be written: nothing else can be changed, or published, before it is.
+    """
+    given = {"question": question} if answer is None else {"question": question, "answer": answer}
+    faq = fill(FAQ(), {**given, **fields}, required=list(given))
     wordings = clean_phrasings(phrasings, question=faq.question)
     _hold_category(faq.category)
     faq.save()
