@@ -21,6 +21,7 @@ app.conf.beat_schedule = {
     "expire-guests": {"task": "accounts.tasks.expire_guests", "schedule": HOUR},
     "send-waiting-mail": {"task": "accounts.tasks.send_waiting_mail", "schedule": 60.0},
     "clear-expired": {"task": "accounts.tasks.clear_expired", "schedule": 6 * HOUR},
+    "refresh-knowledge": {"task": "faqs.tasks.refresh_knowledge", "schedule": HOUR / 12},
 }
 
 

@@ -4,4 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 class FaqsConfig(AppConfig):
     name = "faqs"
-    verbose_name = _("knowledge")
+    verbose_name = _("Knowledge")
+
+    def ready(self) -> None:
+        from faqs import receivers  # noqa: F401  connects the signals

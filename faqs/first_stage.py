@@ -42,6 +42,8 @@ class State:
     matcher: UUID | None
     matcher_revision: int | None
     matcher_model: int | None
+    # The transaction that wrote the state: revisions alone begin anew in a database that was restored.
+    written: str | None
 
     @property
     def fresh_matcher(self) -> UUID | None:
@@ -66,11 +68,12 @@ class Content:
     dense: float | None
 
 
-STATE_COLUMNS = "state.revision, state.model_id, state.matcher_id, state.matcher_revision, state.matcher_model_id"
+STATE_COLUMNS = """
+    state.revision, state.model_id, state.matcher_id, state.matcher_revision, state.matcher_model_id, state.written"""
 STATE = """
     state AS MATERIALIZED (
         SELECT coalesce(s.revision, 1) AS revision, s.model_id, s.matcher_id,
-               m.revision AS matcher_revision, m.model_id AS matcher_model_id
+               m.revision AS matcher_revision, m.model_id AS matcher_model_id, s.xmin::text AS written
         FROM (VALUES (1)) AS one (id)
         LEFT JOIN faqs_knowledgestate s ON s.id = one.id
         LEFT JOIN faqs_trainedmatcher m ON m.id = s.matcher_id
@@ -84,7 +87,7 @@ TREE = """
 
 def allowed(alias: str, filters: Filters) -> str:
     """The condition that the FAQ ``alias`` is in force, meant for the reader, and within the categories."""
-    within = "" if filters.categories is None else f"AND {alias}.category_id IN (SELECT id FROM tree)"
+    within = "" if filters.categories is None else f"AND {alias}.category_id IN (SELECT id FROM tree)"  # noqa: S608
     return f"""{alias}.status = 'published'
         AND ({alias}.valid_from IS NULL OR {alias}.valid_from <= statement_timestamp())
         AND ({alias}.valid_until IS NULL OR {alias}.valid_until > statement_timestamp())
@@ -100,9 +103,9 @@ def as_literal(vector: "np.ndarray") -> str:
     return "[" + ",".join(map(repr, vector.tolist())) + "]"
 
 
-# The nearest phrasings, by walking the model's index. Each one's FAQ is looked up as the walk comes by, and the walk goes
-# on until enough are allowed (hnsw.iterative_scan). OFFSET 0 keeps the planner from joining first, which it would price
-# wrongly: it takes a phrasing's id and hash for independent.
+# The nearest phrasings, by walking the model's index. Each one's FAQ is looked up as the walk comes by, and the walk
+# goes on until enough are allowed (hnsw.iterative_scan). OFFSET 0 keeps the planner from joining first, which it would
+# price wrongly: it takes a phrasing's id and hash for independent.
 _NEAR_BY_INDEX = """
     near AS MATERIALIZED (
         SELECT e.phrasing_id AS id
@@ -164,7 +167,8 @@ _CANDIDATES = """
         JOIN faqs_faq f ON f.id = p.faq_id
         {embedding}
     )
-    SELECT {state}, {walk_now}, (SELECT count(*) FROM near), found.faq_id, found.id, found.translation_group, found.language, found.cosine, found.words
+    SELECT {state}, {walk_now}, (SELECT count(*) FROM near),
+           found.faq_id, found.id, found.translation_group, found.language, found.cosine, found.words
     FROM state LEFT JOIN found ON true"""
 
 
@@ -199,17 +203,17 @@ def find_candidates(
         parameters["vector"] = as_literal(vector)
     rows = fetch_prepared(statement := with_clause(filters) + STATE + "," + near + found, parameters)
     if vector is not None and not exact:
-        if not rows[0][5]:
+        if not rows[0][6]:
             # A connection's first search, or one behind a pooler that forgets: settings of a session cost no round
             # trip later on, settings of a transaction would cost one each time.
             fetch_prepared(_SET_WALK, {})
             rows = fetch_prepared(statement, parameters)
-        if rows[0][6] < NEAREST:  # the walk gave up before it had met enough that is allowed
+        if rows[0][7] < NEAREST:  # the walk gave up before it had met enough that is allowed
             return find_candidates(
                 query=query, vector=vector, model=model, configuration=configuration, filters=filters,
                 phrasings=phrasings, exact=True,
             )  # fmt: skip
-    return State(*rows[0][:5]), [Candidate(*row[7:]) for row in rows if row[7] is not None]
+    return State(*rows[0][:6]), [Candidate(*row[8:]) for row in rows if row[8] is not None]
 
 
 _CONTENTS = """

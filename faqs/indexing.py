@@ -1,14 +1,20 @@
 """Vectors of what is published: filled in batches, indexed per model, and switched from one model to the next."""
 
-from collections.abc import Callable, Collection
+import math
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
+from chatbot_project.lib.errors import ApplicationError
 from faqs.embedding import Embedder, EmbeddingError, embedder
 from faqs.first_stage import as_literal
+from faqs.locks import session_lock
 from faqs.models import FAQ, Embedding, EmbeddingModel, KnowledgeState, Phrasing
 from faqs.state import knowledge_state
 
@@ -27,6 +33,17 @@ _STORE = """
     FOR KEY SHARE OF p
     ON CONFLICT (phrasing_id, model_id) DO UPDATE SET text_hash = excluded.text_hash, vector = excluded.vector
 """
+# In pieces: rows of another model are none that a search waits for.
+_DELETE_SOME = """
+    DELETE FROM faqs_embedding WHERE id IN (SELECT id FROM faqs_embedding WHERE model_id = %s LIMIT 5000)
+"""
+
+
+class Busy(ApplicationError):
+    """Another process fills the same model's vectors."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("embedding_busy", f"Another process is embedding with {name} right now.", 409)
 
 
 def model_of(maker: Embedder) -> EmbeddingModel:
@@ -58,27 +75,27 @@ def fill(
     faqs: Collection[UUID] | None = None,
     batch: int = BATCH,
     progress: Callable[[int], None] | None = None,
-) -> int:
+    seconds: float = math.inf,
+) -> bool:
     """Make every vector that is missing, in batches that are stored as they come; only those of ``faqs`` where given.
-    Returns how many were stored.
+    Whether all were made in ``seconds``.
 
     Stopped half-way, the next call goes on where it ended. ``progress`` is told the size of each batch. Raises
     EmbeddingError.
     """
-    filled, after = 0, UUID(int=0)
-    of_these = {} if faqs is None else {"faq__in": faqs}
+    after, until = UUID(int=0), time.monotonic() + seconds
+    of_these: dict[str, Any] = {} if faqs is None else {"faq__in": faqs}
     while True:
         waiting = waiting_phrasings(model).filter(pk__gt=after, **of_these).order_by("pk")
         rows = list(waiting.values_list("pk", "text", "text_hash")[:batch])
         if not rows and after.int:
             after = UUID(int=0)  # once more from the start, for what was added behind
             continue
-        if not rows:
-            return filled
+        if not rows or time.monotonic() > until:
+            return not rows
         vectors = _vectors(model, maker, {text_hash: text for _, text, text_hash in rows})
         _store(model, [(pk, text_hash, vectors[text_hash]) for pk, _, text_hash in rows])
         after = rows[-1][0]
-        filled += len(rows)
         if progress is not None:
             progress(len(rows))
 
@@ -128,17 +145,28 @@ def ensure_index(model: EmbeddingModel) -> None:
         cursor.execute("SET CONSTRAINTS ALL DEFERRED" if in_transaction else "RESET maintenance_work_mem")
 
 
-def fill_index() -> EmbeddingModel:
-    """Bring the vectors of the model in force up to date, and make its index. Where none is in force yet, the one of
-    EMBEDDING_MODEL comes into force."""
+@contextmanager
+def filling(model: EmbeddingModel) -> Iterator[None]:
+    """The right to fill ``model``. Raises Busy where another process has it."""
+    with session_lock(f"faqs.filling.{model.pk}") as is_mine:
+        if not is_mine:
+            raise Busy(model.name)
+        yield
+
+
+def fill_index(*, seconds: float = math.inf) -> bool:
+    """Bring the vectors of the model in force up to date and make its index; whether all was done in ``seconds``.
+
+    Where no model is in force yet, the one of EMBEDDING_MODEL comes into force. Raises EmbeddingError and Busy.
+    """
     current = knowledge_state().model
     maker = embedder(current.name if current is not None else "")
     model = model_of(maker)
-    fill(model, maker)
-    ensure_index(model)
-    if current is None:
-        switch_model(model)
-    return model
+    with filling(model):
+        if not fill(model, maker, seconds=seconds):
+            return False
+        ensure_index(model)
+    return current is not None or switch_model(model)
 
 
 def switch_model(model: EmbeddingModel) -> bool:
@@ -154,3 +182,18 @@ def switch_model(model: EmbeddingModel) -> bool:
         state.model = model
         state.save(update_fields=["model"])
     return True
+
+
+def prune_models() -> list[str]:
+    """Remove the vectors and indexes of every model that is not in force. Returns their names. Raises Busy."""
+    state = knowledge_state()
+    pruned = []
+    for model in EmbeddingModel.objects.exclude(pk=state.model_id or 0).order_by("pk"):
+        with filling(model):
+            with connection.cursor() as cursor:
+                cursor.execute(f"DROP INDEX IF EXISTS {index_name(model)}")
+                while cursor.rowcount:
+                    cursor.execute(_DELETE_SOME, [model.pk])
+            model.delete()
+        pruned.append(model.name)
+    return pruned

@@ -11,7 +11,7 @@ from django.conf import settings
 from chatbot_project.lib.text import clean_text
 from faqs.embedding import EmbeddingError, embedder
 from faqs.first_stage import Content, Filters, State, find_candidates, read_contents
-from faqs.languages import detect_language, is_language, search_configuration
+from faqs.languages import detect_language, search_configuration
 from faqs.matching import ask_matcher, load_matcher
 from faqs.ranking import Candidate, Opinion, Ranked, by_opinion, estimate, rank_candidates
 from faqs.scope import Scope, read_scope, scope_of
@@ -28,8 +28,8 @@ SPARE = 3  # FAQs read beyond the limit, for those that were withdrawn meanwhile
 
 @dataclass(frozen=True, slots=True)
 class FAQMatch:
-    """An FAQ that may answer. ``score`` is the fused rank, 0..1; ``dense`` the cosine and ``words`` the share of the
-    question's words, None where unknown; ``confidence`` the probability that this FAQ answers the question;
+    """An FAQ that may answer. ``score`` is vector and words fused, 0..1; ``dense`` the cosine and ``words`` the share
+    of the question's words, None where unknown; ``confidence`` the probability that this FAQ answers the question;
     ``phrasing`` is the way to ask it that is nearest."""
 
     faq: UUID
@@ -166,9 +166,9 @@ class _Search:
             if not self.scope.is_current(state):
                 return None
         matcher = load_matcher(matcher_id)
-        if matcher is None or not self.scope.labels:
+        if matcher is None:
             return None
-        return ask_matcher(matcher, self.query, self.vector, self.scope.labels)
+        return ask_matcher(matcher, self.query, self.vector, self.scope.labels(self.language))
 
     def _contents(self, ranked: Sequence[Ranked]) -> dict[UUID, Content]:
         """What the best say now, by the FAQ that was ranked; of two that are the same FAQ in the end, the first."""
@@ -180,7 +180,7 @@ class _Search:
             model=self.scope.state.model or 0,
             filters=self.filters,
             language=self.language,
-            translate=any(not is_language(one.language, self.language) for one in ranked),
+            translate=len(self.scope.languages) > 1,
         )
         by_asked = {content.asked: content for content in found}
         shown: dict[UUID, Content] = {}
