@@ -31,6 +31,7 @@ from conversations.replies import queue
 from conversations.replies.live import ending_event
 from conversations.replies.log import (
     END,
+    NOTE,
     START,
     Entry,
     LiveLog,
@@ -39,7 +40,8 @@ from conversations.replies.log import (
     unpack_entries,
     web_channel,
 )
-from conversations.replies.queue import Ending
+from conversations.replies.queue import Ending, source_of
+from conversations.transcript import load_citations
 
 log = structlog.get_logger(__name__)
 
@@ -223,6 +225,10 @@ class Hub:
     def _forward(self, followed: FollowedReply, follower: Follower, entry: Entry) -> None:
         if follower.syncing:
             return  # what it reads may lack this entry: _sync looks again before it is done
+        if entry.kind == NOTE:
+            if (entry.epoch, entry.seq) == (follower.epoch, follower.seq):
+                follower.socket.offer(entry.frame)
+            return  # whoever is behind gets it with the ending
         if (entry.epoch, entry.seq) <= (follower.epoch, follower.seq):
             return
         joins = entry.kind == START if entry.epoch > follower.epoch else entry.before == follower.seq
@@ -397,12 +403,13 @@ async def _nothing_missed() -> None:
 
 def _read_states(replies: list[UUID]) -> tuple[dict[UUID, Message], dict[UUID, int]]:
     rows = Message.objects.in_bulk(replies)
+    load_citations(row for row in rows.values() if not row.is_live)
     waiting = [pk for pk, row in rows.items() if row.status == Message.Status.QUEUED]
     return rows, queue.positions(waiting) if waiting else {}
 
 
 def stored_ending(row: Message) -> events.ReplyEnding:
-    """The last event of a reply that has ended, as the database has it."""
+    """The last event of a reply that has ended, as the database has it (``load_citations`` first)."""
     ending = Ending(
         row.status,
         row.text,
@@ -412,6 +419,9 @@ def stored_ending(row: Message) -> events.ReplyEnding:
         prompt_tokens=row.prompt_tokens,
         completion_tokens=row.completion_tokens,
         usage_estimated=row.usage_estimated,
+        source=row.source or "",
+        citations=tuple(source_of(citation) for citation in row.cited),
+        offers=row.offers or (),
     )
     return ending_event(row.conversation_id, row.pk, row.epoch, ending)
 

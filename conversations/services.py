@@ -24,7 +24,7 @@ from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
 from conversations.refusals import recorded
 from conversations.store import find_persona_version, insert_conversation, insert_messages, lock_conversation
-from conversations.transcript import conversation_info
+from conversations.transcript import conversation_info, load_citations
 from personas.models import PersonaVersion
 
 TITLE_LENGTH = 60
@@ -153,6 +153,8 @@ def request_stop(*, user: User, reply_id: UUID) -> Message:
             reply.save(update_fields=["stop_requested"])
     if reply.status == Message.Status.STREAMING:
         doorbell.ask_to_stop(reply.pk)
+    else:
+        load_citations([reply])
     return reply
 
 

@@ -13,6 +13,8 @@ _CONFIGURATIONS = {
     "no": "norwegian", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "sv": "swedish",
     "ta": "tamil", "tr": "turkish", "yi": "yiddish",
 }  # fmt: skip
+#: Languages that a question may be in, whatever there are FAQs in.
+LANGUAGES = tuple(_CONFIGURATIONS)
 
 
 def search_configuration(language: str) -> str:

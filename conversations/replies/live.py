@@ -7,9 +7,10 @@ from uuid import UUID
 
 from chatbot_project.lib import markdown
 from conversations import events
-from conversations.replies.log import DELTA, END, START, Entry
+from conversations.replies.log import DELTA, END, NOTE, START, Entry
 from conversations.replies.queue import Checkpoint, Claim, Ending
 from conversations.replies.work import Work
+from personas.sources import Source
 
 
 @dataclass(eq=False, slots=True)
@@ -18,7 +19,8 @@ class LiveReply:
 
     ``cancelled_for`` says why its task was cancelled: ``stop``, ``overtaken`` or ``hand_over``. While ``renewing`` is
     set, its epoch is being raised: whether the database still knows it under the old one means nothing then. From
-    ``ending`` on it is being stored for good and nothing cancels it any more.
+    ``ending`` on it is being stored for good and nothing cancels it any more. ``sources`` are the approved answers that
+    were found, ``told`` those that its model was told; ``knows`` is set once the FAQ was asked.
     """
 
     reply: UUID
@@ -33,6 +35,9 @@ class LiveReply:
     followers: set[str] = field(default_factory=set)
     model: str = ""
     first_kept: int = 0
+    knows: bool = False
+    sources: list[Source] = field(default_factory=list)
+    told: list[Source] = field(default_factory=list)
     first_token_at: datetime | None = None
     cancelled_for: str = ""
     ending: bool = False
@@ -103,6 +108,20 @@ class LiveReply:
         frame = events.encode(ending_event(self.conversation, self.reply, self.epoch, ending))
         return Entry(self.reply, self.epoch, max(self.sent, 0), len(ending.text), END, frame)
 
+    def last_entries(self, ending: Ending) -> list[Entry]:
+        """The ending, and before it what the reply cites, where it cites anything."""
+        end = self.ending_entry(ending)
+        if not ending.citations:
+            return [end]
+        cited = events.ReplyCitations(
+            conversation=self.conversation,
+            reply=self.reply,
+            epoch=self.epoch,
+            seq=end.seq,
+            citations=_citation_infos(ending),
+        )
+        return [end._replace(kind=NOTE, frame=events.encode(cited)), end]
+
 
 _ENDINGS: dict[str, type[events.ReplyEnding]] = {
     "completed": events.ReplyCompleted,
@@ -125,7 +144,14 @@ def ending_event(conversation: UUID, reply: UUID, epoch: int, ending: Ending) ->
         text=ending.text,
         html=markdown.render(ending.text),
         usage=usage,
+        source=ending.source,
+        citations=_citation_infos(ending),
+        offers=[events.OfferInfo(**offer) for offer in ending.offers],
         finish_reason=ending.finish_reason,
         code=ending.code,
         detail=ending.detail,
     )
+
+
+def _citation_infos(ending: Ending) -> list[events.CitationInfo]:
+    return [events.CitationInfo(source.number, source.faq, source.question) for source in ending.citations]

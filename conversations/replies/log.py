@@ -18,7 +18,7 @@ from conversations import events
 
 KEEP_LIVE_SECONDS = 3600
 KEEP_ENDED_SECONDS = 20
-START, DELTA, END = 0, 1, 2
+START, DELTA, END, NOTE = 0, 1, 2, 3
 
 # ARGV[1] is a MessagePack [entries, endings] of strings and numbers (Redis' decoder knows no "bin"), and then come
 # channel and message of each publication. The answer lists the places of the entries whose log is gone, belongs to a
@@ -68,7 +68,7 @@ def web_channel(web: str) -> str:
 
 class Entry(NamedTuple):
     """One event of one reply: ``kind`` START (text before it: ``seq``), DELTA (it leads from ``before`` to ``seq``)
-    or END (the database holds it already)."""
+    or END (the database holds it already); or NOTE, which is said to followers only, as the ending says it again."""
 
     reply: UUID
     epoch: int
@@ -110,7 +110,7 @@ class LiveLog:
         for entry, followers in entries:
             if entry.kind == END:
                 endings.append((log_key(entry.reply), f"{entry.epoch}-{entry.seq + 1}", entry.frame.decode()))
-            else:
+            elif entry.kind != NOTE:
                 first = entry.epoch if entry.kind == START else 0
                 lines.append((log_key(entry.reply), f"{entry.epoch}-{entry.seq}", entry.frame.decode(), first))
                 replies.append(entry.reply)

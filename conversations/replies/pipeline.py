@@ -9,9 +9,11 @@ from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.stream import ChatStream
 from chatbot_project.lib.llm.types import ChatRequest, Deadlines
+from conversations.replies.knowledge import approved_ending, consult_faqs, offline_ending
 from conversations.replies.live import LiveReply
-from conversations.replies.prompt import build_prompt
+from conversations.replies.prompt import Turn, build_prompt, with_knowledge
 from conversations.replies.queue import Ending
+from personas.sources import without_marks
 
 NextTick = Callable[[], Awaitable[None]]
 Say = Callable[[LiveReply, bool], None]
@@ -22,6 +24,11 @@ async def answer(reply: LiveReply, llm: LLMClient, next_tick: NextTick, say: Say
 
     ``say(reply, at_once)`` is called whenever there is more text; between two reads it waits for ``next_tick()``.
     """
+    if reply.work.version.answers_from_faqs:
+        consulted = await consult_faqs(reply)
+        if (approved := approved_ending(reply, consulted)) is not None:
+            say(reply, True)
+            return approved
     try:
         stream = await llm.open_stream(reply.work.models, ask(reply))
         reply.model = stream.model
@@ -30,16 +37,24 @@ async def answer(reply: LiveReply, llm: LLMClient, next_tick: NextTick, say: Say
         finally:
             await stream.close()
     except LLMError as error:
+        if (approved := offline_ending(reply, error)) is not None:
+            say(reply, True)
+            return approved
         return broken_off(reply, error)
     return completed(reply, stream)
 
 
 def ask(reply: LiveReply) -> ChatRequest:
-    """What the model is asked: the persona's prompt and what fits of the conversation."""
+    """What the model is asked: the persona's prompt, the approved answers that were found, and what fits of the
+    conversation."""
     work, version = reply.work, reply.work.version
+    system_prompt, turns = version.system_prompt, work.turns
+    if reply.sources:
+        system_prompt, reply.told = with_knowledge(system_prompt, reply.sources, turns, version.context_budget)
+        turns = [Turn(t.role, without_marks(t.text)) if t.role == "assistant" else t for t in turns]
     prompt = build_prompt(
-        system_prompt=version.system_prompt,
-        turns=work.turns,
+        system_prompt=system_prompt,
+        turns=turns,
         budget=version.context_budget,
         summary=work.summary,
         summarised=work.summarised,

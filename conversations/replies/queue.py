@@ -5,15 +5,19 @@ that was paused past its lease) changes nothing. Several replies share one state
 what waits, so this is SQL rather than the ORM.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
 
 from chatbot_project.lib.db import fetch_prepared
-from conversations.models import Message
+from chatbot_project.lib.ids import uuid7
+from conversations.models import Citation, Message
+from personas.sources import Source
 
 MAX_EPOCHS = 5  # a reply whose worker died this often is given up: it may be what kills them
 
@@ -48,6 +52,7 @@ class Claim:
     persona_version: UUID
     summary: str
     summary_upto: UUID | None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a reply ended. ``status`` is one of completed, stopped, interrupted, failed."""
+    """How a reply ended. ``status`` is one of completed, stopped, interrupted, failed; ``source`` is empty where the
+    FAQ was not asked."""
 
     status: str
     text: str
@@ -73,6 +79,9 @@ class Ending:
     completion_tokens: int | None = None
     usage_estimated: bool = False
     first_token_at: datetime | None = None
+    source: str = ""
+    citations: tuple[Source, ...] = ()
+    offers: Sequence[dict[str, Any]] = ()
 
 
 def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_seconds: float) -> list[Claim]:
@@ -99,7 +108,8 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
             lease_expires_at = now() + make_interval(secs => %(lease)s)
         FROM mine JOIN conversations_conversation c ON c.id = mine.conversation_id
         WHERE m.id = mine.id
-        RETURNING m.id, m.conversation_id, m.epoch, m.text, c.persona_version_id, c.summary, c.summary_upto_id
+        RETURNING m.id, m.conversation_id, m.epoch, m.text, c.persona_version_id, c.summary, c.summary_upto_id,
+                  m.source
         """,  # noqa: S608  the text is a constant
         {
             "providers": list(free),
@@ -161,37 +171,76 @@ def raise_epochs(held: Sequence[Checkpoint]) -> dict[UUID, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def finish(reply: UUID, epoch: int, ending: Ending) -> bool:
-    """Store how a reply ended; false where the caller was overtaken and nothing changed."""
-    rows = fetch_prepared(
-        """
-        UPDATE conversations_message
-        SET status = %s, text = %s, model = %s, finish_reason = %s, error_code = %s, prompt_tokens = %s,
-            completion_tokens = %s, usage_estimated = %s, first_token_at = %s,
-            finished_at = now(), lease_expires_at = NULL
-        WHERE id = %s AND epoch = %s AND status = 'streaming' RETURNING id
-        """,
-        [
-            ending.status,
-            ending.text,
-            ending.model,
-            ending.finish_reason[:32],
-            ending.code,
-            ending.prompt_tokens,
-            ending.completion_tokens,
-            ending.usage_estimated,
-            ending.first_token_at,
-            reply,
-            epoch,
-        ],
+_FINISH = """
+    UPDATE conversations_message
+    SET status = %s, text = %s, model = %s, finish_reason = %s, error_code = %s, prompt_tokens = %s,
+        completion_tokens = %s, usage_estimated = %s, first_token_at = %s, source = nullif(%s, ''), offers = %s::jsonb,
+        finished_at = now(), lease_expires_at = NULL
+    WHERE id = %s AND epoch = %s AND status = 'streaming' RETURNING id
+"""
+_HAND_OVER = """
+    UPDATE conversations_message
+    SET status = 'queued', text = %s, source = nullif(%s, ''), lease_expires_at = NULL
+    WHERE id = %s AND epoch = %s AND status = 'streaming' RETURNING id
+"""
+# Whoever was overtaken cites nothing. An FAQ that was deleted meanwhile leaves its question behind; what the reply
+# cited before it went on is there already.
+_CITE = """
+    WITH held AS ({update}),
+    cited AS (
+        INSERT INTO conversations_citation (id, message_id, faq_id, number, question, phrasing, score)
+        SELECT v.id, held.id, f.id, v.number, v.question, v.phrasing, v.score
+        FROM held CROSS JOIN unnest(%s::uuid[], %s::uuid[], %s::int[], %s::text[], %s::text[], %s::float8[])
+            AS v(id, faq, number, question, phrasing, score)
+        LEFT JOIN faqs_faq f ON f.id = v.faq
+        ON CONFLICT (message_id, number) DO NOTHING
     )
-    return bool(rows)
+    SELECT id FROM held
+"""
+_FINISH_CITING, _HAND_OVER_CITING = _CITE.format(update=_FINISH), _CITE.format(update=_HAND_OVER)
 
 
-def hand_over(reply: UUID, epoch: int, text: str) -> bool:
-    """Put a live reply back into the queue, in its old place, with the text it has: another worker goes on."""
-    held = Message.objects.filter(pk=reply, epoch=epoch, status=Message.Status.STREAMING)
-    return bool(held.update(status=Message.Status.QUEUED, text=text, lease_expires_at=None))
+def finish(reply: UUID, epoch: int, ending: Ending) -> bool:
+    """Store how a reply ended, and what it cites, in one statement; false where the caller was overtaken and nothing
+    changed."""
+    values = [
+        ending.status,
+        ending.text,
+        ending.model,
+        ending.finish_reason[:32],
+        ending.code,
+        ending.prompt_tokens,
+        ending.completion_tokens,
+        ending.usage_estimated,
+        ending.first_token_at,
+        ending.source,
+        json.dumps(ending.offers) if ending.offers else None,
+        reply,
+        epoch,
+    ]
+    if not ending.citations:
+        return bool(fetch_prepared(_FINISH, values))
+    return bool(fetch_prepared(_FINISH_CITING, values + _columns(ending.citations)))
+
+
+def hand_over(reply: UUID, epoch: int, ending: Ending) -> bool:
+    """Put a live reply back into the queue, in its old place, with the text it has and what that cites: another worker
+    goes on."""
+    values = [ending.text, ending.source, reply, epoch]
+    if not ending.citations:
+        return bool(fetch_prepared(_HAND_OVER, values))
+    return bool(fetch_prepared(_HAND_OVER_CITING, values + _columns(ending.citations)))
+
+
+def _columns(citations: Sequence[Source]) -> list[Any]:
+    return [
+        [uuid7() for _citation in citations],
+        [citation.faq for citation in citations],
+        [citation.number for citation in citations],
+        [citation.question for citation in citations],
+        [citation.phrasing for citation in citations],
+        [citation.score for citation in citations],
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +251,7 @@ class Orphan:
     conversation: UUID
     epoch: int
     text: str
+    source: str | None = None
 
 
 def orphans(limit: int = 100) -> list[Orphan]:
@@ -209,7 +259,7 @@ def orphans(limit: int = 100) -> list[Orphan]:
     their workers could not renew them and do so first."""
     rows = fetch_prepared(
         """
-        SELECT id, conversation_id, epoch, text FROM conversations_message
+        SELECT id, conversation_id, epoch, text, source FROM conversations_message
         WHERE status = 'streaming' AND lease_expires_at < now()
           AND pg_postmaster_start_time() < now() - interval '10 seconds'
         ORDER BY lease_expires_at LIMIT %s
@@ -236,3 +286,15 @@ def settle_orphan(orphan: Orphan, shown: str) -> str | None:
         status, fields = Message.Status.QUEUED, {}
     changed = held.update(status=status, text=shown, epoch=orphan.epoch + 1, lease_expires_at=None, **fields)
     return status if changed else None
+
+
+def orphan_ending(orphan: Orphan, status: str, shown: str) -> Ending:
+    """The ending of an orphan that was settled. A query only where it went on behind a text that cites."""
+    cited = Citation.objects.filter(message=orphan.reply).order_by("number") if orphan.source else ()
+    citations = tuple(source_of(citation) for citation in cited)
+    return Ending(status, shown, code="worker_lost", source=orphan.source or "", citations=citations)
+
+
+def source_of(citation: Citation) -> Source:
+    """A stored citation as a source whose text is not at hand."""
+    return Source(citation.number, citation.faq_id, citation.question, citation.phrasing, citation.score)

@@ -9,11 +9,12 @@ from uuid import UUID
 from django.conf import settings
 
 from chatbot_project.lib.db import fetch_prepared
-from conversations.models import Message
+from conversations.models import Citation, Message
 from conversations.replies.prompt import Turn
-from conversations.replies.queue import Claim, claim
+from conversations.replies.queue import Claim, claim, source_of
 from conversations.services import model_of
 from personas.models import PersonaVersion
+from personas.sources import Source
 
 # The branch is read until this many characters for each token of the budget: no text has more, nearly all have less.
 CHARACTERS_PER_TOKEN = 8
@@ -23,7 +24,7 @@ MAX_TURNS = 400
 @dataclass(frozen=True, slots=True)
 class Work:
     """All that answering one reply needs from the database. ``turns`` are oldest first and end with the question;
-    the first ``summarised`` of them are covered by ``summary``."""
+    the first ``summarised`` of them are covered by ``summary``. ``cited`` is what the text that goes on cites."""
 
     reply: UUID
     conversation: UUID
@@ -33,6 +34,7 @@ class Work:
     turn_ids: list[UUID]
     summary: str
     summarised: int
+    cited: tuple[Source, ...] = ()
 
 
 def take_up(
@@ -45,7 +47,8 @@ def take_up(
 
 
 def load_work(claims: Sequence[Claim]) -> dict[UUID, Work]:
-    """The work of each claim by its reply, in one query; persona versions never change and are read once.
+    """The work of each claim by its reply, in one query (one more where a text goes on that came of the FAQ); persona
+    versions never change and are read once.
 
     A claim is missing where everything of it was deleted meanwhile: one person's erasure must not end the worker.
     """
@@ -55,7 +58,12 @@ def load_work(claims: Sequence[Claim]) -> dict[UUID, Work]:
             versions[c.reply] = _version(c.persona_version)
     budget = max((version.context_budget for version in versions.values()), default=0)
     branches = _branches([c.reply for c in claims], budget * CHARACTERS_PER_TOKEN)
-    return {c.reply: _work(c, versions[c.reply], branches.get(c.reply, [])) for c in claims if c.reply in versions}
+    cited = _cited([c.reply for c in claims if c.source])
+    return {
+        c.reply: _work(c, versions[c.reply], branches.get(c.reply, []), cited.get(c.reply, ()))
+        for c in claims
+        if c.reply in versions
+    }
 
 
 def claim_of(reply: Message) -> Claim:
@@ -69,6 +77,7 @@ def claim_of(reply: Message) -> Claim:
         conversation.persona_version_id,
         conversation.summary,
         conversation.summary_upto_id,
+        reply.source,
     )
 
 
@@ -77,7 +86,15 @@ def _version(pk: UUID) -> PersonaVersion:
     return PersonaVersion.objects.get(pk=pk)
 
 
-def _work(claimed: Claim, version: PersonaVersion, branch: list[tuple[UUID, Turn]]) -> Work:
+def _cited(replies: list[UUID]) -> dict[UUID, tuple[Source, ...]]:
+    """What each of ``replies`` cites. No query for none."""
+    found: dict[UUID, tuple[Source, ...]] = {}
+    for citation in Citation.objects.filter(message__in=replies).order_by("number") if replies else ():
+        found[citation.message_id] = (*found.get(citation.message_id, ()), source_of(citation))
+    return found
+
+
+def _work(claimed: Claim, version: PersonaVersion, branch: list[tuple[UUID, Turn]], cited: tuple[Source, ...]) -> Work:
     ids = [pk for pk, _turn in branch]
     summarised = ids.index(claimed.summary_upto) + 1 if claimed.summary_upto in ids else 0
     return Work(
@@ -89,6 +106,7 @@ def _work(claimed: Claim, version: PersonaVersion, branch: list[tuple[UUID, Turn
         turn_ids=ids,
         summary=claimed.summary if summarised else "",
         summarised=summarised,
+        cited=cited,
     )
 
 

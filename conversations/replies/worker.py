@@ -23,6 +23,7 @@ from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.redis import RedisError, make_redis, subscribe
 from conversations import doorbell, events
 from conversations.replies import background, queue
+from conversations.replies.knowledge import with_sources
 from conversations.replies.live import LiveReply, ending_event
 from conversations.replies.log import END, Entry, LiveLog
 from conversations.replies.pipeline import answer
@@ -152,7 +153,8 @@ class ReplyWorker:
             if ending is not None:
                 await self._finish(reply, ending)
             elif reply.cancelled_for == "hand_over":
-                await self._until_stored(lambda: run_db(queue.hand_over, reply.reply, reply.epoch, reply.text))
+                held = with_sources(reply, Ending("queued", reply.text))
+                await self._until_stored(lambda: run_db(queue.hand_over, reply.reply, reply.epoch, held))
         finally:
             self.live.pop(reply.reply, None)
             self._used[reply.provider] -= 1
@@ -161,21 +163,22 @@ class ReplyWorker:
                 self._bell.set()
 
     async def _finish(self, reply: LiveReply, ending: Ending) -> None:
-        def store() -> Entry | None:
-            if not queue.finish(reply.reply, reply.epoch, ending):
-                return None
-            return reply.ending_entry(ending)  # renders the text, which may take a while: not in the event loop
+        def store() -> list[Entry]:
+            whole = with_sources(reply, ending)
+            if not queue.finish(reply.reply, reply.epoch, whole):
+                return []
+            return reply.last_entries(whole)  # renders the text, which may take a while: not in the event loop
 
         if reply.renewing is not None:
             await reply.renewing
-        entry = await self._until_stored(lambda: run_db(store))
-        if entry is None:
+        entries = await self._until_stored(lambda: run_db(store))
+        if not entries:
             log.warning("reply.overtaken", reply=str(reply.reply), epoch=reply.epoch)
             return
         log.info("reply.ended", reply=str(reply.reply), status=ending.status, code=ending.code, model=ending.model)
         if last := reply.take_entry():
             self._endings.append((last, reply.followers))  # so that the deltas alone make up the text
-        self._endings.append((entry, reply.followers))
+        self._endings.extend((entry, reply.followers) for entry in entries)
         self._at_once.set()
         if background.is_due(reply.work, ending, reply.first_kept) and self._log_away_until is None:
             # Celery's broker is the same Redis.
@@ -353,7 +356,7 @@ class ReplyWorker:
         if status == "queued":
             self._bell.set()
         elif status is not None:
-            ending = Ending(status, shown, code="worker_lost")
+            ending = await run_db(queue.orphan_ending, orphan, status, shown)
             epoch = orphan.epoch + 1
             frame = events.encode(ending_event(orphan.conversation, orphan.reply, epoch, ending))
             self._endings.append((Entry(orphan.reply, epoch, 0, len(shown), END, frame), followers))

@@ -116,7 +116,7 @@ def test_an_older_epoch_writes_nothing(overtaken: queue.Claim) -> None:
         lambda: queue.checkpoint([old], LEASE),
         lambda: queue.raise_epochs([old]),
         lambda: queue.finish(overtaken.reply, overtaken.epoch, Ending("completed", "mine")),
-        lambda: queue.hand_over(overtaken.reply, overtaken.epoch, "mine"),
+        lambda: queue.hand_over(overtaken.reply, overtaken.epoch, Ending("queued", "mine")),
     ]
     before = Message.objects.filter(pk=overtaken.reply).values().get()
     assert [attempt() for attempt in attempts] == [{}, {}, False, False]
@@ -149,7 +149,7 @@ def test_a_checkpoint_stores_many_texts_renews_leases_and_tells_of_stops(
 def test_handing_over_keeps_the_place_and_the_text(owner: User, other: User, persona: Persona) -> None:
     first, second = ask(owner).reply.pk, ask(other).reply.pk
     claim(1)
-    assert queue.hand_over(first, 1, "Half")
+    assert queue.hand_over(first, 1, Ending("queued", "Half"))
     (again,) = claim(1)
     assert (again.reply, again.epoch, again.text) == (first, 2, "Half")
     assert row(second).status == "queued"

@@ -1,0 +1,96 @@
+"""What the FAQ holds on a question put to a persona: found for the version and the person, and judged."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from django.conf import settings
+
+from accounts.audience import Visibility, visibilities_for
+from faqs.languages import LANGUAGES, detect_language, is_language
+from faqs.models import FAQ
+from faqs.retrieval import FAQMatch, Found, find_answer
+from personas.models import FAQMode, PersonaVersion
+from personas.small_talk import is_small_talk
+from personas.sources import MAX_SOURCES, Source
+
+FOLLOW_UP_WORDS = 12  # a question of more words says by itself what it is about
+
+
+class Verdict(Enum):
+    """What is to be done with a question."""
+
+    MODEL_ALONE = "model_alone"  # small talk, or there is no FAQ at all
+    UNKNOWN = "unknown"  # nothing approved answers it
+    DIRECT = "direct"  # the best match is the answer
+    CONTEXT = "context"  # a model answers from the matches
+
+
+@dataclass(frozen=True, slots=True)
+class Consulted:
+    """``language`` is the question's. ``matches`` are the best first, and empty unless something answers."""
+
+    verdict: Verdict
+    language: str
+    matches: list[FAQMatch] = field(default_factory=list)
+
+
+def visibilities_of(version: PersonaVersion, user: Any) -> list[str]:
+    """Whose FAQs ``version`` may use for ``user``: only what everyone who may see the persona may read, and of that
+    only what this person may. A guest is never answered from FAQs for staff, whatever the persona."""
+    order = Visibility.values
+    shared = order[: order.index(version.visibility) + 1]
+    return [visibility for visibility in visibilities_for(user) if visibility in shared]
+
+
+def consult(version: PersonaVersion, question: str, *, previous: str = "", user: Any) -> Consulted:
+    """Ask the FAQ for ``question``; for a short one that finds nothing, together with the ``previous`` one of the
+    conversation. Blocking: see ``faqs.retrieval.find_answer``."""
+    if is_small_talk(question):
+        return Consulted(Verdict.MODEL_ALONE, question_language(question, user))
+    found = _find(version, question, user)
+    follows_up = False
+    if found.is_below_floor and previous and len(question.split()) <= FOLLOW_UP_WORDS:
+        together = _find(version, f"{previous}\n{question}", user)
+        follows_up = not together.is_below_floor
+        found = together if follows_up else found
+    language = question_language(question, user, found.language)
+    if found.best is None or found.is_below_floor:
+        # Without any FAQ an installation's personas talk all the same.
+        is_empty = found.best is None and not FAQ.objects.in_force().exists()
+        return Consulted(Verdict.MODEL_ALONE if is_empty else Verdict.UNKNOWN, language)
+    sure = found.best.confidence >= settings.FAQ_DIRECT_CONFIDENCE and not follows_up
+    is_direct = version.faq_mode == FAQMode.DIRECT and sure and is_language(found.best.language, language)
+    return Consulted(Verdict.DIRECT if is_direct else Verdict.CONTEXT, language, found.matches)
+
+
+def _find(version: PersonaVersion, question: str, user: Any) -> Found:
+    return find_answer(
+        question,
+        visibilities=visibilities_of(version, user),
+        categories=version.faq_categories or None,
+        limit=MAX_SOURCES,
+    )
+
+
+def question_language(question: str, user: Any, default: str = "") -> str:
+    """The language ``question`` is in; where that is unclear ``default``, else the reader's."""
+    default = default or getattr(user, "language", "") or settings.LANGUAGE_CODE
+    return detect_language(question, among=LANGUAGES, default=default)
+
+
+def as_sources(matches: list[FAQMatch], earlier: tuple[Source, ...] = ()) -> list[Source]:
+    """``matches`` with numbers from 1 on. What a reply cited ``earlier`` keeps its number, which nothing else gets."""
+    numbers = {source.faq: source.number for source in earlier if source.faq is not None}
+    free = (number for number in range(1, 100) if all(number != source.number for source in earlier))
+    return [
+        Source(
+            numbers[match.faq] if match.faq in numbers else next(free),
+            match.faq,
+            match.question,
+            match.phrasing,
+            match.confidence,
+            match.answer,
+        )
+        for match in matches
+    ]
