@@ -79,7 +79,7 @@ class Tree:
 def grow_tree(categories: Iterable[Category], counts: Mapping[UUID, int]) -> Tree:
     """The tree of ``categories``, in their order, without branches where nothing is counted. Pure."""
     branches = {category.pk: Branch(category, counts.get(category.pk, 0)) for category in categories}
-    roots = []
+    roots: list[Branch] = []
     for branch in branches.values():
         branch.parent = branches.get(branch.category.parent_id) if branch.category.parent_id else None
         (branch.parent.children if branch.parent else roots).append(branch)
@@ -107,7 +107,7 @@ def reader_languages(request: HttpRequest) -> list[str]:
         wishes.append(request.user.language)
     wishes += [code for code, _weight in parse_accept_lang_header(request.headers.get("Accept-Language", "")[:200])]
     wishes += [get_language() or "", settings.LANGUAGE_CODE]
-    codes = [code for code in (wish.lower() for wish in wishes) if validate_language.regex.match(code)]
+    codes = [code for code in (wish.lower() for wish in wishes) if re.match(validate_language.regex, code)]
     return list(dict.fromkeys(codes))[:MAX_READER_LANGUAGES]
 
 
