@@ -1,0 +1,32 @@
+"""What sets work on gaps going: an FAQ that did not help, and a knowledge that has changed."""
+
+from typing import Any
+
+import structlog
+from django.dispatch import receiver
+from kombu.exceptions import OperationalError
+
+from faqs import gap_tasks
+from faqs.models import FAQFeedback
+from faqs.signals import faq_did_not_help, knowledge_changed
+
+log = structlog.get_logger(__name__)
+
+
+@receiver(faq_did_not_help)
+def keep_what_did_not_help(*, feedback: FAQFeedback, **kwargs: Any) -> None:
+    """A broker that is away costs this one line of the editors' list; the feedback itself is stored."""
+    _queue(gap_tasks.record_faq_feedback, str(feedback.pk))
+
+
+@receiver(knowledge_changed)
+def settle_what_is_answered_now(**kwargs: Any) -> None:
+    if gap_tasks.waiting_gaps().exists():
+        _queue(gap_tasks.settle_gaps)
+
+
+def _queue(task: Any, *arguments: str) -> None:
+    try:
+        task.apply_async(arguments, retry=False)
+    except OperationalError as error:
+        log.warning("gap.not_queued", task=task.name, error=type(error).__name__)
