@@ -3,7 +3,7 @@
 Whoever changes the tree holds it alone until the end of the transaction, so that what was checked stays true.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
@@ -86,7 +86,7 @@ def create_category(
     lock_shape()
     if parent is not None:
         parent = _stored(parent)
-    slug = slug or free_slug(name, taken=Category.objects.values_list("slug", flat=True))
+    slug = slug or free_slug(name, taken=set(Category.objects.values_list("slug", flat=True)))
     category = _fill(
         Category(slug=slug, parent=parent), {"name": name, "description": description, "position": position}
     )
@@ -140,13 +140,12 @@ def delete_category(*, category: Category, actor: User | None) -> None:
     category.delete()
 
 
-def free_slug(name: str, *, taken: Iterable[str]) -> str:
+def free_slug(name: str, *, taken: Container[str]) -> str:
     """A slug for ``name`` that is not in ``taken``: numbered from the second on; ``category`` where the name has no
     Latin letter or digit."""
-    used = set(taken)
     base = slugify(one_line(name))[: MAX_SLUG - 6].strip("-_") or "category"
     slug, number = base, 1
-    while slug in used:
+    while slug in taken:
         number += 1
         slug = f"{base}-{number}"
     return slug
@@ -158,12 +157,6 @@ def _fill(category: Category, fields: Mapping[str, Any]) -> Category:
     # The slug's uniqueness is checked under the lock of the tree, so that nobody takes it in between.
     category.full_clean(exclude=["parent"], validate_constraints=False)
     return category
-
-
-def check_tree(categories: Sequence[Category]) -> None:
-    """Raise ValidationError for a new category that is not valid by itself; for many at once, under the lock."""
-    for category in categories:
-        category.full_clean(exclude=["parent"], validate_unique=False, validate_constraints=False)
 
 
 def _stored(category: Category) -> Category:
