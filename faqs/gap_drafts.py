@@ -1,6 +1,7 @@
 """From a gap to the draft of an FAQ. An editor reads, changes and publishes it; nothing here ever does."""
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
 from django.utils.translation import gettext as _
+from redis import RedisError
 
 from accounts.models import User
 from accounts.services import record_audit
@@ -175,8 +177,14 @@ class Writing:
     @classmethod
     def state(cls, faq: FAQ) -> str:
         """What the page says; nothing once there is an answer."""
-        return cls.NOTHING if faq.answer else str(cache.get(cls._key(faq), cls.NOTHING))
+        if faq.answer:
+            return cls.NOTHING
+        try:
+            return str(cache.get(cls._key(faq), cls.NOTHING))
+        except RedisError:
+            return cls.NOTHING
 
     @classmethod
     def note(cls, faq: FAQ, state: str) -> None:
-        cache.set(cls._key(faq), state, STATE_SECONDS)
+        with contextlib.suppress(RedisError):
+            cache.set(cls._key(faq), state, STATE_SECONDS)

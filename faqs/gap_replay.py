@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.services import record_audit
 from faqs.embedding import EmbeddingError, embedder
 from faqs.gaps import LIVE, lock_gap, sure_match
-from faqs.indexing import fill, fill_index
+from faqs.indexing import Busy, fill, fill_index
 from faqs.models import FAQ, Gap, GapQuestion
 from faqs.retrieval import FAQMatch, find_answer
 from faqs.state import knowledge_state
@@ -75,7 +75,7 @@ def _embed_faq_of(gap: Gap) -> None:
             fill_index()
         else:
             fill(model, embedder(model.name), faqs=[faq.pk])
-    except EmbeddingError as error:
+    except (EmbeddingError, Busy) as error:
         log.warning("gap.replayed_without_vectors", gap=str(gap.pk), code=error.code)
 
 

@@ -7,6 +7,7 @@ import structlog
 from celery import Task, shared_task
 from django.db.models import QuerySet
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from accounts.models import User
 from chatbot_project.lib.errors import ApplicationError
@@ -71,6 +72,20 @@ def write_answer(self: "Task[Any, Any]", faq_id: str, actor_id: str | None = Non
         Writing.note(faq, Writing.FAILED)
         return
     log.info("gap.answer_drafted", faq=faq_id, by=writer.name, written=written)
+
+
+def queue_answer(faq: FAQ, actor: User | None) -> bool:
+    """Have a draft's answer written where FAQ_DRAFT_MODEL names a model; whether that is under way."""
+    if gap_drafts.make_writer() is None:
+        return False
+    Writing.note(faq, Writing.WAITING)
+    try:
+        write_answer.apply_async((str(faq.pk), str(actor.pk) if actor else None), retry=False)
+    except OperationalError as error:
+        log.warning("gap.not_queued", task=write_answer.name, error=type(error).__name__)
+        Writing.note(faq, Writing.FAILED)
+        return False
+    return True
 
 
 @shared_task(name="faqs.tasks.settle_gaps")  # type: ignore[untyped-decorator]
