@@ -66,6 +66,7 @@ class Content:
     asked: UUID  # the FAQ that was asked for; another where this one is its translation
     phrasing: str
     dense: float | None
+    words: float | None  # the share of the question's words that the phrasing holds
 
 
 STATE_COLUMNS = """
@@ -217,35 +218,47 @@ def find_candidates(
 
 
 _CONTENTS = """
-    wanted AS (SELECT * FROM unnest(%(faqs)s::uuid[], %(phrasings)s::uuid[]) AS w (faq_id, phrasing_id))
-    SELECT shown.id, shown.question, shown.answer, shown.language, shown.category_id, shown.version,
-           shown.translation_group, f.id, coalesce(best.text, shown.question), best.cosine
-    FROM wanted
-    JOIN faqs_faq f ON f.id = wanted.faq_id
-    CROSS JOIN LATERAL (
-        SELECT t.* FROM faqs_faq t
-        WHERE {translation} AND {allowed}
-        ORDER BY t.language = %(language)s DESC, t.id = f.id DESC, t.id LIMIT 1
-    ) AS shown
-    LEFT JOIN LATERAL (
-        SELECT p.text, {cosine} AS cosine
-        FROM faqs_phrasing p {embedding}
-        WHERE p.faq_id = f.id AND (wanted.phrasing_id IS NULL OR p.id = wanted.phrasing_id)
-        ORDER BY {order}, p.id LIMIT 1
-    ) AS best ON true"""
+    , question AS MATERIALIZED (
+        SELECT plainto_tsquery('simple', lexeme) AS query
+        FROM unnest(tsvector_to_array(to_tsvector(%(config)s::regconfig, %(query)s))) AS lexeme LIMIT {max_words}
+    ),
+    wanted AS (SELECT * FROM unnest(%(faqs)s::uuid[], %(phrasings)s::uuid[]) AS w (faq_id, phrasing_id)),
+    found AS (
+        SELECT shown.id, shown.question, shown.answer, shown.language, shown.category_id, shown.version,
+               shown.translation_group, f.id AS asked, coalesce(best.text, shown.question) AS phrasing, best.cosine,
+               (SELECT avg((best.search @@ question.query)::int)::float8 FROM question) AS words
+        FROM wanted
+        JOIN faqs_faq f ON f.id = wanted.faq_id
+        CROSS JOIN LATERAL (
+            SELECT t.* FROM faqs_faq t
+            WHERE {translation} AND {allowed}
+            ORDER BY t.language = %(language)s DESC, t.id = f.id DESC, t.id LIMIT 1
+        ) AS shown
+        LEFT JOIN LATERAL (
+            SELECT p.text, p.search, {cosine} AS cosine
+            FROM faqs_phrasing p {embedding}
+            WHERE p.faq_id = f.id AND (wanted.phrasing_id IS NULL OR p.id = wanted.phrasing_id)
+            ORDER BY {order}, p.id LIMIT 1
+        ) AS best ON true
+    )
+    SELECT {state}, found.* FROM state LEFT JOIN found ON true"""
 
 
 def read_contents(
     *,
-    wanted: Sequence[tuple[UUID, UUID | None]],
+    query: str,
     vector: "np.ndarray | None",
     model: int,
+    configuration: str,
     filters: Filters,
+    wanted: Sequence[tuple[UUID, UUID | None]],
     language: str,
     translate: bool,
-) -> list[Content]:
-    """The FAQs ``wanted`` as they stand now, each with the phrasing given for it, or else the nearest one; what the
-    filters no longer allow is left out. With ``translate``, an FAQ's translation into ``language`` in its stead.
+) -> tuple[State, list[Content]]:
+    """The state of the knowledge, and the FAQs ``wanted`` as they stand in it, in any order, each with the phrasing
+    given for it, or else the one nearest to ``query``; what the filters do not allow is left out.
+
+    With ``translate``, an FAQ's translation into ``language`` in its stead.
     """
     d = 0 if vector is None else len(vector)
     sql = _CONTENTS.format(
@@ -256,12 +269,17 @@ def read_contents(
         cosine="NULL::float8" if vector is None else _COSINE.format(d=d),
         embedding="" if vector is None else _EMBEDDING.format(model=model),
         order="p.kind = 'question' DESC" if vector is None else f"e.vector <=> %(vector)s::vector({d})",
+        max_words=MAX_WORDS,
+        state=STATE_COLUMNS,
     )
     parameters = filters.as_parameters() | {
+        "query": query,
+        "config": configuration,
         "faqs": [faq for faq, _ in wanted],
         "phrasings": [phrasing for _, phrasing in wanted],
         "language": language,
     }
     if vector is not None:
         parameters["vector"] = as_literal(vector)
-    return [Content(*row) for row in fetch_prepared(with_clause(filters) + sql, parameters)]
+    rows = fetch_prepared(with_clause(filters) + STATE + sql, parameters)
+    return State(*rows[0][:6]), [Content(*row[6:]) for row in rows if row[6] is not None]

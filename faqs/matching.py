@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+MOST = 20  # FAQs of an opinion
 KEPT = 2  # the one in force, and the one before it, which a process may be loading
 
 _lock = threading.Lock()
@@ -56,7 +57,7 @@ def ask_matcher(matcher: "Matcher", query: str, vector: "np.ndarray", labels: fr
     # A reader who may see everything that was learned is the usual one.
     candidates = None if labels.issuperset(matcher.labels) else labels
     ranking = matcher.rank(query, vector, candidates=candidates)
-    faqs = [(UUID(label), probability) for label, probability in ranking.labels]
+    faqs = [(UUID(label), probability) for label, probability in ranking.labels[:MOST]]
     return Opinion(faqs, ranking.outside, ranking.confidence) if faqs else None
 
 

@@ -37,7 +37,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """An FAQ by its best phrasing. ``score`` is fused, 0..1."""
+    """An FAQ by its best phrasing. ``score`` is fused, 0..1. What the first stage did not look at is None."""
 
     faq: UUID
     phrasing: UUID | None
@@ -45,7 +45,7 @@ class Ranked:
     language: str
     dense: float | None
     words: float | None
-    score: float
+    score: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _ranked(found: Sequence[Candidate], value: float) -> Ranked:
         language=nearest.language,
         dense=_best(one.dense for one in found),
         words=_best(one.words for one in found),
-        score=min(1.0, max(0.0, value / (1 + WORDS_WEIGHT))),
+        score=as_score(value),
     )
 
 
@@ -113,16 +113,18 @@ def _best(values: Iterable[float | None]) -> float | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def by_opinion(ranked: Sequence[Ranked], opinion: Opinion, *, limit: int) -> tuple[list[Ranked], list[float], float]:
-    """The first ``limit`` FAQs as the matcher orders them, with what the first stage knows of each, the probability
-    that each answers, and that none does."""
-    known = {one.faq: one for one in ranked}
-    ordered: list[Ranked] = []
-    certain: list[float] = []
-    for place, (faq, probability) in enumerate(opinion.faqs[:limit]):
-        ordered.append(known.get(faq) or Ranked(faq, None, None, "", None, None, 0.0))
-        certain.append(opinion.confidence if place == 0 else probability * (1 - opinion.outside))
-    return ordered, certain, opinion.outside
+def as_score(value: float) -> float:
+    """A strength as a share of the most that a single phrasing can have, 0..1."""
+    return min(1.0, max(0.0, value / (1 + WORDS_WEIGHT)))
+
+
+def by_opinion(opinion: Opinion, *, limit: int) -> tuple[list[Ranked], list[float]]:
+    """The first ``limit`` FAQs as the matcher orders them, and the probability that each answers. Vectors and words
+    played no part of their own."""
+    ranked = [Ranked(faq, None, None, "", None, None, None) for faq, _ in opinion.faqs[:limit]]
+    inside = 1 - opinion.outside
+    rest = [min(1 - opinion.confidence, inside * probability) for _, probability in opinion.faqs[1:limit]]
+    return ranked, [opinion.confidence, *rest]
 
 
 # --- What a ranking is worth while no matcher serves
@@ -141,9 +143,9 @@ def estimate(ranked: Sequence[Ranked]) -> tuple[list[float], float]:
     """
     if not ranked:
         return [], 1.0
-    second = ranked[1].score if len(ranked) > 1 else 0.0
     # A lone FAQ has no rival to be told from, which says nothing about the question.
-    margin = min(0.2, (ranked[0].score - second) * (1 + WORDS_WEIGHT)) if len(ranked) > 1 else 0.0
+    lead = (ranked[0].score or 0.0) - (ranked[1].score or 0.0) if len(ranked) > 1 else 0.0
+    margin = min(0.2, lead * (1 + WORDS_WEIGHT))
     cosines = [WORDS_ALONE * (one.words or 0.0) if one.dense is None else one.dense for one in ranked]
     first = _logistic(_ANSWERS, cosines[0], margin)
     rest = [min(1 - first, _logistic(_ANSWERS, cosine, -margin)) for cosine in cosines[1:]]

@@ -13,7 +13,7 @@ from faqs.embedding import EmbeddingError, embedder
 from faqs.first_stage import Content, Filters, State, find_candidates, read_contents
 from faqs.languages import detect_language, search_configuration
 from faqs.matching import ask_matcher, load_matcher
-from faqs.ranking import Candidate, Opinion, Ranked, by_opinion, estimate, rank_candidates
+from faqs.ranking import Candidate, Opinion, Ranked, as_score, by_opinion, estimate, rank_candidates, strength
 from faqs.scope import Scope, read_scope, scope_of
 
 if TYPE_CHECKING:
@@ -105,42 +105,50 @@ def _sorted(values: Sequence[Any] | None) -> tuple[str, ...]:
 
 
 class _Search:
-    """One question's way through the stages."""
+    """One question's way: by the matcher in force where it knows all that is in force, else by the first stage.
+
+    What is known of the knowledge comes from an earlier question (``scope``). Each statement says in which state it
+    found the knowledge; where that is another one, the question starts anew.
+    """
 
     def __init__(self, query: str, filters: Filters, language: str | None) -> None:
         self.query = query
         self.filters = filters
         self.asked_language = language
-        self.vector: np.ndarray | None = None
         self._prepare(scope_of(filters))
 
     def _prepare(self, scope: Scope) -> None:
         """Make the question comparable within ``scope``: its language, and its vector by the model in force."""
         self.scope = scope
         self.language = self.asked_language or _language_of(self.query, scope)
-        self.vector = _vector_of(self.query, scope)
+        self.vector: np.ndarray | None = _vector_of(self.query, scope)
 
     def run(self, limit: int) -> Found:
-        state, candidates = self._candidates()
-        ranked = rank_candidates(candidates, language=self.language)
+        for _ in range(2):
+            opinion = self._opinion()
+            if opinion is None:
+                break
+            ranked, confidences = by_opinion(opinion, limit=limit)
+            state, contents = self._contents(ranked)
+            if self.scope.is_current(state) and len(contents) == len(ranked):
+                return self._found(ranked, confidences, opinion.outside, contents, limit, matcher_used=True)
+            self._prepare(read_scope(self.filters))
+        ranked = rank_candidates(self._candidates(), language=self.language)
         confidences, outside = estimate(ranked)
-        opinion = self._opinion(state)
-        if opinion is not None:
-            ranked, confidences, outside = by_opinion(ranked, opinion, limit=limit + SPARE)
-        contents = self._contents(ranked[: limit + SPARE])
-        matches = [
-            _match(one, contents[one.faq], confidence)
-            for one, confidence in zip(ranked, confidences, strict=True)
-            if one.faq in contents
-        ]
-        if not matches:
-            outside = 1.0
-        return Found(matches[:limit], outside, self.vector, opinion is not None, self.language)
+        _, contents = self._contents(ranked[: limit + SPARE])
+        return self._found(ranked, confidences, outside, contents, limit, matcher_used=False)
 
-    def _candidates(self) -> tuple[State, list[Candidate]]:
-        """The first stage. The same statement says which knowledge is in force: a model that was switched since the
-        question was embedded shows, and the question is asked again."""
-        for attempt in (1, 2):
+    def _opinion(self) -> Opinion | None:
+        """What the matcher in force says of the FAQs in force; None where none serves."""
+        matcher_id = self.scope.state.fresh_matcher
+        matcher = None if matcher_id is None or self.vector is None else load_matcher(matcher_id)
+        if matcher is None or self.vector is None:
+            return None
+        return ask_matcher(matcher, self.query, self.vector, self.scope.labels(self.language))
+
+    def _candidates(self) -> list[Candidate]:
+        """The first stage; asked again where the embedding model was switched since the question was embedded."""
+        for _ in range(2):
             scope = self.scope
             state, candidates = find_candidates(
                 query=self.query,
@@ -151,44 +159,46 @@ class _Search:
                 phrasings=scope.total,
                 exact=scope.phrasings <= FEW_PHRASINGS,
             )
-            if state.model == scope.state.model or attempt == 2:
+            if scope.is_current(state):
                 break
             self._prepare(read_scope(self.filters))
-        return state, candidates
+            if state.model == self.scope.state.model == scope.state.model:
+                break
+        return candidates
 
-    def _opinion(self, state: State) -> Opinion | None:
-        """What the matcher in force says; None where it does not know all that is in force, or there is none."""
-        matcher_id = state.fresh_matcher
-        if matcher_id is None or self.vector is None or self.scope.state.model != state.model:
-            return None
-        if not self.scope.is_current(state):
-            self.scope = read_scope(self.filters)
-            if not self.scope.is_current(state):
-                return None
-        matcher = load_matcher(matcher_id)
-        if matcher is None:
-            return None
-        return ask_matcher(matcher, self.query, self.vector, self.scope.labels(self.language))
-
-    def _contents(self, ranked: Sequence[Ranked]) -> dict[UUID, Content]:
-        """What the best say now, by the FAQ that was ranked; of two that are the same FAQ in the end, the first."""
-        if not ranked:
-            return {}
-        found = read_contents(
-            wanted=[(one.faq, one.phrasing) for one in ranked],
+    def _contents(self, ranked: Sequence[Ranked]) -> tuple[State, dict[UUID, Content]]:
+        """What ``ranked`` say now, by the FAQ that was ranked."""
+        state, found = read_contents(
+            query=self.query,
             vector=self.vector,
             model=self.scope.state.model or 0,
+            configuration=search_configuration(self.language),
             filters=self.filters,
+            wanted=[(one.faq, one.phrasing) for one in ranked],
             language=self.language,
             translate=len(self.scope.languages) > 1,
         )
-        by_asked = {content.asked: content for content in found}
-        shown: dict[UUID, Content] = {}
-        for one in ranked:
-            content = by_asked.get(one.faq)
-            if content is not None and all(content.group != other.group for other in shown.values()):
-                shown[one.faq] = content
-        return shown
+        return state, {content.asked: content for content in found}
+
+    def _found(
+        self,
+        ranked: Sequence[Ranked],
+        confidences: Sequence[float],
+        outside: float,
+        contents: dict[UUID, Content],
+        limit: int,
+        *,
+        matcher_used: bool,
+    ) -> Found:
+        """The matches that may be shown; of translations of one FAQ, only the first."""
+        matches: list[FAQMatch] = []
+        groups: set[UUID] = set()
+        for one, confidence in zip(ranked, confidences, strict=True):
+            content = contents.get(one.faq)
+            if content is not None and content.group not in groups:
+                groups.add(content.group)
+                matches.append(_match(one, content, confidence))
+        return Found(matches[:limit], outside if matches else 1.0, self.vector, matcher_used, self.language)
 
 
 def _language_of(query: str, scope: Scope) -> str:
@@ -212,6 +222,8 @@ def _vector_of(query: str, scope: Scope) -> "np.ndarray | None":
 
 
 def _match(ranked: Ranked, content: Content, confidence: float) -> FAQMatch:
+    dense = ranked.dense if ranked.dense is not None else content.dense
+    words = ranked.words if ranked.words is not None else content.words
     return FAQMatch(
         faq=content.faq,
         question=content.question,
@@ -219,9 +231,9 @@ def _match(ranked: Ranked, content: Content, confidence: float) -> FAQMatch:
         language=content.language,
         category=content.category,
         version=content.version,
-        score=ranked.score,
-        dense=ranked.dense if ranked.dense is not None else content.dense,
-        words=ranked.words,
+        score=ranked.score if ranked.score is not None else as_score(strength(dense, words)),
+        dense=dense,
+        words=words,
         confidence=confidence,
         phrasing=content.phrasing,
     )
