@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.services import record_audit
 from chatbot_project.lib.errors import NotFound
-from faqs.content import fields_of
+from faqs.content import CONTENT_FIELDS, fields_of
 from faqs.locks import lock_shape
 from faqs.models import FAQ, Category, FAQVersion
 from faqs.services import edit_faq, lock_faq
@@ -45,7 +45,7 @@ def diff_content(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[FieldDi
     """The fields in which two contents differ. Pure."""
     return [
         FieldDiff(name, _diff_lines(_lines(old.get(name)), _lines(new.get(name)), is_set=name in _LISTS))
-        for name in dict.fromkeys([*new, *old])
+        for name in (*CONTENT_FIELDS, "phrasings")
         if old.get(name) != new.get(name)
     ]
 
