@@ -22,6 +22,7 @@ app.conf.beat_schedule = {
     "send-waiting-mail": {"task": "accounts.tasks.send_waiting_mail", "schedule": 60.0},
     "clear-expired": {"task": "accounts.tasks.clear_expired", "schedule": 6 * HOUR},
     "refresh-knowledge": {"task": "faqs.tasks.refresh_knowledge", "schedule": HOUR / 12},
+    "refresh-gaps": {"task": "faqs.tasks.refresh_gaps", "schedule": HOUR},
 }
 
 
