@@ -13,6 +13,7 @@ from faqs.locks import session_lock
 from faqs.matching import is_stale, train_and_store
 from faqs.models import KnowledgeState
 from faqs.state import knowledge_state
+from faqs.translation_tasks import draft_translation  # noqa: F401  a worker registers what it finds in this module
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from accounts.models import AuditEvent, User
 from accounts.tests.factories import make_moderator
 from chatbot_project.lib.errors import ApplicationError
-from faqs import admin_translations, services, translation_tasks
+from faqs import admin_translations, services, tasks, translation_tasks
 from faqs.admin_translations import draft_translation_action, translation_actions
 from faqs.models import FAQ
 from faqs.phrasings import phrasings_of
@@ -194,6 +194,11 @@ def test_the_task_comes_again_when_the_service_has_time(
     service.replies.append(Reply(403))
     translation_tasks.draft_translation(str(make_faq().pk), "de")
     assert len(asked) == 1, "a key that is refused is not tried again"
+
+
+def test_a_worker_finds_the_task_where_it_looks() -> None:
+    assert tasks.draft_translation is translation_tasks.draft_translation
+    assert tasks.draft_translation.name == "faqs.tasks.draft_translation"
 
 
 # --- From the command line
