@@ -114,9 +114,10 @@ def reader_languages(request: HttpRequest) -> list[str]:
 def language_name(code: str) -> str:
     """What the language calls itself, or its code where nothing is known of it."""
     try:
-        return str(get_language_info(code)["name_local"]).capitalize()
+        name = str(get_language_info(code)["name_local"])
     except KeyError:
         return code
+    return name[:1].upper() + name[1:]
 
 
 def is_language(code: str, wish: str) -> bool:

@@ -32,6 +32,9 @@ from faqs.word_search import terms_of
 PARTIAL_HEADER = "X-Partial"  # sent by the page's own scripts when they want the part without the page around it
 PAGE_SIZE = 40
 RELATED = 5
+# So many at once from one address, then one more every so many seconds.
+SEARCHES, SEARCH_SECONDS = 120, 1
+WORDS, WORD_SECONDS = 30, 10  # whether something helped
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600  # seconds
 
 
@@ -101,7 +104,7 @@ def feedback(request: HttpRequest, faq_id: UUID) -> HttpResponse:
     form = FeedbackForm(request.POST)
     if not form.is_valid():
         raise ApplicationError("bad_feedback", _("Say whether it helped, in at most 1,000 characters."))
-    take([Bucket(f"help-feedback:{client_source(request)}", 30, 10)])
+    take([Bucket(f"help-feedback:{client_source(request)}", WORDS, WORD_SECONDS)])
     services.give_faq_feedback(
         faq=shown,
         user=_person(request),
@@ -162,7 +165,7 @@ def _browse(
 def _found(request: HttpRequest, query: str, languages: Sequence[str], branch: Branch | None) -> list[reading.Line]:
     """Raises TooManyTries. While limits cannot be asked, nobody computes vectors: words alone are looked for."""
     try:
-        take([Bucket(f"help-search:{client_source(request)}", 120, 1)])
+        take([Bucket(f"help-search:{client_source(request)}", SEARCHES, SEARCH_SECONDS)])
         by_meaning = True
     except TooManyTries:
         raise
