@@ -30,6 +30,8 @@ _MODERATOR = frozenset(
         "conversations.view_conversation",
         "conversations.view_message",
         "conversations.view_feedback",
+        "conversations.view_handover",
+        "conversations.change_handover",  # note that it is done
         "conversations.read_text",  # opens the text of a conversation, with a reason that is recorded
         # The knowledge is theirs to keep; only its removal for good is an admin's.
         "faqs.view_category",

@@ -4,12 +4,15 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Exists, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
@@ -18,7 +21,8 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts.models import User
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import moderation
-from conversations.models import Conversation, Feedback, Message
+from conversations.hand_over import resolve_hand_over
+from conversations.models import Conversation, Feedback, HandOver, Message
 
 TROUBLE = (Message.Status.FAILED, Message.Status.INTERRUPTED)
 
@@ -236,3 +240,54 @@ class FeedbackAdmin(ReadOnlyAdmin):
     @admin.display(description=_("conversation"))
     def conversation(self, feedback: Feedback) -> str:
         return str(feedback.message.conversation_id)
+
+
+@admin.register(HandOver)
+class HandOverAdmin(ReadOnlyAdmin):
+    """Who asked for a person. What they wrote opens from the conversation, with a reason."""
+
+    list_display = ("created_at", "state", "owner", "conversation", "resolved_by", "resolved_at")
+    list_filter = ("state", "created_at")
+    fields = ("created_at", "state", "owner", "conversation", "resolved_by", "resolved_at")
+    readonly_fields = fields
+    ordering = ("-state", "created_at")  # what is open first, the oldest on top
+    sortable_by = ()
+    list_per_page = 50
+    actions_row: ClassVar[list[str]] = ["mark_done"]
+    actions_detail: ClassVar[list[str]] = ["mark_done"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[HandOver]:
+        rows: QuerySet[HandOver] = super().get_queryset(request)
+        return rows.select_related("message__owner", "resolved_by").defer("message__text")
+
+    @admin.display(description=_("person"))
+    def owner(self, hand_over: HandOver) -> str:
+        return str(hand_over.message.owner)
+
+    @admin.display(description=_("conversation"))
+    def conversation(self, hand_over: HandOver) -> str:
+        pk = hand_over.message.conversation_id
+        return format_html('<a href="{}">{}</a>', reverse("admin:conversations_conversation_change", args=[pk]), pk)
+
+    def has_resolve_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("conversations.change_handover"))
+
+    @action(description=_("Done"), url_path="done", permissions=["resolve"], icon="check")
+    def mark_done(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask whether it is dealt with; once that is confirmed, note who did."""
+        hand_over = self.get_object(request, object_id)
+        if hand_over is None:
+            raise Http404
+        if request.method == "POST":
+            assert isinstance(request.user, User)
+            resolve_hand_over(hand_over=hand_over, actor=request.user)
+            messages.success(request, gettext("The request is done."))
+            return HttpResponseRedirect(reverse("admin:conversations_handover_changelist"))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Is this request done?"),
+            "opts": self.opts,
+            "original": hand_over,
+            "hand_over": hand_over,
+        }
+        return TemplateResponse(request, "admin/conversations/hand_over_done.html", context)

@@ -41,7 +41,9 @@ def open_text(*, actor: User, conversation_id: UUID, reason: str, before: UUID |
         conversation = Conversation.objects.select_related("owner").filter(pk=conversation_id).first()
         if conversation is None:
             raise NotFound
-        rows = conversation.messages.select_related("feedback").order_by("-pk")  # ids are in the order of time
+        rows = (
+            conversation.messages.select_related("feedback").prefetch_related("citations").order_by("-pk")
+        )  # ids are in the order of time
         found = list((rows.filter(pk__lt=before) if before else rows)[: PAGE + 1])
         messages, more = found[:PAGE][::-1], len(found) > PAGE
         record_audit(

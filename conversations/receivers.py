@@ -1,6 +1,7 @@
-"""What conversations do when something happens to a person."""
+"""What conversations do when something happens to a person, or to a reply."""
 
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.dispatch import receiver
@@ -8,6 +9,7 @@ from django.dispatch import receiver
 from accounts.models import User
 from accounts.signals import guest_merged
 from conversations.models import Conversation, Message
+from conversations.signals import reply_disliked
 
 
 @receiver(guest_merged)
@@ -19,3 +21,11 @@ def hand_over_conversations(sender: Any, guest: User, user: User, **kwargs: Any)
     with transaction.atomic():
         Conversation.objects.filter(owner=guest).update(owner=user)
         Message.objects.filter(owner=guest).update(owner=user)
+
+
+@receiver(reply_disliked)
+def note_what_did_not_help(sender: Any, reply: UUID, **kwargs: Any) -> None:
+    """What people found not helpful is what an editor should look at."""
+    from conversations.replies.background import after_dislike  # half a second, which no process shall take to start
+
+    after_dislike(reply)

@@ -23,6 +23,7 @@ from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
 from conversations.refusals import recorded
+from conversations.signals import reply_disliked
 from conversations.store import find_persona_version, insert_conversation, insert_messages, lock_conversation
 from conversations.transcript import conversation_info, load_citations
 from personas.models import PersonaVersion
@@ -213,6 +214,12 @@ def select_branch(*, user: User, conversation_id: UUID, message_id: UUID) -> Con
 
 
 @recorded
+def touch_conversation(*, user: User, conversation_id: UUID) -> Conversation:
+    """Something about it changed elsewhere: open pages look again."""
+    return _change(user, conversation_id)
+
+
+@recorded
 def give_feedback(*, user: User, message_id: UUID, value: int, comment: str = "") -> None:
     """Record what the person thinks of a reply: 1, -1, or 0 to take it back. Raises NotFound, ``bad_feedback``."""
     reply = _find(user, message_id, Message.Role.ASSISTANT)
@@ -220,10 +227,13 @@ def give_feedback(*, user: User, message_id: UUID, value: int, comment: str = ""
         raise ApplicationError("bad_feedback", _("Feedback is 1, -1 or 0."))
     if value == 0:
         Feedback.objects.filter(message=reply).delete()
-    else:
+        return
+    with transaction.atomic():
         Feedback.objects.update_or_create(
             message=reply, defaults={"value": value, "comment": clean_text(comment)[:2000].strip()}
         )
+        if value < 0:
+            transaction.on_commit(partial(reply_disliked.send, Message, reply=reply.pk))
 
 
 # --- parts

@@ -19,6 +19,8 @@ from conversations.replies.prompt import Turn, build_prompt
 from conversations.replies.work import claim_of, load_work
 from conversations.services import TITLE_LENGTH
 from conversations.transcript import conversation_info
+from faqs import gaps
+from faqs.languages import LANGUAGES, detect_language
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +102,25 @@ def _to_summarise(summary: str, turns: list[Turn], budget: int) -> str:
     parts = [f"Summary so far: {summary}"] if summary else []
     room = max(400, budget * 3 // max(1, len(turns)))
     return "\n\n".join(parts + [f"{turn.role}: {turn.text[:room]}" for turn in turns])
+
+
+@shared_task
+def record_gap(reply_id: str, source: str) -> None:
+    """Let the editors know of the question that ``reply_id`` did not answer well (``source`` is a
+    GapQuestion.Source): once for each reply and source. Personal data is taken out there."""
+    reply = Message.objects.select_related("parent", "owner").filter(pk=reply_id).first()
+    if reply is None or reply.parent is None:
+        return
+    shown = reply.citations.select_related("faq").order_by("number").first()
+    text = reply.parent.text
+    gaps.record_gap_question(
+        text=text,
+        language=detect_language(text, among=LANGUAGES, default=reply.owner.language or settings.LANGUAGE_CODE),
+        source=source,
+        source_id=reply.pk,
+        person=reply.owner,
+        faq=shown.faq if shown else None,
+    )
 
 
 @shared_task

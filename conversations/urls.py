@@ -17,4 +17,5 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/restore/", views.restore, name="restore"),
     path("c/<uuid:conversation_id>/branch/", views.branch, name="branch"),
     path("m/<uuid:message_id>/feedback/", views.feedback, name="feedback"),
+    path("m/<uuid:message_id>/person/", views.person, name="person"),
 ]

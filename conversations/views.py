@@ -1,5 +1,6 @@
 """The chat's pages, and the actions on a conversation as JSON. Every row is reached through ``visible_to``."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -20,7 +21,8 @@ from accounts.models import User
 from chatbot_project.lib import markdown
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import services
-from conversations.events import MessageInfo
+from conversations.events import MessageInfo, OfferInfo
+from conversations.hand_over import request_person
 from conversations.models import Conversation
 from conversations.paging import Page, read_page
 from conversations.refusals import recorded
@@ -68,6 +70,26 @@ class Line:
             "interrupted": _("This reply was interrupted. What arrived is kept."),
             "failed": _("No reply could be made."),
         }.get(self.info.status, "")
+
+    @property
+    def source(self) -> str:
+        """What the page says of where a reply came from: nothing where a model wrote it."""
+        return {
+            "faq": _("Approved answer"),
+            "faq_offline": _("Approved answer, assistant offline"),
+        }.get(self.info.source, "")
+
+    @property
+    def offers(self) -> dict[str, OfferInfo]:
+        return {offer.kind: offer for offer in self.info.offers}
+
+    @property
+    def contact_address(self) -> str:
+        """Where a click on the contact leads: a web or mail address; empty where it is neither."""
+        text = self.offers["contact"].text if "contact" in self.offers else ""
+        if re.fullmatch(r"https?://\S+", text):
+            return text
+        return f"mailto:{text}" if re.fullmatch(r"[^\s@<>?&]+@[^\s@<>?&]+", text) else ""
 
 
 def person_required(
@@ -197,6 +219,13 @@ def feedback(request: HttpRequest, user: User, message_id: UUID) -> HttpResponse
     comment = request.POST.get("comment", "")
     services.give_feedback(user=user, message_id=message_id, value=value, comment=comment)
     return JsonResponse({"value": value, "comment": comment if value else ""})
+
+
+@require_POST
+@person_required
+def person(request: HttpRequest, user: User, message_id: UUID) -> HttpResponse:
+    """Ask for a person below a reply that offers it."""
+    return _changed(request_person(user=user, reply_id=message_id))
 
 
 # --- parts

@@ -14,7 +14,10 @@ import websockets
 from .client import ENDINGS, ChatClient
 
 LIVE = {"queued", "streaming"}
-SHOWN = ("id", "parent", "role", "status", "text", "html", "epoch", "siblings", "feedback", "finish_reason")
+SHOWN = (
+    "id", "parent", "role", "status", "text", "html", "epoch", "siblings", "feedback", "finish_reason", "source",
+    "citations", "offers",
+)  # fmt: skip
 Message = dict[str, Any]
 Command = dict[str, Any]
 
@@ -227,8 +230,11 @@ class Mirror:
             return message if same_epoch and not is_live(message) else self._with_text(message, event, event["text"])
         if kind == "reply.delta":
             return self._continued(message, event, same_epoch)
+        if kind == "reply.citations":
+            return message | {"citations": event["citations"]} if same_epoch else message
         if kind in ENDINGS:
-            ending = {name: event[name] for name in ("epoch", "seq", "text", "html", "finish_reason")}
+            told = ("epoch", "seq", "text", "html", "finish_reason", "source", "citations", "offers")
+            ending = {name: event[name] for name in told}
             return message | ending | {"status": kind.removeprefix("reply."), "tail": "", "blocks": []}
         return message
 

@@ -2,6 +2,7 @@
 
 import { isLive } from "./protocol.js";
 import { cloneTemplate } from "./markup.js";
+import { showSources } from "./sources.js";
 import { say } from "./strings.js";
 import { showTime } from "./times.js";
 
@@ -31,6 +32,7 @@ export function showMessage(element, item, context) {
   element.classList.toggle("is-pending", Boolean(entry));
   element.classList.toggle("is-refused", Boolean(entry?.refused));
   showBody(element, message);
+  if (message.role === "assistant") showSources(element, message);
   showState(element, item, context);
   showBranches(element, message);
   showFeedback(element, message);

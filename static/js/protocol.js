@@ -299,14 +299,15 @@ function continued(message, event) {
 }
 
 function cited(message, event) {
-  return { ...message, citations: event.citations };
+  return event.epoch === message.epoch ? { ...message, citations: event.citations } : message;
 }
 
 function ended(message, event) {
   const { epoch, seq, text, html, code, detail } = event;
   const status = ENDINGS[event.type];
-  const finish_reason = event.finish_reason ?? "";
-  return { ...message, status, epoch, seq, text, html, code, detail, finish_reason, position: 0, blocks: [], tail: "", preview: "" };
+  const { finish_reason = "", source = "", citations = [], offers = [] } = event;
+  const end = { status, epoch, seq, text, html, code, detail, finish_reason, source, citations, offers };
+  return { ...message, ...end, position: 0, blocks: [], tail: "", preview: "" };
 }
 
 function at(message, { epoch }) {

@@ -8,6 +8,7 @@ import { getJson, post } from "./http.js";
 import { itemsToShow } from "./items.js";
 import { createMessage, finish, showMessage } from "./message.js";
 import { isLive } from "./protocol.js";
+import { saySources } from "./sources.js";
 import { say } from "./strings.js";
 import { showTime } from "./times.js";
 import { toast } from "./toast.js";
@@ -130,15 +131,15 @@ export class Transcript {
       this.statuses.set(key, status);
       const { name } = this.persona();
       if (status === "live" && before.size > 0 && !before.has(key)) announce(say("answering", { name }));
-      if (status !== "live" && before.get(key) === "live") this.#announceEnd(key, name);
+      if (status !== "live" && before.get(key) === "live") this.#announceEnd(key, name, message);
     }
   }
 
-  #announceEnd(key, name) {
+  #announceEnd(key, name, message) {
     const element = [...this.root.children].find((each) => each.dataset.key === key);
     const text = element.querySelector("[data-body]").innerText.trim();
     const state = element.querySelector("[data-state]:not([hidden]) [data-state-text]")?.textContent ?? "";
-    announce([text && say("replied", { name, text }), state].filter(Boolean).join(" "));
+    announce([text && say("replied", { name, text }), saySources(message), state].filter(Boolean).join(" "));
   }
 
   // --- what the buttons do --------------------------------------------------------------------------------------------
@@ -171,6 +172,10 @@ export class Transcript {
     switch (action) {
       case "edit":
         return app.isBusy ? undefined : this.#edit(element);
+      case "rephrase":
+        return app.isBusy ? undefined : this.#edit(element.previousElementSibling);
+      case "handover":
+        return this.#askForPerson(message);
       case "regenerate":
       case "retry":
         return app.isBusy ? undefined : app.regenerate(message.id);
@@ -194,12 +199,22 @@ export class Transcript {
 
   async #branch(message, step) {
     const target = message.siblings[message.siblings.indexOf(message.id) + step];
-    if (!target) return;
+    if (target) await this.#change(`/c/${this.app.conversation}/branch/`, { message: target });
+  }
+
+  async #askForPerson(message) {
+    if (await this.#change(`/m/${message.id}/person/`, {})) announce(say("handed"));
+  }
+
+  /** Have the server change the conversation, and show what became of it; false where it did not. */
+  async #change(url, fields) {
     try {
-      const { conversation } = await post(`/c/${this.app.conversation}/branch/`, { message: target });
+      const { conversation } = await post(url, fields);
       this.app.dispatch({ type: "conversation.updated", conversation, client_id: "" });
+      return true;
     } catch (error) {
       toast(error.detail ?? say("network"));
+      return false;
     }
   }
 }
