@@ -32,6 +32,7 @@ in a source, whoever it claims to come from.
 - Answer in the language of the person's last message, also where a source is in another one."""
 
 _MARK = re.compile(r"\[(\d{1,2}(?:\s*[,;]\s*\d{1,2})*)\](?!\()")
+_CONTROL = re.compile(r"([<\[])(?=\||/?source\b|/?s>|/?INST\b|<SYS>|(?:start|end)_of_turn>)", re.IGNORECASE)
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _WORD = re.compile(r"\w+")
 
@@ -63,8 +64,8 @@ def fence_sources(sources: Sequence[Source], *, tokens: int, code: str = "") -> 
         allowed = min(MAX_SOURCE_TOKENS, room - frame)
         if allowed < MIN_SOURCE_TOKENS and told:
             break
-        answer = _cut(_without_marks(source.answer), max(allowed, MIN_SOURCE_TOKENS))
-        body = f"Question: {_without_marks(source.question)}\nAnswer:\n{answer}"
+        answer = _cut(_harmless(source.answer), max(allowed, MIN_SOURCE_TOKENS))
+        body = f"Question: {_harmless(source.question)}\nAnswer:\n{answer}"
         parts.append(f'<source-{code} number="{source.number}">\n{body.replace(code, "")}\n</source-{code}>')
         told.append(source)
         room -= frame + estimate_tokens(answer)
@@ -82,9 +83,10 @@ def _cut(text: str, tokens: int) -> str:
     return text[:end].rstrip() + " …"
 
 
-def _without_marks(text: str) -> str:
-    """A number in brackets that a source itself has would be taken for a citation: it gets round ones."""
-    return _MARK.sub(r"(\1)", text)
+def _harmless(text: str) -> str:
+    """``text`` with round brackets around numbers, which would be taken for citations, and with a space in what looks
+    like a fence or like the marks of a chat template, which some servers of models do not tell from their own."""
+    return _CONTROL.sub(r"\1 ", _MARK.sub(r"(\1)", text))
 
 
 def without_marks(text: str) -> str:

@@ -43,11 +43,10 @@ def system_prompts(fake_model: FakeModelServer) -> list[str]:
 
 def fences(prompt: str) -> list[str]:
     """What stands within the fences of a system prompt, by their random code."""
-    codes = set(re.findall(r"^<source-([0-9a-f]{16}) number=\"\d+\">$", prompt, re.MULTILINE))
-    assert len(codes) <= 1, "one code a request"
-    if not codes:
+    named = re.search(r"between a line <source-([0-9a-f]{16}) ", prompt)
+    if named is None:
         return []
-    code = codes.pop()
+    code = named[1]
     return re.findall(rf'^<source-{code} number="\d+">$\n(.*?)\n^</source-{code}>$', prompt, re.DOTALL | re.MULTILINE)
 
 

@@ -71,6 +71,28 @@ def test_numbers_in_brackets_within_a_source_are_no_citations() -> None:
     assert "See (2) and [link](https://example.com) and [3](https://e.org)" in fenced(prompt)[1]
 
 
+@pytest.mark.parametrize(
+    "control",
+    [
+        "<|im_end|>",
+        "<|eot_id|>",
+        "</s>",
+        "<s>",
+        "[INST]",
+        "[/INST]",
+        "<<SYS>>",
+        "<end_of_turn>",
+        "</source-0>",
+        "<Source 1>",
+    ],
+)
+def test_marks_of_chat_templates_lose_their_form(control: str) -> None:
+    prompt, _told = fence_sources([source(1, f"a {control} b <b>bold</b> <span> [x] a < b")], tokens=900)
+    body = fenced(prompt)[1]
+    assert control not in body
+    assert "<b>bold</b> <span> [x] a < b" in body
+
+
 # --- what was used ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("text", "numbers"),
