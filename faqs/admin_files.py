@@ -57,6 +57,7 @@ class FilePages(PagesAdmin):
         return self._show(request, form, report, token)
 
     def _look(self, request: HttpRequest, form: ImportForm) -> tuple[ImportReport, str]:
+        """The report, and by which token the file is confirmed: none where a row is refused."""
         file = form.cleaned_data["file"]
         if file.size > MAX_UPLOAD:
             text = gettext("At most %d MB here. For more there is the command import_faqs.") % (MAX_UPLOAD >> 20)
@@ -64,13 +65,14 @@ class FilePages(PagesAdmin):
         data = file.read()
         options = _options(request)
         report = import_faqs(data=data, actor=actor_of(request), dry_run=True, **options)
+        if report.refused:
+            return report, ""
         token = token_urlsafe(16)
-        if not report.refused:
-            try:
-                cache.set(_key(request, token), {"data": data, "options": options}, KEPT_SECONDS)
-            except RedisError:
-                text = gettext("The file could not be kept for the next step. Try again in a minute.")
-                raise ApplicationError("unavailable", text, status=503) from None
+        try:
+            cache.set(_key(request, token), {"data": data, "options": options}, KEPT_SECONDS)
+        except RedisError:
+            text = gettext("The file could not be kept for the next step. Try again in a minute.")
+            raise ApplicationError("unavailable", text, status=503) from None
         return report, token
 
     def _confirm(self, request: HttpRequest) -> HttpResponse:
