@@ -20,9 +20,9 @@ from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError, LLMMalformed
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines
-from chatbot_project.lib.pii import redact
+from chatbot_project.lib.pii import PLACEHOLDER, redact
 from faqs import services
-from faqs.gaps import lock_gap, without_placeholders
+from faqs.gaps import lock_gap
 from faqs.models import FAQ, Gap, GapQuestion
 from faqs.models.catalog import MAX_ANSWER
 from faqs.texts import block, is_visible
@@ -133,7 +133,7 @@ def _asked(gap: Gap) -> tuple[str, list[str]]:
     where there is no other: nobody asks with a placeholder."""
     rows = gap.questions.exclude(source=GapQuestion.Source.DID_NOT_HELP)[:MOST_READ]
     asked = Counter(row.text for row in rows)
-    texts = without_placeholders(text for text, _count in asked.most_common())
+    texts = [text for text, _count in asked.most_common() if not PLACEHOLDER.search(text)]
     question = gap.question if gap.question in texts or not texts else texts[0]
     return question, [text for text in texts if text != question][:MAX_PHRASINGS]
 

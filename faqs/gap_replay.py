@@ -12,7 +12,7 @@ from accounts.audience import visibilities_for
 from accounts.models import User
 from accounts.services import record_audit
 from faqs.embedding import EmbeddingError, embedder
-from faqs.gaps import LIVE, lock_gap, sure_match
+from faqs.gaps import LIVE, lock_gap, sure_match, without_placeholders
 from faqs.indexing import Busy, fill, fill_index
 from faqs.models import FAQ, Gap, GapQuestion
 from faqs.retrieval import FAQMatch, find_answer
@@ -89,7 +89,8 @@ def _replay(gap: Gap) -> GapReplay:
         newest.setdefault(key, question)
     replayed = []
     for key, question in newest.items():
-        found = find_answer(question.text, visibilities=key[1], language=gap.language, limit=1)
+        asked_now = without_placeholders(question.text)
+        found = find_answer(asked_now, visibilities=key[1], language=gap.language, limit=1)
         match = sure_match(found)
         replayed.append(
             ReplayedQuestion(

@@ -20,7 +20,6 @@ Texts of gaps are what strangers wrote. They are shown as text, and given to a m
 """
 
 import contextlib
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -89,7 +88,7 @@ def record_gap_question(
     if known is not None:
         return known
     kept = as_kept(text)
-    if not has_words(PLACEHOLDER.sub("", kept)):
+    if not has_words(without_placeholders(kept)):
         return None
     language = _language(language)
     if faq is None and source == Source.THUMBS_DOWN:
@@ -112,6 +111,11 @@ def as_kept(text: str) -> str:
     return shorten(redact(clean_text(text)), MAX_QUESTION)
 
 
+def without_placeholders(text: str) -> str:
+    """What is asked, as far as it is known: what a placeholder stands for says nothing of that. Pure."""
+    return " ".join(PLACEHOLDER.sub(" ", text).split())
+
+
 def _recorded(source: str, source_id: UUID | None) -> GapQuestion | None:
     if source_id is None:
         return None
@@ -127,7 +131,8 @@ def _language(code: str) -> str:
 
 
 def _answered_by(text: str, language: str, person: User | None) -> FAQ | None:
-    match = sure_match(find_answer(text, visibilities=_may_see(person), language=language, limit=1))
+    asked = without_placeholders(text)
+    match = sure_match(find_answer(asked, visibilities=_may_see(person), language=language, limit=1))
     return FAQ.objects.filter(pk=match.faq).first() if match else None
 
 
@@ -149,7 +154,8 @@ def _vector_of(text: str, given: "np.ndarray | None") -> "tuple[EmbeddingModel |
         if given is not None and given.shape == (model.dimensions,):
             with contextlib.suppress(EmbeddingError):
                 return model, unit_rows([given], name=model.name, dimensions=model.dimensions)[0]
-        return model, unit_rows(embedder(model.name).embed([text]), name=model.name, dimensions=model.dimensions)[0]
+        made = embedder(model.name).embed([without_placeholders(text)])
+        return model, unit_rows(made, name=model.name, dimensions=model.dimensions)[0]
     except EmbeddingError as error:
         log.warning("gap.without_vector", code=error.code)
         return None, None
@@ -223,7 +229,8 @@ def refresh_gap_vectors(*, limit: int = 500) -> int:
     refreshed = 0
     for gap in list(stale.order_by("-count", "pk")[:limit]):
         texts = list(gap.questions.values_list("text", flat=True)[:REMEMBERED]) or [gap.question]
-        mean = unit_rows([embedder(model.name).embed(texts).sum(axis=0)], name=model.name)[0]
+        vectors = embedder(model.name).embed([without_placeholders(text) for text in texts])
+        mean = unit_rows([vectors.sum(axis=0)], name=model.name)[0]
         refreshed += Gap.objects.filter(pk=gap.pk, count=gap.count).update(vector=mean, model=model)
     return refreshed
 
@@ -262,8 +269,3 @@ def lock_gap(gap: Gap) -> Gap:
     if found is None:
         raise NotFound
     return found
-
-
-def without_placeholders(texts: Iterable[str]) -> list[str]:
-    """Those of ``texts`` from which nothing was taken out."""
-    return [text for text in texts if not PLACEHOLDER.search(text)]
