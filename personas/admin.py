@@ -179,7 +179,9 @@ class PersonaAdmin(ModelAdmin):
             turns = side_chat.read_turns(request.body)
         except ApplicationError as error:
             return JsonResponse(error.as_dict(), status=error.status)
-        response = StreamingHttpResponse(side_chat.stream_reply(version, turns), content_type="application/x-ndjson")
+        response = StreamingHttpResponse(
+            side_chat.stream_reply(version, turns, request.user), content_type="application/x-ndjson"
+        )
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"
         return response

@@ -5,6 +5,8 @@ from enum import Enum
 from typing import Any
 
 from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext
 
 from accounts.audience import Visibility, visibilities_for
 from faqs.languages import LANGUAGES, detect_language, is_language
@@ -28,11 +30,13 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Consulted:
-    """``language`` is the question's. ``matches`` are the best first, and empty unless something answers."""
+    """``language`` is the question's. ``matches`` are the best first, and empty unless something answers. ``text`` is
+    the whole reply where no model is needed for it."""
 
     verdict: Verdict
     language: str
     matches: list[FAQMatch] = field(default_factory=list)
+    text: str = ""
 
 
 def visibilities_of(version: PersonaVersion, user: Any) -> list[str]:
@@ -58,10 +62,14 @@ def consult(version: PersonaVersion, question: str, *, previous: str = "", user:
     if found.best is None or found.is_below_floor:
         # Without any FAQ an installation's personas talk all the same.
         is_empty = found.best is None and not FAQ.objects.in_force().exists()
-        return Consulted(Verdict.MODEL_ALONE if is_empty else Verdict.UNKNOWN, language)
+        if is_empty:
+            return Consulted(Verdict.MODEL_ALONE, language)
+        return Consulted(Verdict.UNKNOWN, language, text=unknown_text(language, user))
     sure = found.best.confidence >= settings.FAQ_DIRECT_CONFIDENCE and not follows_up
     is_direct = version.faq_mode == FAQMode.DIRECT and sure and is_language(found.best.language, language)
-    return Consulted(Verdict.DIRECT if is_direct else Verdict.CONTEXT, language, found.matches)
+    if is_direct:
+        return Consulted(Verdict.DIRECT, language, found.matches, found.best.answer)
+    return Consulted(Verdict.CONTEXT, language, found.matches)
 
 
 def _find(version: PersonaVersion, question: str, user: Any) -> Found:
@@ -77,6 +85,14 @@ def question_language(question: str, user: Any, default: str = "") -> str:
     """The language ``question`` is in; where that is unclear ``default``, else the reader's."""
     default = default or getattr(user, "language", "") or settings.LANGUAGE_CODE
     return detect_language(question, among=LANGUAGES, default=default)
+
+
+def unknown_text(language: str, user: Any) -> str:
+    """That there is no approved answer: in ``language`` where the pages speak it, else in the reader's."""
+    known = dict(settings.LANGUAGES)
+    wanted = (language, language.partition("-")[0], getattr(user, "language", ""))
+    with translation.override(next((code for code in wanted if code in known), settings.LANGUAGE_CODE)):
+        return gettext("I do not know the answer to that: there is no approved answer that fits your question.")
 
 
 def as_sources(matches: list[FAQMatch], earlier: tuple[Source, ...] = ()) -> list[Source]:

@@ -1,19 +1,22 @@
 """Trying a version before it is published: a chat that is stored nowhere, with the page that asks keeping the turns."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.tokens import estimate_prompt
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines
 from chatbot_project.lib.markdown import render
+from personas.knowledge import Consulted, Verdict, as_sources, consult
 from personas.models import PersonaVersion
+from personas.sources import Source, used_sources, with_knowledge
 
 log = structlog.get_logger(__name__)
 
@@ -43,37 +46,59 @@ def _bad_request() -> ApplicationError:
     return ApplicationError("bad_request", _("This chat cannot be continued. Start it again."))
 
 
-def make_request(version: PersonaVersion, turns: list[ChatMessage]) -> ChatRequest:
-    """What to ask the model: the version's prompt, and the newest turns that fit its context budget."""
-    system = ChatMessage(role="system", content=version.system_prompt)
+def make_request(version: PersonaVersion, turns: list[ChatMessage], prompt: str = "") -> ChatRequest:
+    """What to ask the model: the version's prompt, or ``prompt`` in its place, and the newest turns that fit its
+    context budget."""
+    system = ChatMessage(role="system", content=prompt or version.system_prompt)
     kept = list(turns)
     while len(kept) > 1 and estimate_prompt([system, *kept]) > version.context_budget:
         del kept[0]
     return ChatRequest(messages=[system, *kept], temperature=version.temperature, max_tokens=version.max_reply_tokens)
 
 
-async def stream_reply(version: PersonaVersion, turns: list[ChatMessage]) -> AsyncIterator[bytes]:
-    """The model's reply as lines of JSON: ``{"text"}`` for each piece, then ``{"html"}`` or ``{"error"}``.
+async def stream_reply(version: PersonaVersion, turns: list[ChatMessage], user: Any = None) -> AsyncIterator[bytes]:
+    """The reply as lines of JSON: ``{"text"}`` for each piece, then ``{"html", "sources"}`` or ``{"error"}``.
 
-    Asks the version's own model and no fallback: the one to be tried is that one.
+    Asks the FAQ as ``user`` would where the version answers from it, and the version's own model and no fallback: the
+    one to be tried is that one.
     """
     from chatbot_project.lib.llm.client import LLMClient  # half a second, which only the first side chat shall take
 
-    model = version.model or settings.DEFAULT_MODEL
-    text = ""
+    consulted = await _consult(version, turns, user)
+    found = as_sources(consulted.matches)
+    if consulted.text:
+        yield _line({"text": consulted.text})
+        yield _ending(consulted.text, "", found[:1] if consulted.verdict is Verdict.DIRECT else [])
+        return
+    model, text, prompt, told = version.model or settings.DEFAULT_MODEL, "", "", list[Source]()
+    if found:
+        question = turns[-1].content
+        prompt, told = with_knowledge(version.system_prompt, found, question=question, budget=version.context_budget)
     try:
         async with LLMClient(settings.LLM_PROVIDERS, deadlines=_deadlines()) as client:
-            stream = await client.open_stream([model], make_request(version, turns))
+            stream = await client.open_stream([model], make_request(version, turns, prompt))
             try:
                 while piece := await stream.read():
                     text += piece
                     yield _line({"text": piece})
             finally:
                 await stream.close()
-        yield _line({"html": render(text), "model": model})
+        yield _ending(text, model, used_sources(text, told, said=turns[-1].content))
     except LLMError as error:
         log.warning("side_chat.failed", version=str(version.pk), code=error.code)
         yield _line({"error": error.as_dict()})
+
+
+async def _consult(version: PersonaVersion, turns: list[ChatMessage], user: Any) -> Consulted:
+    if not version.answers_from_faqs:
+        return Consulted(Verdict.MODEL_ALONE, "")
+    previous = turns[-3].content if len(turns) > 2 else ""
+    return await run_db(consult, version, turns[-1].content, previous=previous, user=user)
+
+
+def _ending(text: str, model: str, sources: Sequence[Source]) -> bytes:
+    cited = [{"number": source.number, "question": source.question} for source in sources]
+    return _line({"html": render(text), "model": model, "sources": cited})
 
 
 def _deadlines() -> Deadlines:

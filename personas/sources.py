@@ -16,6 +16,10 @@ MAX_SOURCES = 4
 MAX_SOURCE_TOKENS = 700  # of one source; the rest of a longer answer is left out
 MIN_SOURCE_TOKENS = 40  # less than that says nothing
 GRAM = 3  # content words in a row
+# Of what the persona's own prompt and the question leave, sources get half, the conversation the rest; but always
+# enough for the rules and one short answer.
+SHARE = 2
+MIN_TOKENS = 400
 NEEDED_GRAMS = 3  # so many of them, said in a reply, are no accident
 
 _RULES = """\
@@ -70,6 +74,15 @@ def fence_sources(sources: Sequence[Source], *, tokens: int, code: str = "") -> 
         told.append(source)
         room -= frame + estimate_tokens(answer)
     return "\n\n".join(parts), told
+
+
+def with_knowledge(
+    system_prompt: str, sources: Sequence[Source], *, question: str, budget: int
+) -> tuple[str, list[Source]]:
+    """The system prompt with the sources that fit behind it, fenced; and those that did. ``budget`` is in tokens."""
+    left = budget - estimate_tokens(system_prompt) - estimate_tokens(question)
+    fenced, told = fence_sources(sources, tokens=max(MIN_TOKENS, left // SHARE))
+    return f"{system_prompt}\n\n{fenced}", told
 
 
 def _cut(text: str, tokens: int) -> str:

@@ -8,11 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, InterfaceError
-from django.utils import timezone, translation
-from django.utils.translation import gettext as _
+from django.utils import timezone
 
 from accounts.models import User
 from chatbot_project.lib.db import run_db
@@ -52,16 +50,7 @@ def _consult(work: Work) -> Consulted:
     person: Any = User.objects.filter(conversations=work.conversation).first() or AnonymousUser()
     questions = [turn.text for turn in work.turns if turn.role == Message.Role.USER]
     previous = questions[-2] if len(questions) > 1 else ""
-    consulted = consult(work.version, questions[-1] if questions else "", previous=previous, user=person)
-    if consulted.verdict is Verdict.UNKNOWN:  # said in one of the languages of the pages
-        return replace(consulted, language=_page_language(consulted.language, person))
-    return consulted
-
-
-def _page_language(language: str, person: Any) -> str:
-    known = dict(settings.LANGUAGES)
-    wanted = (language, language.partition("-")[0], getattr(person, "language", ""), settings.LANGUAGE_CODE)
-    return next((code for code in wanted if code in known), settings.LANGUAGE_CODE)
+    return consult(work.version, questions[-1] if questions else "", previous=previous, user=person)
 
 
 def approved_ending(reply: LiveReply, consulted: Consulted) -> Ending | None:
@@ -70,9 +59,7 @@ def approved_ending(reply: LiveReply, consulted: Consulted) -> Ending | None:
     if reply.text:
         return None
     if consulted.verdict is Verdict.UNKNOWN:
-        with translation.override(consulted.language):
-            text = _("I do not know the answer to that: there is no approved answer that fits your question.")
-        return _whole(reply, text, Message.Source.UNKNOWN, offers=offers_of(reply.work.version))
+        return _whole(reply, consulted.text, Message.Source.UNKNOWN, offers=offers_of(reply.work.version))
     if consulted.verdict is Verdict.DIRECT:
         return _approved(reply, Message.Source.FAQ)
     return None

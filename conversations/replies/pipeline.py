@@ -11,9 +11,9 @@ from chatbot_project.lib.llm.stream import ChatStream
 from chatbot_project.lib.llm.types import ChatRequest, Deadlines
 from conversations.replies.knowledge import approved_ending, consult_faqs, offline_ending
 from conversations.replies.live import LiveReply
-from conversations.replies.prompt import Turn, build_prompt, with_knowledge
+from conversations.replies.prompt import Turn, build_prompt
 from conversations.replies.queue import Ending
-from personas.sources import without_marks
+from personas.sources import with_knowledge, without_marks
 
 NextTick = Callable[[], Awaitable[None]]
 Say = Callable[[LiveReply, bool], None]
@@ -50,7 +50,9 @@ def ask(reply: LiveReply) -> ChatRequest:
     work, version = reply.work, reply.work.version
     system_prompt, turns = version.system_prompt, work.turns
     if reply.sources:
-        system_prompt, reply.told = with_knowledge(system_prompt, reply.sources, turns, version.context_budget)
+        system_prompt, reply.told = with_knowledge(
+            system_prompt, reply.sources, question=turns[-1].text if turns else "", budget=version.context_budget
+        )
         turns = [Turn(t.role, without_marks(t.text)) if t.role == "assistant" else t for t in turns]
     prompt = build_prompt(
         system_prompt=system_prompt,

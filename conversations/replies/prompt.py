@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from chatbot_project.lib.llm.tokens import estimate_tokens
 from chatbot_project.lib.llm.types import ChatMessage
-from personas.sources import Source, fence_sources
 
 # What chat templates add around each message, in tokens; measured on ChatML and Llama 3 templates: 4 to 5.
 MESSAGE_OVERHEAD = 5
@@ -14,10 +13,6 @@ CONTINUE = (
     "Your last message was cut off. Continue it exactly where it stopped: "
     "repeat nothing, add no introduction, and keep its language and format."
 )
-# Of what the persona's own prompt and the question leave, approved answers get half, the conversation the rest; but
-# always enough for the rules and one short answer.
-SOURCES_SHARE = 2
-MIN_SOURCES_TOKENS = 400
 SUMMARY_HEAD = "Summary of the earlier part of this conversation, which you no longer see:\n"
 
 
@@ -76,15 +71,6 @@ def build_prompt(
         if turn.text
     ]
     return Prompt([ChatMessage("system", system), *kept, *tail], first, used)
-
-
-def with_knowledge(
-    system_prompt: str, sources: Sequence[Source], turns: Sequence[Turn], budget: int
-) -> tuple[str, list[Source]]:
-    """The system prompt with the approved answers that fit behind it, fenced; and those of ``sources`` that did."""
-    left = budget - _cost(system_prompt) - (_cost(turns[-1].text) if turns else 0)
-    fenced, told = fence_sources(sources, tokens=max(MIN_SOURCES_TOKENS, left // SOURCES_SHARE))
-    return f"{system_prompt}\n\n{fenced}", told
 
 
 def _cost(text: str) -> int:

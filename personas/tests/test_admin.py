@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEvent, User
+from faqs.tests.factories import make_category
 from personas import services
 from personas.models import Persona, PersonaVersion
 from personas.tests.factories import make_draft, make_persona, republish
@@ -239,3 +240,29 @@ def test_archive_and_restore(as_admin: Client, admin_user: User, persona: Person
     assert messages(as_admin.post(url(persona, "publish"), follow=True)) == ["Restore this persona first."]
     as_admin.post(url(persona, "restore"))
     assert Persona.objects.visible_to(admin_user).exists()
+
+
+# --- Knowledge --------------------------------------------------------------------------------------------------------
+def test_the_form_offers_the_category_tree_and_keeps_what_was_chosen(as_admin: Client) -> None:
+    cards = make_category("cards", name="Cards")
+    make_category("lost-cards", parent=cards, name="Lost")
+    page = as_admin.get(f"{LIST}add/").content.decode()
+    assert page.index("Cards") < page.index("— Lost")
+    sent = form(faq_mode="context", faq_categories=["lost-cards"], unknown_offers=["handover"], contact="a@example.com")
+    assert as_admin.post(f"{LIST}add/", sent).status_code == 302
+    draft = PersonaVersion.objects.get()
+    assert (draft.faq_mode, draft.faq_categories, draft.unknown_offers) == ("context", ["lost-cards"], ["handover"])
+    assert draft.contact == "a@example.com"
+
+
+def test_a_category_that_is_gone_is_shown_and_not_dropped_unseen(as_admin: Client) -> None:
+    """Without it the persona would answer from everything."""
+    category = make_category("cards")
+    persona = make_persona(faq_mode="context", faq_categories=["cards"], slug="new")
+    category.delete()
+    address = url(persona, "change")
+    assert "cards (gone)" in as_admin.get(address).content.decode()
+    answer = as_admin.post(address, form(faq_mode="context", faq_categories=["cards"]))
+    assert answer.status_code == 200
+    assert "There is no FAQ category “cards”" in answer.content.decode()
+    assert not PersonaVersion.objects.drafts().exists()

@@ -19,6 +19,7 @@ from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.providers import Provider
 from chatbot_project.lib.llm.tokens import estimate_prompt
 from chatbot_project.lib.llm.types import ChatMessage
+from faqs.tests.factories import make_faq, make_index
 from personas import services
 from personas.models import Persona, PersonaVersion
 from personas.side_chat import MAX_TURN_LENGTH, MAX_TURNS, make_request, read_turns, stream_reply
@@ -95,7 +96,11 @@ async def test_the_reply_streams_piece_by_piece_and_ends_as_safe_html(fake_model
     gate.release()
     rest = await collect(stream)
     assert "".join(event.get("text", "") for event in rest) == " <script>x"
-    assert rest[-1] == {"html": "<p><strong>Hi</strong> &lt;script&gt;x</p>\n", "model": "fake/chosen"}
+    assert rest[-1] == {
+        "html": "<p><strong>Hi</strong> &lt;script&gt;x</p>\n",
+        "model": "fake/chosen",
+        "sources": [],
+    }
     (request,) = fake_model.requests
     assert request.model == "chosen"
     assert request.messages == [{"role": "system", "content": "Be."}, {"role": "user", "content": "Hello"}]
@@ -135,6 +140,39 @@ async def test_leaving_the_page_ends_the_models_stream(fake_model: FakeModelServ
     await anext(stream)
     await stream.aclose()  # type: ignore[attr-defined]
     await asyncio.to_thread(fake_model.wait_disconnected)
+
+
+# --- With the FAQ -----------------------------------------------------------------------------------------------------
+PIN, ANSWER = "How do I reset the PIN of my card?", "In the app, under *Cards*."
+
+
+def knowing(mode: str) -> tuple[PersonaVersion, User]:
+    make_faq(PIN, ANSWER)
+    make_faq("What does a transfer cost?", "Nothing at all.")
+    make_index()
+    return make_draft(faq_mode=mode, model="", context_budget=2000), make_admin()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_side_chat_answers_from_the_faq_as_the_draft_says(fake_model: FakeModelServer) -> None:
+    version, admin = await run_db(knowing, "context")
+    fake_model.enqueue(Script(tokens=["See there [1]."]))
+    events = await collect(stream_reply(version, turns(PIN), admin))
+    assert events[-1]["sources"] == [{"number": 1, "question": PIN}]
+    assert ANSWER in str(fake_model.requests[0].messages[0]["content"])
+    events = await collect(stream_reply(version, turns("Which volcano on Iceland erupted?"), admin))
+    assert events[0]["text"].startswith("I do not know")
+    assert (events[-1]["model"], events[-1]["sources"]) == ("", [])
+    assert len(fake_model.requests) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_side_chat_gives_a_sure_answer_as_it_stands(fake_model: FakeModelServer) -> None:
+    version, admin = await run_db(knowing, "direct")
+    events = await collect(stream_reply(version, turns(PIN), admin))
+    assert events[0] == {"text": ANSWER}
+    assert events[-1]["sources"] == [{"number": 1, "question": PIN}]
+    assert not fake_model.requests
 
 
 # --- The admin's view ------------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ export function mount(root) {
         } else if (event.html !== undefined) {
           body.classList.remove("persona-text");
           body.innerHTML = event.html; // sanitised by the server
+          showSources(body, event.sources);
         } else {
           said = event.error.detail;
         }
@@ -94,6 +95,20 @@ export function mount(root) {
       if (!running) ask(button.textContent);
     });
   }
+}
+
+/** What the reply cites, below it. */
+function showSources(body, sources) {
+  if (sources.length === 0) return;
+  const list = document.createElement("ol");
+  list.className = "persona-sources";
+  for (const { number, question } of sources) {
+    const line = document.createElement("li");
+    line.value = number;
+    line.textContent = question;
+    list.append(line);
+  }
+  body.after(list);
 }
 
 async function* readReply(root, messages, signal) {
