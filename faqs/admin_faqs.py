@@ -193,6 +193,8 @@ class FAQAdmin(HistoryPages, TryingPages, FilePages):
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         faq = kwargs.get("obj")
         context |= {"faq": faq, "translations": list(translations_of(faq)) if faq else []} | rights(request)
+        if faq is None:  # the theme puts such buttons on the forms of what is there already
+            context["actions_submit_line"] = self.get_actions_submit_line(request, None)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:

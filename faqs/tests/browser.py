@@ -1,0 +1,110 @@
+"""The product's pages from a process of their own, and a browser that complains of whatever its console calls wrong."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+from playwright.sync_api import Page, expect, sync_playwright
+from psycopg.conninfo import make_conninfo
+
+from accounts.models import User
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_browser = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium"),
+]
+WIDE = {"width": 1280, "height": 800}
+PHONE = {"width": 375, "height": 740}
+NARROW = {"width": 320, "height": 640}
+OpenPage = Callable[..., Page]
+expect.set_options(timeout=10_000)
+
+
+@pytest.fixture
+def server(transactional_db: None) -> Iterator[str]:
+    """The address of a web process on the test's database."""
+    database = connection.settings_dict
+    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    environment = os.environ | {
+        "DATABASE_URL": make_conninfo(**{key: database[name] for key, name in names.items() if database[name]}),
+    }
+    # The socket is made here: browsers can connect before the process is up, and wait.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        arguments = ["-m", "uvicorn", "chatbot_project.asgi:application", "--fd", str(listener.fileno())]
+        web = subprocess.Popen(
+            [sys.executable, *arguments, "--log-level", "warning"],
+            env=environment, cwd=settings.BASE_DIR, pass_fds=[listener.fileno()],
+        )  # fmt: skip
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        web.terminate()
+        web.wait(20)
+
+
+@pytest.fixture
+def open_page(server: str) -> Iterator[OpenPage]:
+    """``open_page(path, session=…, expected=…, **context options)``: a page in a browser of its own, whose console may
+    complain of what is ``expected`` alone. Make what it needs in the database before the first call: while Playwright
+    runs, this thread has an event loop, which Django refuses."""
+    complaints: list[str] = []
+    running = []
+
+    def start(path: str = "/help/", session: str = "", expected: str = "nothing", **options: object) -> Page:
+        if not running:
+            playwright = sync_playwright().start()
+            running.extend([playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])])
+        context = running[1].new_context(**{"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce"} | options)
+        context.set_default_timeout(10_000)
+        context.set_default_navigation_timeout(40_000)  # the first one waits for the process
+        if session:
+            context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": server}])
+        page = context.new_page()
+        page.on(
+            "console",
+            lambda said: (
+                said.type in ("error", "warning") and expected not in said.text and complaints.append(said.text)
+            ),
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda asked: asked.url.startswith((server, "data:")) or complaints.append(asked.url))
+        page.goto(server + path)
+        return page
+
+    yield start
+    if running:
+        running[1].close()
+        running[0].stop()
+    assert complaints == []
+
+
+def session_of(person: User) -> str:
+    """The cookie of a browser in which ``person`` is signed in."""
+    client = Client()
+    client.force_login(person)
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds that is serious or critical."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{each['id']}: {node['html'][:160]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+def overflow(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    width: int = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+    return width
