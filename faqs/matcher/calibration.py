@@ -1,4 +1,4 @@
-"""From the scores of one question to probabilities: which label, whether any, how sure."""
+"""From what was found for questions to probabilities: which label, whether any, how sure."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,31 @@ import numpy.typing as npt
 
 from faqs.matcher.features import FloatArray
 
-SIGNALS = 6
+Numbers = npt.NDArray[np.float64]
+
+SIGNALS = 10
+TERMS = SIGNALS + SIGNALS * (SIGNALS + 1) // 2
 MIN_SHARPNESS, MAX_SHARPNESS = 1.0, 100.0
+# A signal further from its mean than so many standard deviations says no more than one at that distance.
+FARTHEST = 4.0
+_LEFT, _RIGHT = np.triu_indices(SIGNALS)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found for each of several questions, for each label: arrays (questions, labels).
+
+    `scores` are what labels are ranked by; `dense` and `grams` the nearest phrasing's likeness; `evidence` the sum over
+    the question's words of their log-likelihood ratios for the label, and `support` its positive part. `lengths` are
+    the numbers of known words, one per question.
+    """
+
+    scores: FloatArray
+    dense: FloatArray
+    grams: FloatArray
+    evidence: FloatArray
+    support: FloatArray
+    lengths: FloatArray
 
 
 def softmax(scores: FloatArray, sharpness: float) -> FloatArray:
@@ -18,36 +41,55 @@ def softmax(scores: FloatArray, sharpness: float) -> FloatArray:
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True), dtype=np.float32)
 
 
-def signals_of(scores: FloatArray, dense: FloatArray, grams: FloatArray, sharpness: float) -> npt.NDArray[np.float64]:
-    """What tells a question inside the FAQ from one outside, per row of the three (questions, labels) arrays.
+def signals_of(found: Findings, sharpness: float) -> Numbers:
+    """What tells a question inside the FAQ from one outside: (questions, SIGNALS).
 
-    `scores` are the model's, `dense` and `grams` the nearest phrasing's similarity per label. Returns (questions,
-    SIGNALS): best score, its margin, best dense similarity, dense similarity and n-gram similarity of the best label,
-    and the in-scope probability of the best label as log-odds.
+    Best score, its margin over the second, third score, best dense likeness; of the best label the dense and n-gram
+    likeness, its probability as log-odds, its evidence and support; the logarithm of the length.
     """
-    rows = np.arange(len(scores))
-    best = scores.argmax(axis=1)
-    first = scores[rows, best]
-    others = scores.copy()
-    others[rows, best] = -np.inf
-    second = others.max(axis=1) if scores.shape[1] > 1 else np.zeros(len(scores), dtype=np.float32)
-    second = np.where(np.isfinite(second), second, 0.0)
-    top = np.clip(softmax(scores, sharpness)[rows, best].astype(np.float64), 1e-6, 1 - 1e-6)
-    odds = np.log(top / (1 - top))
-    columns = [first, first - second, dense.max(axis=1), dense[rows, best], grams[rows, best], odds]
+    scores = found.scores
+    rows, best = np.arange(len(scores)), scores.argmax(axis=1)
+    three = np.zeros((len(scores), 3), dtype=np.float32)
+    top = -np.sort(-scores, axis=1)[:, :3] if scores.shape[1] < 8 else _largest_three(scores)
+    three[:, : top.shape[1]] = top
+    probability = np.clip(softmax(scores, sharpness)[rows, best].astype(np.float64), 1e-6, 1 - 1e-6)
+    columns = [
+        three[:, 0],
+        three[:, 0] - three[:, 1],
+        three[:, 2],
+        found.dense.max(axis=1),
+        found.dense[rows, best],
+        found.grams[rows, best],
+        np.log(probability / (1 - probability)),
+        found.evidence[rows, best],
+        found.support[rows, best],
+        np.log1p(found.lengths),
+    ]
     return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _largest_three(scores: FloatArray) -> FloatArray:
+    return -np.sort(np.partition(-scores, 2, axis=1)[:, :3], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Logistic:
-    """P(event) = 1 / (1 + exp(-(intercept + weights . signals)))."""
+    """P(event) = 1 / (1 + exp(-(intercept + weights . terms))); the terms are the standardised signals (by `mean` and
+    `scale`) and their products of two."""
 
-    weights: npt.NDArray[np.float64]
+    mean: Numbers
+    scale: Numbers
+    weights: Numbers
     intercept: float
 
-    def probability(self, signals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def terms(self, signals: Numbers) -> Numbers:
+        """(questions, TERMS) of (questions, SIGNALS)."""
+        standard = np.clip((signals - self.mean) / self.scale, -FARTHEST, FARTHEST)
+        return np.concatenate([standard, standard[:, _LEFT] * standard[:, _RIGHT]], axis=1)
+
+    def probability(self, signals: Numbers) -> Numbers:
         """One probability per row of `signals`."""
-        odds = np.clip(signals @ self.weights + self.intercept, -30, 30)
+        odds = np.clip(self.terms(signals) @ self.weights + self.intercept, -30, 30)
         return np.asarray(1 / (1 + np.exp(-odds)), dtype=np.float64)
 
 

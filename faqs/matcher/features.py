@@ -17,7 +17,9 @@ WORD = re.compile(r"\w+")
 # A question is at most this long for its n-grams; what follows in a pasted letter does not change what is asked.
 MAX_WORDS = 256
 MAX_WORD_LENGTH = 40
-CHARACTER_SIZES = (2, 3, 4, 5)
+CHARACTER_SIZES = (3, 4, 5)
+# Stands before runs of characters, so that none of them is taken for a word.
+MARK = "\t"
 
 
 def words_of(text: str) -> list[str]:
@@ -37,17 +39,11 @@ def word_grams(words: Sequence[str]) -> list[str]:
 
 
 def character_grams(words: Sequence[str]) -> list[str]:
-    """Runs of 2 to 5 characters inside each word padded by one "_" at both ends; prefixed by a tab, so that they never
-    equal a word."""
-    grams: list[str] = []
-    for word in words:
-        padded = f"\t_{word}_"
-        length = len(padded)
-        for size in CHARACTER_SIZES:
-            if size >= length:
-                break
-            grams.extend("\t" + padded[start : start + size] for start in range(1, length - size + 1))
-    return grams
+    """Runs of 3 to 5 characters of the words with one space before, between and after; each after a MARK."""
+    line = f" {' '.join(words)} " if words else ""
+    return [
+        MARK + line[start : start + size] for size in CHARACTER_SIZES for start in range(max(0, len(line) - size + 1))
+    ]
 
 
 class Vocabulary:
@@ -63,6 +59,8 @@ class Vocabulary:
         self.grams = list(grams)
         self.idf = idf
         self._index = {gram: index for index, gram in enumerate(self.grams)}
+        # The single words stand first.
+        self.words = sum(_kind_first(gram)[0] == 0 for gram in self.grams)
 
     def __len__(self) -> int:
         return len(self.grams)
@@ -77,7 +75,7 @@ class Vocabulary:
             frequency.update(set(word_grams(words)))
             frequency.update(set(character_grams(words)))
             count += 1
-        grams = sorted(gram for gram, seen in frequency.items() if seen >= least)
+        grams = sorted((gram for gram, seen in frequency.items() if seen >= least), key=_kind_first)
         idf = [math.log((1 + count) / (1 + frequency[gram])) + 1 for gram in grams]
         return cls(grams, np.array(idf, dtype=np.float32))
 
@@ -97,3 +95,8 @@ class Vocabulary:
         # Half of the squared length each: the two halves together have length one.
         length = math.sqrt(2 * float(weights @ weights))
         return indexes, weights / length if length else weights
+
+
+def _kind_first(gram: str) -> tuple[int, str]:
+    """Sorts single words before pairs of words before runs of characters."""
+    return (2 if gram.startswith(MARK) else 1 if " " in gram else 0), gram

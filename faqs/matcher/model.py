@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from faqs.matcher.calibration import SIGNALS, Calibration, Logistic, signals_of, softmax
+from faqs.matcher.calibration import SIGNALS, TERMS, Calibration, Findings, Logistic, signals_of, softmax
+from faqs.matcher.evidence import EVIDENCE_WEIGHT, weigh_evidence
 from faqs.matcher.features import FloatArray, IntArray, Vocabulary
 from faqs.matcher.kernel import Kernel, unit
 
@@ -56,8 +57,9 @@ class Postings:
 class Matcher:
     """Ranks labels for a question by kernel regression over phrasings. Immutable; made by `train_matcher`.
 
-    Phrasings are sorted by label. With `coefficients` (phrasings, labels), a label's score is the kernel row of the
-    question times its column; without them it is the largest kernel value among its phrasings.
+    Phrasings are sorted by label. With `coefficients` (phrasings, labels) and `evidence` (words, labels), a label's
+    score is the kernel row of the question times its column, and EVIDENCE_WEIGHT for each unit of evidence; without
+    them it is the largest kernel value among its phrasings.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Matcher:
         postings: Postings,
         kernel: Kernel,
         coefficients: FloatArray | None,
+        evidence: FloatArray | None,
         calibration: Calibration,
     ) -> None:
         self.labels = tuple(labels)
@@ -81,6 +84,7 @@ class Matcher:
         self._postings = postings
         self._kernel = kernel
         self._coefficients = coefficients
+        self._evidence = evidence
         self._calibration = calibration
 
     @property
@@ -98,24 +102,36 @@ class Matcher:
         allowed = self._allowed(candidates)
         if not allowed.size:
             return Ranking([], 1.0, 0.0)
-        dense = self._vectors @ query
-        grams = self._postings.similarity(*self._vocabulary.weigh(text), len(self._owners))
-        scores, nearest_dense, nearest_grams = self._per_label(dense, grams)
-        return self._ranking(allowed, scores[allowed], nearest_dense[allowed], nearest_grams[allowed])
+        return self._ranking(allowed, self._find(text, query, allowed))
 
-    def _per_label(self, dense: FloatArray, grams: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _find(self, text: str, query: FloatArray, allowed: IntArray) -> Findings:
+        """What there is to know of one question, for the labels `allowed`."""
+        indexes, weights = self._vocabulary.weigh(text)
+        words = indexes[indexes < self._vocabulary.words]
+        dense = self._vectors @ query
+        grams = self._postings.similarity(indexes, weights, len(self._owners))
         values = self._kernel.of(dense, grams)
-        if self._coefficients is None:
+        evidence = support = np.zeros(len(self.labels), dtype=np.float32)
+        if self._coefficients is None or self._evidence is None:
             scores = np.maximum.reduceat(values, self._firsts)
         else:
-            scores = values @ self._coefficients
-        return scores, np.maximum.reduceat(dense, self._firsts), np.maximum.reduceat(grams, self._firsts)
+            evidence, support = weigh_evidence(self._evidence, words)
+            scores = values @ self._coefficients + EVIDENCE_WEIGHT * evidence
+        return Findings(
+            scores=scores[allowed][None],
+            dense=np.maximum.reduceat(dense, self._firsts)[allowed][None],
+            grams=np.maximum.reduceat(grams, self._firsts)[allowed][None],
+            evidence=evidence[allowed][None],
+            support=support[allowed][None],
+            lengths=np.array([len(words)], dtype=np.float32),
+        )
 
-    def _ranking(self, allowed: IntArray, scores: FloatArray, dense: FloatArray, grams: FloatArray) -> Ranking:
+    def _ranking(self, allowed: IntArray, found: Findings) -> Ranking:
         calibration = self._calibration
-        signals = signals_of(scores[None], dense[None], grams[None], calibration.sharpness)
+        signals = signals_of(found, calibration.sharpness)
         outside = float(calibration.outside.probability(signals)[0])
         confidence = float(calibration.correct.probability(signals)[0])
+        scores = found.scores[0]
         probabilities = softmax(scores, calibration.sharpness)
         # `allowed` ascends as the labels do: a stable sort breaks ties by label.
         order = np.argsort(-scores, kind="stable")[:MAX_RANKED]
@@ -145,8 +161,8 @@ class Matcher:
             "grams": self._vocabulary.grams,
             "kernel": self._kernel.as_dict(),
             "sharpness": calibration.sharpness,
-            "outside": [*calibration.outside.weights, calibration.outside.intercept],
-            "correct": [*calibration.correct.weights, calibration.correct.intercept],
+            "outside": _logistic_numbers(calibration.outside),
+            "correct": _logistic_numbers(calibration.correct),
         }
         arrays: dict[str, npt.NDArray[Any]] = {
             "header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
@@ -159,6 +175,8 @@ class Matcher:
         }
         if self._coefficients is not None:
             arrays["coefficients"] = self._coefficients.astype(np.float16)
+        if self._evidence is not None:
+            arrays["evidence"] = self._evidence.astype(np.float16)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         return buffer.getvalue()
@@ -178,7 +196,7 @@ class Matcher:
         header = json.loads(arrays["header"].tobytes())
         if header["format"] != MATCHER_FORMAT:
             raise ValueError(f"A matcher of format {header['format']}; this version reads {MATCHER_FORMAT}.")
-        coefficients = arrays.get("coefficients")
+        coefficients, evidence = arrays.get("coefficients"), arrays.get("evidence")
         matcher = cls(
             labels=header["labels"],
             owners=arrays["owners"].astype(np.int32),
@@ -191,6 +209,7 @@ class Matcher:
             ),
             kernel=Kernel(**header["kernel"]),
             coefficients=None if coefficients is None else coefficients.astype(np.float32),
+            evidence=None if evidence is None else evidence.astype(np.float32),
             calibration=Calibration(
                 float(header["sharpness"]), _logistic(header["outside"]), _logistic(header["correct"])
             ),
@@ -211,7 +230,9 @@ class Matcher:
             and self._vectors.ndim == 2
             and self._vectors.shape[0] == rows
             and self._vectors.shape[1] > 0
+            and (self._coefficients is None) == (self._evidence is None)
             and (self._coefficients is None or self._coefficients.shape == (rows, labels))
+            and (self._evidence is None or self._evidence.shape == (self._vocabulary.words, labels))
             and postings.starts.shape == (grams + 1,)
             and postings.rows.shape == postings.weights.shape
             and postings.rows.ndim == 1
@@ -221,7 +242,7 @@ class Matcher:
             and bool(((postings.rows >= 0) & (postings.rows < rows)).all())
             and all(
                 bool(np.isfinite(array).all())
-                for array in (self._vectors, self._vocabulary.idf, postings.weights, self._coefficients)
+                for array in (self._vectors, self._vocabulary.idf, postings.weights, self._coefficients, self._evidence)
                 if array is not None
             )
         )
@@ -237,8 +258,15 @@ def _arrays(data: bytes) -> dict[str, npt.NDArray[Any]]:
         return {name: archive[name] for name in archive.files}
 
 
+def _logistic_numbers(logistic: Logistic) -> list[float]:
+    return [*logistic.mean, *logistic.scale, *logistic.weights, logistic.intercept]
+
+
 def _logistic(values: Sequence[float]) -> Logistic:
     numbers = np.array(values, dtype=np.float64)
-    if numbers.shape != (SIGNALS + 1,) or not np.isfinite(numbers).all():
+    if numbers.shape != (2 * SIGNALS + TERMS + 1,) or not np.isfinite(numbers).all():
         raise ValueError("A calibration of this matcher is broken.")
-    return Logistic(numbers[:-1], float(numbers[-1]))
+    mean, scale, weights = np.split(numbers[:-1], [SIGNALS, 2 * SIGNALS])
+    if not (scale > 0).all():
+        raise ValueError("A calibration of this matcher is broken.")
+    return Logistic(mean, scale, weights, float(numbers[-1]))

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from faqs.matcher.calibration import Calibration
+from faqs.matcher.calibration import Calibration, Findings
+from faqs.matcher.evidence import EVIDENCE_WEIGHT, learn_evidence
 from faqs.matcher.features import FloatArray, IntArray, Vocabulary
 from faqs.matcher.fitting import HeldOut, default_calibration, fit_calibration
 from faqs.matcher.kernel import Kernel, unit
@@ -26,8 +27,10 @@ ALL_GRAMS_ROWS = 2_000
 NOISE = 0.3
 # Below so many labels there is nothing to learn about questions outside the FAQ: default_calibration.
 LEAST_CALIBRATED_LABELS = 10
-# Up to so many rows, ten parts are held out one after the other; beyond, three of five, which cost seconds.
+# Up to so many rows, ten parts of the labels are held out one after the other; beyond, three of six, which cost
+# seconds. With them goes one tenth of all phrasings.
 SMALL_ROWS = 2_500
+ROW_PARTS = 10
 # Without coefficients, so many phrasings are asked again.
 MAX_ASKED = 500
 
@@ -48,9 +51,9 @@ def train_matcher(texts: Sequence[str], labels: Sequence[str], vectors: npt.NDAr
     owners = owners[rows]
     kept = [texts[row] for row in rows]
     vocabulary = Vocabulary.learn(kept, least=1 if len(kept) <= ALL_GRAMS_ROWS else 2)
-    corpus = _Corpus(unit(checked[rows]), _gram_matrix(vocabulary, kept), owners, len(names))
+    corpus = _Corpus(unit(checked[rows]), _gram_matrix(vocabulary, kept), vocabulary.words, owners, len(names))
     kernel = _kernel_for(len(rows) / len(names))
-    coefficients, calibration = _fit(corpus, kernel, seed)
+    coefficients, evidence, calibration = _fit(corpus, kernel, seed)
     return Matcher(
         labels=names,
         owners=owners,
@@ -59,16 +62,19 @@ def train_matcher(texts: Sequence[str], labels: Sequence[str], vectors: npt.NDAr
         postings=_postings(corpus.grams),
         kernel=kernel,
         coefficients=coefficients,
+        evidence=evidence,
         calibration=calibration,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Corpus:
-    """Phrasings sorted by label: unit vectors (n, d), n-grams as a scipy CSR matrix, and the label of each."""
+    """Phrasings sorted by label: unit vectors (n, d), n-grams as a scipy CSR matrix whose first `words` columns
+    are single words, and the label of each."""
 
     vectors: FloatArray
     grams: Any
+    words: int
     owners: IntArray
     labels: int
 
@@ -118,16 +124,34 @@ def _postings(grams: Any) -> Postings:
     return Postings(columns.indptr.astype(np.int64), columns.indices.astype(np.int32), columns.data)
 
 
-def _fit(corpus: _Corpus, kernel: Kernel, seed: int) -> tuple[FloatArray | None, Calibration]:
-    """Coefficients (None where there would be too many) and the calibration of what they score."""
+def _fit(corpus: _Corpus, kernel: Kernel, seed: int) -> tuple[FloatArray | None, FloatArray | None, Calibration]:
+    """Coefficients and evidence (None where there would be too many), and the calibration of what they score."""
     rng = np.random.default_rng(seed)
     if len(corpus.owners) * corpus.labels > MAX_COEFFICIENTS:
-        return None, fit_calibration(list(_held_out_neighbours(corpus, kernel, rng)))
+        return None, None, fit_calibration(list(_held_out_neighbours(corpus, kernel, rng)))
     similarities = gram_similarities(corpus.grams)
+    present = _words_present(corpus)
     calibration = default_calibration()
     if corpus.labels >= LEAST_CALIBRATED_LABELS:
-        calibration = fit_calibration(list(_held_out_folds(corpus, similarities, kernel, rng)))
-    return _solve(similarities, corpus.vectors, corpus.owners, kernel, corpus.labels), calibration
+        calibration = fit_calibration(list(_held_out_folds(corpus, similarities, present, kernel, rng)))
+    coefficients = _solve(similarities, corpus.vectors, corpus.owners, kernel, corpus.labels)
+    return coefficients, _evidence_of(present, corpus.owners, corpus.labels), calibration
+
+
+def _words_present(corpus: _Corpus) -> Any:
+    """A CSR matrix (rows, words): 1 where the phrasing holds the word."""
+    present = corpus.grams[:, : corpus.words].tocsr()
+    present.data = np.ones_like(present.data)
+    return present
+
+
+def _evidence_of(present: Any, owners: IntArray, labels: int) -> FloatArray:
+    from scipy.sparse import csr_matrix
+
+    rows = np.arange(len(owners))
+    members = csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, owners)), shape=(len(rows), labels))
+    counts = (present.T @ members).toarray()
+    return learn_evidence(counts, np.bincount(owners, minlength=labels))
 
 
 def _solve(grams: FloatArray, vectors: FloatArray, owners: IntArray, kernel: Kernel, labels: int) -> FloatArray:
@@ -146,61 +170,77 @@ def _solve(grams: FloatArray, vectors: FloatArray, owners: IntArray, kernel: Ker
     return np.ascontiguousarray(cho_solve(factor, targets, check_finite=False), dtype=np.float32)
 
 
-def _held_out_folds(corpus: _Corpus, grams: FloatArray, kernel: Kernel, rng: np.random.Generator) -> Iterator[HeldOut]:
+def _held_out_folds(
+    corpus: _Corpus, grams: FloatArray, present: Any, kernel: Kernel, rng: np.random.Generator
+) -> Iterator[HeldOut]:
     """What models say that have seen neither some labels at all (outside) nor some phrasings of the others (inside)."""
     rows = len(corpus.owners)
-    parts, used = (10, 10) if rows <= SMALL_ROWS else (5, 3)
+    parts, used = (10, 10) if rows <= SMALL_ROWS else (6, 3)
     label_part = rng.permutation(corpus.labels) % parts
-    row_part = rng.permutation(rows) % parts
+    row_part = rng.permutation(rows) % ROW_PARTS
     for part in range(used):
         hidden = label_part[corpus.owners] == part
         held = hidden | (row_part == part)
         train, asked = np.flatnonzero(~held), np.flatnonzero(held)
-        owners = corpus.owners[train]
-        known = np.unique(owners)
-        # A row whose label has no phrasing left to learn from is neither inside nor outside by design: left out.
+        known = np.unique(corpus.owners[train])
+        # A row whose label has lost all phrasings to chance is neither inside nor outside by design: left out.
         asked = asked[hidden[asked] | np.isin(corpus.owners[asked], known)]
-        if len(known) < 2 or not len(asked):
-            continue
-        local = np.searchsorted(known, owners).astype(np.int32)
-        vectors = corpus.vectors[train]
-        coefficients = _solve(grams[np.ix_(train, train)], vectors, local, kernel, len(known))
-        firsts = np.searchsorted(local, np.arange(len(known)))
-        near_grams = grams[np.ix_(asked, train)]
-        near_dense = corpus.vectors[asked] @ vectors.T
-        scores = kernel.of(near_dense, near_grams) @ coefficients
-        truths = np.where(hidden[asked], -1, np.searchsorted(known, corpus.owners[asked]))
-        yield HeldOut(
-            scores,
-            np.maximum.reduceat(near_dense, firsts, axis=1),
-            np.maximum.reduceat(near_grams, firsts, axis=1),
-            truths,
-        )
+        if len(known) >= 2 and len(asked):
+            truths = np.where(hidden[asked], -1, np.searchsorted(known, corpus.owners[asked]))
+            yield HeldOut(_ask_fold(corpus, grams, present, kernel, train, asked), truths)
+
+
+def _ask_fold(
+    corpus: _Corpus,
+    grams: FloatArray,
+    present: Any,
+    kernel: Kernel,
+    train: npt.NDArray[np.int64],
+    asked: npt.NDArray[np.int64],
+) -> Findings:
+    """What a model of the rows `train` finds for the rows `asked`; its labels are those of `train`, in their order."""
+    known = np.unique(corpus.owners[train])
+    owners: IntArray = np.searchsorted(known, corpus.owners[train]).astype(np.int32)
+    vectors = corpus.vectors[train]
+    coefficients = _solve(grams[np.ix_(train, train)], vectors, owners, kernel, len(known))
+    table = _evidence_of(present[train], owners, len(known))
+    near_dense = corpus.vectors[asked] @ vectors.T
+    near_grams = grams[np.ix_(asked, train)]
+    firsts = np.searchsorted(owners, np.arange(len(known)))
+    evidence = np.asarray(present[asked] @ table, dtype=np.float32)
+    return Findings(
+        scores=kernel.of(near_dense, near_grams) @ coefficients + EVIDENCE_WEIGHT * evidence,
+        dense=np.maximum.reduceat(near_dense, firsts, axis=1),
+        grams=np.maximum.reduceat(near_grams, firsts, axis=1),
+        evidence=evidence,
+        support=np.asarray(present[asked] @ np.maximum(table, 0), dtype=np.float32),
+        lengths=np.asarray(present[asked].sum(axis=1), dtype=np.float32).ravel(),
+    )
 
 
 def _held_out_neighbours(corpus: _Corpus, kernel: Kernel, rng: np.random.Generator) -> Iterator[HeldOut]:
     """What nearest phrasings say of a sample without the phrasing itself (inside), without its label (outside)."""
     firsts = np.searchsorted(corpus.owners, np.arange(corpus.labels))
-    counts = np.bincount(corpus.owners, minlength=corpus.labels)
+    sizes = np.bincount(corpus.owners, minlength=corpus.labels)
     sample = np.sort(rng.permutation(len(corpus.owners))[:MAX_ASKED])
-    dense = corpus.vectors[sample] @ corpus.vectors.T
-    grams = (corpus.grams[sample] @ corpus.grams.T).toarray()
+    lengths = np.asarray(_words_present(corpus)[sample].sum(axis=1), dtype=np.float32).ravel()
     for whole_label in (False, True):
-        asked = np.arange(len(sample)) if whole_label else np.flatnonzero(counts[corpus.owners[sample]] > 1)
+        asked = np.arange(len(sample)) if whole_label else np.flatnonzero(sizes[corpus.owners[sample]] > 1)
         if not len(asked):
             continue
         own = sample[asked]
-        hidden = (
-            corpus.owners[None] == corpus.owners[own, None]
-            if whole_label
-            else np.arange(len(corpus.owners))[None] == own[:, None]
+        near_dense = corpus.vectors[own] @ corpus.vectors.T
+        near_grams = (corpus.grams[own] @ corpus.grams.T).toarray()
+        for place, row in enumerate(own):
+            unseen = np.flatnonzero(corpus.owners == corpus.owners[row]) if whole_label else row
+            near_dense[place, unseen], near_grams[place, unseen] = -1, 0
+        nothing = np.zeros((len(own), corpus.labels), dtype=np.float32)
+        found = Findings(
+            scores=np.maximum.reduceat(kernel.of(near_dense, near_grams), firsts, axis=1),
+            dense=np.maximum.reduceat(near_dense, firsts, axis=1),
+            grams=np.maximum.reduceat(near_grams, firsts, axis=1),
+            evidence=nothing,
+            support=nothing,
+            lengths=lengths[asked],
         )
-        near_dense = np.where(hidden, np.float32(-1), dense[asked])
-        near_grams = np.where(hidden, np.float32(0), grams[asked])
-        values = kernel.of(near_dense, near_grams)
-        yield HeldOut(
-            np.maximum.reduceat(values, firsts, axis=1),
-            np.maximum.reduceat(near_dense, firsts, axis=1),
-            np.maximum.reduceat(near_grams, firsts, axis=1),
-            np.where(whole_label, -1, corpus.owners[own]).astype(np.int64),
-        )
+        yield HeldOut(found, np.full(len(own), -1) if whole_label else corpus.owners[own].astype(np.int64))
