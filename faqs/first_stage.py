@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from django.db import connection
+
 from chatbot_project.lib.db import fetch_prepared
 from faqs.ranking import Candidate
 
@@ -20,6 +22,7 @@ BY_WORDS = 50  # phrasings by their words
 MAX_WORDS = 16  # of the question
 # Words are looked up rarest first, as long as together they stand in no more phrasings than this.
 MAX_POSTINGS = 400
+MAX_COUNT = 1000  # from here on one word is as common as another
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ _NEAR_BY_INDEX = """
             WHERE p.id = e.phrasing_id AND p.text_hash = e.text_hash AND {allowed} OFFSET 0
         ) AS permitted
         WHERE e.model_id = {model}
-        ORDER BY e.vector::halfvec({d}) <=> %(vector)s::halfvec({d}) LIMIT {nearest}
+        ORDER BY e.vector::halfvec({d}) <=> %(vector)s::vector({d})::halfvec({d}) LIMIT {nearest}
     ),"""
 # The same by comparing with every phrasing that is allowed: right where these are few.
 _NEAR_EXACT = """
@@ -144,7 +147,11 @@ _CANDIDATES = """
         FROM unnest(tsvector_to_array(to_tsvector(%(config)s::regconfig, %(query)s))) AS lexeme LIMIT {max_words}
     ),
     counted AS MATERIALIZED (
-        SELECT query, (SELECT count(*) FROM faqs_phrasing p WHERE p.search @@ question.query) AS phrasings FROM question
+        SELECT query, (
+            SELECT count(*) FROM (
+                SELECT 1 FROM faqs_phrasing p WHERE p.search @@ question.query LIMIT {max_count}
+            ) AS counted_up_to
+        ) AS phrasings FROM question
     ),
     words AS MATERIALIZED (
         SELECT query, ln(1 + %(phrasings)s::float8 / (phrasings + 0.5)) AS weight, phrasings,
@@ -197,12 +204,17 @@ def find_candidates(
         cosine, embedding = _COSINE.format(d=d), _EMBEDDING.format(model=model)
     found = _CANDIDATES.format(
         allowed=condition, cosine=cosine, embedding=embedding, state=STATE_COLUMNS, walk_now=_WALK_NOW,
-        max_words=MAX_WORDS, max_postings=MAX_POSTINGS, by_words=BY_WORDS,
+        max_words=MAX_WORDS, max_count=MAX_COUNT, max_postings=MAX_POSTINGS, by_words=BY_WORDS,
     )  # fmt: skip
     parameters = filters.as_parameters() | {"query": query, "config": configuration, "phrasings": max(1, phrasings)}
     if vector is not None:
         parameters["vector"] = as_literal(vector)
-    rows = fetch_prepared(statement := with_clause(filters) + STATE + "," + near + found, parameters)
+    statement = with_clause(filters) + STATE + "," + near + found
+    if vector is not None and exact:
+        # Planned for these filters each time: a plan for any audience would read the vectors of all.
+        rows = _fetch(statement, parameters)
+    else:
+        rows = fetch_prepared(statement, parameters)
     if vector is not None and not exact:
         if not rows[0][6]:
             # A connection's first search, or one behind a pooler that forgets: settings of a session cost no round
@@ -215,6 +227,13 @@ def find_candidates(
                 phrasings=phrasings, exact=True,
             )  # fmt: skip
     return State(*rows[0][:6]), [Candidate(*row[8:]) for row in rows if row[8] is not None]
+
+
+def _fetch(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
 
 _CONTENTS = """
