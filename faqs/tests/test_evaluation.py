@@ -305,8 +305,8 @@ def test_stopped_in_the_midst_it_leaves_nothing(
     child = process(many)
     wait_for(lambda: loaded(beside), "the evaluation did not begin")
     child.send_signal(number)
-    out, _err = child.communicate(timeout=60)
-    assert (child.returncode, out) == (code, "")
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (code, ""), err
     assert schemas(beside) == []
 
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import IntegrityError, connection, connections
 
 from accounts.models import AuditEvent
 from chatbot_project.lib.db import fetch_prepared
 from chatbot_project.lib.errors import ApplicationError
-from faqs import scratch, services
-from faqs.models import FAQ
+from faqs import scratch
+from faqs.models import FAQ, Phrasing
 from faqs.scratch import PREFIX, scratch_database
+from faqs.texts import text_hash
 
 from .factories import make_faq
 
@@ -128,16 +129,22 @@ def test_a_schema_in_use_is_left_to_its_process(beside: psycopg.Connection) -> N
     beside.execute(f"DROP SCHEMA {used}")
 
 
-def test_constraints_and_indexes_hold_as_in_the_live_tables(beside: psycopg.Connection) -> None:
+def indexes_of(beside: psycopg.Connection, schema: str) -> list[str]:
+    rows = beside.execute("SELECT indexdef FROM pg_indexes WHERE schemaname = %s", [schema])
+    return [definition for (definition,) in rows]
+
+
+def test_constraints_and_indexes_hold_as_in_the_live_tables_but_for_the_vectors(beside: psycopg.Connection) -> None:
+    beside.execute("CREATE INDEX of_a_model ON faqs_embedding USING hnsw ((vector::halfvec(8)) halfvec_l2_ops)")
     with scratch_database() as schema:
         faq = make_faq("Once?")
-        with pytest.raises(ApplicationError):
-            services.edit_faq(faq=faq, actor=None, answer="Other.", expected_version=7)
-        indexes = {
-            name: {row[0] for row in beside.execute("SELECT indexdef FROM pg_indexes WHERE schemaname = %s", [name])}
-            for name in ("public", schema)
-        }
-    assert len(indexes[schema]) == len({each for each in indexes["public"] if "django_migrations" not in each})
+        with pytest.raises(IntegrityError):
+            Phrasing.objects.create(faq=faq, text="Once?", text_hash=text_hash("Once?"))
+        copied, live = indexes_of(beside, schema), indexes_of(beside, "public")
+    beside.execute("DROP INDEX of_a_model")
+    assert any("hnsw" in each for each in live)
+    kept = [each for each in live if "django_migrations" not in each and "hnsw" not in each]
+    assert len(copied) == len(kept) > 40
 
 
 def test_a_role_that_may_not_create_schemas_is_told(

@@ -1,6 +1,5 @@
 import json
 import signal
-import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,8 +73,6 @@ class Command(BaseCommand):
             raise CommandError(error.detail) from None
         except DatabaseError as error:
             raise CommandError(f"The database refused: {error}") from None
-        except KeyboardInterrupt:
-            raise CommandError("Stopped; nothing is left behind.", returncode=130) from None
         self.stdout.write(_as_json(figures) if json else _as_table(figures))
 
     def _progress(self, step: str, done: int, total: int) -> None:
@@ -114,17 +111,27 @@ def _shown(value: float | None) -> str:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Have SIGTERM and a closed terminal end the work as Ctrl-C does: in order, with the schema dropped."""
+    """Have SIGTERM and a closed terminal end the work as Ctrl-C does, in order, with the schema dropped: CommandError.
+
+    Each is a KeyboardInterrupt at first, upon which psycopg cancels the query that is running. What that breaks on its
+    way out may raise errors of its own, which then say nothing.
+    """
+    heard: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        sys.exit(128 + number)
+        heard.append(number)
+        raise KeyboardInterrupt
 
     try:
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+        before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     except ValueError:  # not the main thread, which alone hears of signals
         before = {}
     try:
         yield
+    except BaseException:
+        if heard:
+            raise CommandError("Stopped; nothing is left behind.", returncode=128 + heard[0]) from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
