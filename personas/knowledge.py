@@ -1,5 +1,6 @@
 """What the FAQ holds on a question put to a persona: found for the version and the person, and judged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -14,7 +15,7 @@ from faqs.models import FAQ
 from faqs.retrieval import FAQMatch, Found, find_answer
 from personas.models import FAQMode, PersonaVersion
 from personas.small_talk import is_small_talk
-from personas.sources import MAX_SOURCES, Source
+from personas.sources import MAX_SOURCES, Source, marks
 
 FOLLOW_UP_WORDS = 12  # a question of more words says by itself what it is about
 
@@ -95,10 +96,12 @@ def unknown_text(language: str, user: Any) -> str:
         return gettext("I do not know the answer to that: there is no approved answer that fits your question.")
 
 
-def as_sources(matches: list[FAQMatch], earlier: tuple[Source, ...] = ()) -> list[Source]:
-    """``matches`` with numbers from 1 on. What a reply cited ``earlier`` keeps its number, which nothing else gets."""
+def as_sources(matches: list[FAQMatch], *, earlier: Sequence[Source] = (), text: str = "") -> list[Source]:
+    """``matches`` with numbers from 1 on. What a reply cited ``earlier`` keeps its number; nothing else gets it, nor
+    any other number that the ``text`` which goes on names: what that meant is not known any more."""
     numbers = {source.faq: source.number for source in earlier if source.faq is not None}
-    free = (number for number in range(1, 100) if all(number != source.number for source in earlier))
+    taken = {source.number for source in earlier} | set(marks(text))
+    free = (number for number in range(1, 100 + len(taken)) if number not in taken)
     return [
         Source(
             numbers[match.faq] if match.faq in numbers else next(free),

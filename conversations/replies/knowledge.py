@@ -41,7 +41,7 @@ async def consult_faqs(reply: LiveReply) -> Consulted:
             log.warning("worker.database_away", step="consult", error=type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
     reply.knows = True
-    reply.sources = as_sources(consulted.matches, reply.work.cited)
+    reply.sources = as_sources(consulted.matches, earlier=reply.work.cited, text=reply.text)
     log.info("reply.consulted", reply=str(reply.reply), verdict=consulted.verdict.value, found=len(reply.sources))
     return consulted
 
