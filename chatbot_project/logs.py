@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 
 _MAILED_LINK = re.compile(r"(/accounts/link/[\w-]+/)[^/\s'\"]+")
+_QUERY = re.compile(r"(\b[A-Z]+ '?/[^\s?'\"]*\?)[^\s'\"]+")  # of "GET /help/?q=…" and of a request's repr
 
 
 def hide_mailed_links(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -20,6 +21,13 @@ def hide_mailed_links(logger: Any, method: str, event: MutableMapping[str, Any])
     for name, value in event.items():
         if isinstance(value, str) and "/accounts/link/" in value:
             event[name] = _MAILED_LINK.sub(r"\1…", value)
+    return event
+
+
+def hide_queries(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Leave out what was asked for in a request's address: people search for what concerns them."""
+    if "request" in event:
+        event["request"] = _QUERY.sub(r"\1…", str(event["request"]))
     return event
 
 
@@ -33,9 +41,14 @@ def configure() -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     if sys.stderr.isatty():
-        rendering: list[Any] = [hide_mailed_links, structlog.dev.ConsoleRenderer()]
+        rendering: list[Any] = [hide_mailed_links, hide_queries, structlog.dev.ConsoleRenderer()]
     else:
-        rendering = [structlog.processors.format_exc_info, hide_mailed_links, structlog.processors.JSONRenderer()]
+        rendering = [
+            structlog.processors.format_exc_info,
+            hide_mailed_links,
+            hide_queries,
+            structlog.processors.JSONRenderer(),
+        ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
