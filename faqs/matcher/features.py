@@ -5,7 +5,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -59,25 +59,11 @@ class Vocabulary:
         self.grams = list(grams)
         self.idf = idf
         self._index = {gram: index for index, gram in enumerate(self.grams)}
-        # The single words stand first.
-        self.words = sum(_kind_first(gram)[0] == 0 for gram in self.grams)
+        # The single words stand first: `gram_kind` sorts so.
+        self.words = sum(gram_kind(gram)[0] == 0 for gram in self.grams)
 
     def __len__(self) -> int:
         return len(self.grams)
-
-    @classmethod
-    def learn(cls, texts: Iterable[str], *, least: int) -> "Vocabulary":
-        """Every n-gram that stands in at least `least` of `texts`; idf = ln((1 + n) / (1 + df)) + 1."""
-        frequency: Counter[str] = Counter()
-        count = 0
-        for text in texts:
-            words = words_of(text)
-            frequency.update(set(word_grams(words)))
-            frequency.update(set(character_grams(words)))
-            count += 1
-        grams = sorted((gram for gram, seen in frequency.items() if seen >= least), key=_kind_first)
-        idf = [math.log((1 + count) / (1 + frequency[gram])) + 1 for gram in grams]
-        return cls(grams, np.array(idf, dtype=np.float32))
 
     def weigh(self, text: str) -> tuple[IntArray, FloatArray]:
         """Indexes and weights, (1 + ln tf) * idf and scaled as above, of the known n-grams of `text`."""
@@ -97,6 +83,6 @@ class Vocabulary:
         return indexes, weights / length if length else weights
 
 
-def _kind_first(gram: str) -> tuple[int, str]:
+def gram_kind(gram: str) -> tuple[int, str]:
     """Sorts single words before pairs of words before runs of characters."""
     return (2 if gram.startswith(MARK) else 1 if " " in gram else 0), gram

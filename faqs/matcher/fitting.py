@@ -20,7 +20,7 @@ from faqs.matcher.calibration import (
 
 # Of the questions asked, so many are taken to be outside the FAQ: the weight of held-out labels, for the probability
 # of being outside (cautious: saying that one does not know is the lesser harm) and for the confidence.
-OUTSIDE_SHARE = 0.2
+OUTSIDE_SHARE = 0.15
 CONFIDENCE_OUTSIDE_SHARE = 0.05
 # Fewer questions of either kind than this tell nothing: the defaults are kept.
 LEAST_QUESTIONS = 20

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from faqs.matcher.calibration import Calibration, Findings
+from faqs.matcher.counting import count_grams
 from faqs.matcher.evidence import EVIDENCE_WEIGHT, learn_evidence
-from faqs.matcher.features import FloatArray, IntArray, Vocabulary
-from faqs.matcher.fitting import HeldOut, default_calibration, fit_calibration
+from faqs.matcher.features import FloatArray, IntArray
+from faqs.matcher.fitting import HeldOut, fit_calibration
 from faqs.matcher.kernel import Kernel, unit
 from faqs.matcher.model import Matcher, Postings
 from faqs.matcher.similarity import apply_kernel, gram_similarities
@@ -22,14 +23,14 @@ from faqs.matcher.similarity import apply_kernel, gram_similarities
 # 10,500 rows are a kernel of 441 MB, the largest array of a training.
 MAX_ROWS = 10_500
 MAX_COEFFICIENTS = 8_000_000
-# Up to so many rows every n-gram counts; beyond, one that stands in a single phrasing is left out.
-ALL_GRAMS_ROWS = 2_000
 NOISE = 0.3
 # Below so many labels there is nothing to learn about questions outside the FAQ: default_calibration.
 LEAST_CALIBRATED_LABELS = 10
-# Up to so many rows, ten parts of the labels are held out one after the other; beyond, three of six, which cost
-# seconds. With them goes one tenth of all phrasings.
+# Labels are cut into parts, of which some are held out one after the other, and one tenth of all phrasings with each:
+# (parts, held out). A solution costs seconds beyond SMALL_ROWS rows.
 SMALL_ROWS = 2_500
+SMALL_PARTS = (10, 10)
+LARGE_PARTS = (4, 3)
 ROW_PARTS = 10
 # Without coefficients, so many phrasings are asked again.
 MAX_ASKED = 500
@@ -50,8 +51,8 @@ def train_matcher(texts: Sequence[str], labels: Sequence[str], vectors: npt.NDAr
     rows = _chosen_rows(owners, np.random.default_rng(seed))
     owners = owners[rows]
     kept = [texts[row] for row in rows]
-    vocabulary = Vocabulary.learn(kept, least=1 if len(kept) <= ALL_GRAMS_ROWS else 2)
-    corpus = _Corpus(unit(checked[rows]), _gram_matrix(vocabulary, kept), vocabulary.words, owners, len(names))
+    vocabulary, grams = count_grams(kept)
+    corpus = _Corpus(unit(checked[rows]), grams, vocabulary.words, owners, len(names))
     kernel = _kernel_for(len(rows) / len(names))
     coefficients, evidence, calibration = _fit(corpus, kernel, seed)
     return Matcher(
@@ -108,16 +109,6 @@ def _chosen_rows(owners: IntArray, rng: np.random.Generator) -> npt.NDArray[np.i
     return np.asarray(chosen[np.lexsort((chosen, owners[chosen]))], dtype=np.int64)
 
 
-def _gram_matrix(vocabulary: Vocabulary, texts: Sequence[str]) -> Any:
-    from scipy.sparse import csr_matrix
-
-    weighed = [vocabulary.weigh(text) for text in texts]
-    ends = np.cumsum([0, *(len(indexes) for indexes, _ in weighed)])
-    indexes = np.concatenate([indexes for indexes, _ in weighed])
-    weights = np.concatenate([weights for _, weights in weighed])
-    return csr_matrix((weights, indexes, ends), shape=(len(texts), len(vocabulary)), dtype=np.float32)
-
-
 def _postings(grams: Any) -> Postings:
     columns = grams.tocsc()
     columns.sort_indices()
@@ -129,13 +120,13 @@ def _fit(corpus: _Corpus, kernel: Kernel, seed: int) -> tuple[FloatArray | None,
     rng = np.random.default_rng(seed)
     if len(corpus.owners) * corpus.labels > MAX_COEFFICIENTS:
         return None, None, fit_calibration(list(_held_out_neighbours(corpus, kernel, rng)))
-    similarities = gram_similarities(corpus.grams)
     present = _words_present(corpus)
-    calibration = default_calibration()
-    if corpus.labels >= LEAST_CALIBRATED_LABELS:
-        calibration = fit_calibration(list(_held_out_folds(corpus, similarities, present, kernel, rng)))
-    coefficients = _solve(similarities, corpus.vectors, corpus.owners, kernel, corpus.labels)
-    return coefficients, _evidence_of(present, corpus.owners, corpus.labels), calibration
+    values = gram_similarities(corpus.grams)
+    folds = _folds(corpus, values, rng) if corpus.labels >= LEAST_CALIBRATED_LABELS else []
+    apply_kernel(values, corpus.vectors, corpus.vectors, kernel)
+    asked = [HeldOut(_ask_fold(corpus, fold, values, present), fold.truths) for fold in folds]
+    coefficients = _solve(values, corpus.owners, corpus.labels)
+    return coefficients, _evidence_of(present, corpus.owners, corpus.labels), fit_calibration(asked)
 
 
 def _words_present(corpus: _Corpus) -> Any:
@@ -154,67 +145,76 @@ def _evidence_of(present: Any, owners: IntArray, labels: int) -> FloatArray:
     return learn_evidence(counts, np.bincount(owners, minlength=labels))
 
 
-def _solve(grams: FloatArray, vectors: FloatArray, owners: IntArray, kernel: Kernel, labels: int) -> FloatArray:
+def _solve(values: FloatArray, owners: IntArray, labels: int) -> FloatArray:
     """The coefficients (rows, labels) of kernel ridge regression on one indicator per label.
 
-    `grams`, the rows' n-gram similarities, is overwritten: with the kernel, then with its Cholesky factor.
+    `values`, the kernel of the rows, is overwritten with its Cholesky factor.
     """
     from scipy.linalg import cho_factor, cho_solve
 
-    apply_kernel(grams, vectors, vectors, kernel)
-    grams[np.diag_indices(len(grams))] += NOISE
+    values[np.diag_indices(len(values))] += NOISE
     targets = np.zeros((len(owners), labels), dtype=np.float32)
     targets[np.arange(len(owners)), owners] = 1
     # Transposed, the array is in Fortran's order, so that LAPACK works in it and makes no copy.
-    factor = cho_factor(grams.T, lower=True, overwrite_a=True, check_finite=False)
+    factor = cho_factor(values.T, lower=True, overwrite_a=True, check_finite=False)
     return np.ascontiguousarray(cho_solve(factor, targets, check_finite=False), dtype=np.float32)
 
 
-def _held_out_folds(
-    corpus: _Corpus, grams: FloatArray, present: Any, kernel: Kernel, rng: np.random.Generator
-) -> Iterator[HeldOut]:
-    """What models say that have seen neither some labels at all (outside) nor some phrasings of the others (inside)."""
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """Rows to learn from, rows to ask, and for those the position of the right label among `known` or -1, with the
+    n-gram likeness of the nearest row per known label."""
+
+    train: npt.NDArray[np.int64]
+    asked: npt.NDArray[np.int64]
+    known: npt.NDArray[np.int64]
+    owners: IntArray
+    truths: npt.NDArray[np.int64]
+    grams: FloatArray
+
+    @property
+    def firsts(self) -> npt.NDArray[np.int64]:
+        return np.searchsorted(self.owners, np.arange(len(self.known)))
+
+
+def _folds(corpus: _Corpus, similarities: FloatArray, rng: np.random.Generator) -> list[_Fold]:
+    """Parts of the labels (outside) and phrasings of the others (inside) which a model will not have seen."""
     rows = len(corpus.owners)
-    parts, used = (10, 10) if rows <= SMALL_ROWS else (6, 3)
+    parts, used = SMALL_PARTS if rows <= SMALL_ROWS else LARGE_PARTS
     label_part = rng.permutation(corpus.labels) % parts
     row_part = rng.permutation(rows) % ROW_PARTS
+    folds = []
     for part in range(used):
         hidden = label_part[corpus.owners] == part
         held = hidden | (row_part == part)
         train, asked = np.flatnonzero(~held), np.flatnonzero(held)
-        known = np.unique(corpus.owners[train])
+        known = np.unique(corpus.owners[train]).astype(np.int64)
         # A row whose label has lost all phrasings to chance is neither inside nor outside by design: left out.
         asked = asked[hidden[asked] | np.isin(corpus.owners[asked], known)]
-        if len(known) >= 2 and len(asked):
-            truths = np.where(hidden[asked], -1, np.searchsorted(known, corpus.owners[asked]))
-            yield HeldOut(_ask_fold(corpus, grams, present, kernel, train, asked), truths)
+        if len(known) < 2 or not len(asked):
+            continue
+        owners = np.searchsorted(known, corpus.owners[train]).astype(np.int32)
+        truths = np.where(hidden[asked], -1, np.searchsorted(known, corpus.owners[asked]))
+        firsts = np.searchsorted(owners, np.arange(len(known)))
+        nearest = np.maximum.reduceat(similarities[np.ix_(asked, train)], firsts, axis=1)
+        folds.append(_Fold(train, asked, known, owners, truths, nearest))
+    return folds
 
 
-def _ask_fold(
-    corpus: _Corpus,
-    grams: FloatArray,
-    present: Any,
-    kernel: Kernel,
-    train: npt.NDArray[np.int64],
-    asked: npt.NDArray[np.int64],
-) -> Findings:
-    """What a model of the rows `train` finds for the rows `asked`; its labels are those of `train`, in their order."""
-    known = np.unique(corpus.owners[train])
-    owners: IntArray = np.searchsorted(known, corpus.owners[train]).astype(np.int32)
-    vectors = corpus.vectors[train]
-    coefficients = _solve(grams[np.ix_(train, train)], vectors, owners, kernel, len(known))
-    table = _evidence_of(present[train], owners, len(known))
-    near_dense = corpus.vectors[asked] @ vectors.T
-    near_grams = grams[np.ix_(asked, train)]
-    firsts = np.searchsorted(owners, np.arange(len(known)))
-    evidence = np.asarray(present[asked] @ table, dtype=np.float32)
+def _ask_fold(corpus: _Corpus, fold: _Fold, values: FloatArray, present: Any) -> Findings:
+    """What a model of the fold's rows to learn from finds for its rows to ask. `values` is the kernel of all rows."""
+    coefficients = _solve(values[np.ix_(fold.train, fold.train)], fold.owners, len(fold.known))
+    table = _evidence_of(present[fold.train], fold.owners, len(fold.known))
+    words = present[fold.asked]
+    evidence = np.asarray(words @ table, dtype=np.float32)
+    dense = corpus.vectors[fold.asked] @ corpus.vectors[fold.train].T
     return Findings(
-        scores=kernel.of(near_dense, near_grams) @ coefficients + EVIDENCE_WEIGHT * evidence,
-        dense=np.maximum.reduceat(near_dense, firsts, axis=1),
-        grams=np.maximum.reduceat(near_grams, firsts, axis=1),
+        scores=values[np.ix_(fold.asked, fold.train)] @ coefficients + EVIDENCE_WEIGHT * evidence,
+        dense=np.maximum.reduceat(dense, fold.firsts, axis=1),
+        grams=fold.grams,
         evidence=evidence,
-        support=np.asarray(present[asked] @ np.maximum(table, 0), dtype=np.float32),
-        lengths=np.asarray(present[asked].sum(axis=1), dtype=np.float32).ravel(),
+        support=np.asarray(words @ np.maximum(table, 0), dtype=np.float32),
+        lengths=np.asarray(words.sum(axis=1), dtype=np.float32).ravel(),
     )
 
 
