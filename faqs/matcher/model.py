@@ -18,6 +18,8 @@ from faqs.matcher.kernel import Kernel, unit
 MATCHER_FORMAT = 1
 # A ranking lists at most so many labels.
 MAX_RANKED = 50
+# Scores (1 is a phrasing itself) closer than this are a tie: what remains is the rounding of sums.
+SCORE_DECIMALS = 5
 # Bytes that unpack to more than this are refused; the largest matcher that training makes stays below.
 MAX_UNPACKED_BYTES = 512 * 1024 * 1024
 
@@ -118,7 +120,7 @@ class Matcher:
             evidence, support = weigh_evidence(self._evidence, words)
             scores = values @ self._coefficients + EVIDENCE_WEIGHT * evidence
         return Findings(
-            scores=scores[allowed][None],
+            scores=np.round(scores[allowed][None], SCORE_DECIMALS),
             dense=np.maximum.reduceat(dense, self._firsts)[allowed][None],
             grams=np.maximum.reduceat(grams, self._firsts)[allowed][None],
             evidence=evidence[allowed][None],
