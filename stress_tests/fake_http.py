@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import math
 import socket
 import struct
 import time
@@ -22,7 +23,6 @@ CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
 MODELS = "/v1/models"
 PULL = "/api/pull"
-EMBEDDING_DIMENSIONS = 256
 HTML_PAGE = b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         elif request.path == CHAT:
             self.server.wheel.at(self.server.loop.time() + script.first_ms / 1000, lambda: self._whole(request, script))
         elif request.path == EMBEDDINGS:
-            self._json(200, _embeddings(request))
+            self._json(200, _embeddings(request, script))
         elif request.path == MODELS:
             models = [{"id": name, "object": "model", "created": 1700000000} for name in self.server.models]
             self._json(200, {"object": "list", "data": models})
@@ -208,12 +208,20 @@ def _usage(request: Recorded, script: Script) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _embeddings(request: Recorded) -> dict[str, Any]:
-    """Vectors that depend on the text alone, each component within [-1, 1]."""
+def _embeddings(request: Recorded, script: Script) -> dict[str, Any]:
+    """Vectors that depend on the text alone, each component within [-1, 1]; the last one wrong where so scripted."""
     given = request.body.get("input") or []
     texts = [given] if isinstance(given, str) else given
-    data = []
-    for index, text in enumerate(texts):
-        seed = hashlib.shake_256(str(text).encode()).digest(EMBEDDING_DIMENSIONS)
-        data.append({"object": "embedding", "index": index, "embedding": [byte / 127.5 - 1 for byte in seed]})
+    vectors = [[byte / 127.5 - 1 for byte in _digest(str(text), script.dimensions)] for text in texts]
+    if vectors and script.bad_vector is not None:
+        vectors[-1] = {
+            "nan": [math.nan] * script.dimensions,
+            "zero": [0.0] * script.dimensions,
+            "short": vectors[-1][:-1],
+        }[script.bad_vector]
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
     return {"object": "list", "model": request.model, "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+
+
+def _digest(text: str, length: int) -> bytes:
+    return hashlib.shake_256(text.encode()).digest(length)

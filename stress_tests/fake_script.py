@@ -78,6 +78,9 @@ class Script:
     keep_alives_only: bool = False
     keep_alive_ms: float = 20
     huge_line: int = 0
+    # Embeddings: their length, and what is wrong with the last of an answer ("nan", "zero", "short")
+    dimensions: int = 256
+    bad_vector: str | None = None
     # The body's pieces as they are, written one HTTP chunk each; nothing else is sent, and the body ends if ``done``
     raw: Sequence[bytes] | None = None
 
@@ -107,7 +110,7 @@ def script_from_model(model: str, default: Script) -> Script:
 
 
 def _parsed(name: str, raw: str) -> Any:
-    if name in {"finish_reason", "cut", "retry_after", "location"}:
+    if name in {"finish_reason", "cut", "retry_after", "location", "bad_vector"}:
         return raw or None
     if name.endswith("_ms"):
         return float(raw)
