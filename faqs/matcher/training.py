@@ -22,7 +22,7 @@ from faqs.matcher.similarity import apply_kernel, gram_similarities
 
 # 10,500 rows are a kernel of 441 MB, the largest array of a training.
 MAX_ROWS = 10_500
-MAX_COEFFICIENTS = 8_000_000
+MAX_COEFFICIENTS = 4_000_000
 NOISE = 0.3
 # Below so many labels there is nothing to learn about questions outside the FAQ: default_calibration.
 LEAST_CALIBRATED_LABELS = 10
