@@ -9,7 +9,7 @@ from faqs.matcher.features import FloatArray
 
 Numbers = npt.NDArray[np.float64]
 
-SIGNALS = 10
+SIGNALS = 12
 TERMS = SIGNALS + SIGNALS * (SIGNALS + 1) // 2
 MIN_SHARPNESS, MAX_SHARPNESS = 1.0, 100.0
 # A signal further from its mean than so many standard deviations says no more than one at that distance.
@@ -22,8 +22,8 @@ class Findings:
     """What was found for each of several questions, for each label: arrays (questions, labels).
 
     `scores` are what labels are ranked by; `dense` and `grams` the nearest phrasing's likeness; `evidence` the sum over
-    the question's words of their log-likelihood ratios for the label, and `support` its positive part. `lengths` are
-    the numbers of known words, one per question.
+    the question's words of their log-likelihood ratios for the label, and `support` its positive part;
+    `distances` those from the middles of the labels. `lengths` are the numbers of known words, one per question.
     """
 
     scores: FloatArray
@@ -32,6 +32,7 @@ class Findings:
     evidence: FloatArray
     support: FloatArray
     lengths: FloatArray
+    distances: FloatArray
 
 
 def softmax(scores: FloatArray, sharpness: float) -> FloatArray:
@@ -45,13 +46,15 @@ def signals_of(found: Findings, sharpness: float) -> Numbers:
     """What tells a question inside the FAQ from one outside: (questions, SIGNALS).
 
     Best score, its margin over the second, third score, best dense likeness; of the best label the dense and n-gram
-    likeness, its probability as log-odds, its evidence and support; the logarithm of the length.
+    likeness, its probability as log-odds, its evidence and support; the logarithm of the length; the
+    smallest distance, and how much nearer it is than the second.
     """
     scores = found.scores
     rows, best = np.arange(len(scores)), scores.argmax(axis=1)
     three = np.zeros((len(scores), 3), dtype=np.float32)
     top = -np.sort(-scores, axis=1)[:, :3] if scores.shape[1] < 8 else _largest_three(scores)
     three[:, : top.shape[1]] = top
+    nearest = np.partition(found.distances, 1, axis=1)[:, :2] if scores.shape[1] > 1 else found.distances[:, [0, 0]]
     probability = np.clip(softmax(scores, sharpness)[rows, best].astype(np.float64), 1e-6, 1 - 1e-6)
     columns = [
         three[:, 0],
@@ -64,6 +67,8 @@ def signals_of(found: Findings, sharpness: float) -> Numbers:
         found.evidence[rows, best],
         found.support[rows, best],
         np.log1p(found.lengths),
+        nearest[:, 0],
+        nearest[:, 1] - nearest[:, 0],
     ]
     return np.stack(columns, axis=1).astype(np.float64)
 

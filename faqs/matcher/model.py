@@ -14,6 +14,7 @@ from faqs.matcher.calibration import SIGNALS, TERMS, Calibration, Findings, Logi
 from faqs.matcher.evidence import EVIDENCE_WEIGHT, weigh_evidence
 from faqs.matcher.features import FloatArray, IntArray, Vocabulary
 from faqs.matcher.kernel import Kernel, unit
+from faqs.matcher.spread import Spread
 
 MATCHER_FORMAT = 1
 # A ranking lists at most so many labels.
@@ -75,6 +76,7 @@ class Matcher:
         kernel: Kernel,
         coefficients: FloatArray | None,
         evidence: FloatArray | None,
+        spread: Spread | None,
         calibration: Calibration,
     ) -> None:
         self.labels = tuple(labels)
@@ -87,6 +89,7 @@ class Matcher:
         self._kernel = kernel
         self._coefficients = coefficients
         self._evidence = evidence
+        self._spread = spread
         self._calibration = calibration
 
     @property
@@ -119,13 +122,17 @@ class Matcher:
         else:
             evidence, support = weigh_evidence(self._evidence, words)
             scores = values @ self._coefficients + EVIDENCE_WEIGHT * evidence
+        distances = np.zeros(len(self.labels), dtype=np.float32)
+        if self._spread is not None:
+            distances = self._spread.distances(query[None])[0]
         return Findings(
-            scores=np.round(scores[allowed][None], SCORE_DECIMALS),
+            scores=scores[allowed][None].round(SCORE_DECIMALS).astype(np.float32),
             dense=np.maximum.reduceat(dense, self._firsts)[allowed][None],
             grams=np.maximum.reduceat(grams, self._firsts)[allowed][None],
             evidence=evidence[allowed][None],
             support=support[allowed][None],
             lengths=np.array([len(words)], dtype=np.float32),
+            distances=distances[None, allowed],
         )
 
     def _ranking(self, allowed: IntArray, found: Findings) -> Ranking:
@@ -179,6 +186,8 @@ class Matcher:
             arrays["coefficients"] = self._coefficients.astype(np.float16)
         if self._evidence is not None:
             arrays["evidence"] = self._evidence.astype(np.float16)
+        if self._spread is not None:
+            arrays |= {"whitening": self._spread.whitening, "centres": self._spread.centres}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         return buffer.getvalue()
@@ -212,6 +221,7 @@ class Matcher:
             kernel=Kernel(**header["kernel"]),
             coefficients=None if coefficients is None else coefficients.astype(np.float32),
             evidence=None if evidence is None else evidence.astype(np.float32),
+            spread=Spread(arrays["whitening"], arrays["centres"]) if "whitening" in arrays else None,
             calibration=Calibration(
                 float(header["sharpness"]), _logistic(header["outside"]), _logistic(header["correct"])
             ),
@@ -235,6 +245,7 @@ class Matcher:
             and (self._coefficients is None) == (self._evidence is None)
             and (self._coefficients is None or self._coefficients.shape == (rows, labels))
             and (self._evidence is None or self._evidence.shape == (self._vocabulary.words, labels))
+            and self._spread_fits()
             and postings.starts.shape == (grams + 1,)
             and postings.rows.shape == postings.weights.shape
             and postings.rows.ndim == 1
@@ -250,6 +261,15 @@ class Matcher:
         )
         if not sound:
             raise ValueError("The arrays of this matcher do not fit each other.")
+
+    def _spread_fits(self) -> bool:
+        spread, dimensions = self._spread, self.dimensions
+        return spread is None or (
+            spread.whitening.shape == (dimensions, dimensions)
+            and spread.centres.shape == (len(self.labels), dimensions)
+            and spread.whitening.dtype == spread.centres.dtype == np.float32
+            and bool(np.isfinite(spread.whitening).all() and np.isfinite(spread.centres).all())
+        )
 
 
 def _arrays(data: bytes) -> dict[str, npt.NDArray[Any]]:

@@ -19,6 +19,7 @@ from faqs.matcher.fitting import HeldOut, fit_calibration
 from faqs.matcher.kernel import Kernel, unit
 from faqs.matcher.model import Matcher, Postings
 from faqs.matcher.similarity import apply_kernel, gram_similarities
+from faqs.matcher.spread import Spread, is_worth_measuring, learn_spread
 
 # 10,500 rows are a kernel of 441 MB, the largest array of a training.
 MAX_ROWS = 10_500
@@ -54,7 +55,7 @@ def train_matcher(texts: Sequence[str], labels: Sequence[str], vectors: npt.NDAr
     vocabulary, grams = count_grams(kept)
     corpus = _Corpus(unit(checked[rows]), grams, vocabulary.words, owners, len(names))
     kernel = _kernel_for(len(rows) / len(names))
-    coefficients, evidence, calibration = _fit(corpus, kernel, seed)
+    coefficients, evidence, spread, calibration = _fit(corpus, kernel, seed)
     return Matcher(
         labels=names,
         owners=owners,
@@ -64,6 +65,7 @@ def train_matcher(texts: Sequence[str], labels: Sequence[str], vectors: npt.NDAr
         kernel=kernel,
         coefficients=coefficients,
         evidence=evidence,
+        spread=spread,
         calibration=calibration,
     )
 
@@ -115,18 +117,24 @@ def _postings(grams: Any) -> Postings:
     return Postings(columns.indptr.astype(np.int64), columns.indices.astype(np.int32), columns.data)
 
 
-def _fit(corpus: _Corpus, kernel: Kernel, seed: int) -> tuple[FloatArray | None, FloatArray | None, Calibration]:
-    """Coefficients and evidence (None where there would be too many), and the calibration of what they score."""
+def _fit(
+    corpus: _Corpus, kernel: Kernel, seed: int
+) -> tuple[FloatArray | None, FloatArray | None, Spread | None, Calibration]:
+    """Coefficients, evidence and spread (None where they would cost too much), and the calibration of what they say."""
     rng = np.random.default_rng(seed)
     if len(corpus.owners) * corpus.labels > MAX_COEFFICIENTS:
-        return None, None, fit_calibration(list(_held_out_neighbours(corpus, kernel, rng)))
+        return None, None, None, fit_calibration(list(_held_out_neighbours(corpus, kernel, rng)))
     present = _words_present(corpus)
     values = gram_similarities(corpus.grams)
     folds = _folds(corpus, values, rng) if corpus.labels >= LEAST_CALIBRATED_LABELS else []
     apply_kernel(values, corpus.vectors, corpus.vectors, kernel)
     asked = [HeldOut(_ask_fold(corpus, fold, values, present), fold.truths) for fold in folds]
     coefficients = _solve(values, corpus.owners, corpus.labels)
-    return coefficients, _evidence_of(present, corpus.owners, corpus.labels), fit_calibration(asked)
+    evidence = _evidence_of(present, corpus.owners, corpus.labels)
+    spread = None
+    if is_worth_measuring(corpus.vectors):
+        spread = learn_spread(corpus.vectors, corpus.owners, corpus.labels)
+    return coefficients, evidence, spread, fit_calibration(asked)
 
 
 def _words_present(corpus: _Corpus) -> Any:
@@ -208,6 +216,9 @@ def _ask_fold(corpus: _Corpus, fold: _Fold, values: FloatArray, present: Any) ->
     words = present[fold.asked]
     evidence = np.asarray(words @ table, dtype=np.float32)
     dense = corpus.vectors[fold.asked] @ corpus.vectors[fold.train].T
+    spread = None
+    if is_worth_measuring(corpus.vectors):  # asked of all rows: the folds and the matcher see the same signals
+        spread = learn_spread(corpus.vectors[fold.train], fold.owners, len(fold.known))
     return Findings(
         scores=values[np.ix_(fold.asked, fold.train)] @ coefficients + EVIDENCE_WEIGHT * evidence,
         dense=np.maximum.reduceat(dense, fold.firsts, axis=1),
@@ -215,6 +226,7 @@ def _ask_fold(corpus: _Corpus, fold: _Fold, values: FloatArray, present: Any) ->
         evidence=evidence,
         support=np.asarray(words @ np.maximum(table, 0), dtype=np.float32),
         lengths=np.asarray(words.sum(axis=1), dtype=np.float32).ravel(),
+        distances=spread.distances(corpus.vectors[fold.asked]) if spread else np.zeros_like(evidence),
     )
 
 
@@ -242,5 +254,6 @@ def _held_out_neighbours(corpus: _Corpus, kernel: Kernel, rng: np.random.Generat
             evidence=nothing,
             support=nothing,
             lengths=lengths[asked],
+            distances=nothing,
         )
         yield HeldOut(found, np.full(len(own), -1) if whole_label else corpus.owners[own].astype(np.int64))

@@ -25,6 +25,7 @@ from faqs.matcher.metrics import (
     top_k,
 )
 from faqs.matcher.similarity import gram_similarities
+from faqs.matcher.spread import learn_spread
 from faqs.matcher.training import MAX_ROWS, _chosen_rows
 
 DIMENSIONS = 48
@@ -316,6 +317,28 @@ def test_evidence_is_the_logarithm_of_how_much_likelier_a_word_is():
     assert support == pytest.approx(np.maximum(table, 0).sum(axis=0))
 
 
+def test_distance_counts_a_direction_less_the_more_phrasings_differ_in_it(monkeypatch):
+    monkeypatch.setattr("faqs.matcher.spread.SHRINKAGE", 0.0)
+    vectors = np.array([[-2, 1], [2, 1], [-2, -1], [2, -1], [8, 1], [12, 1], [8, -1], [12, -1]], dtype=np.float32)
+    spread = learn_spread(vectors, np.array([0] * 4 + [1] * 4, dtype=np.int32), 2)
+    # Variances 4 and 1 around (0, 0) and (10, 0): the mean of x^2 / 4 and y^2.
+    assert spread.distances(np.array([[2, 1], [10, 3]], dtype=np.float32)) == pytest.approx(
+        np.array([[(1 + 1) / 2, (16 + 1) / 2], [(25 + 9) / 2, (0 + 9) / 2]]), rel=1e-4
+    )
+    assert learn_spread(vectors[[0, 0, 4, 4]], np.array([0, 0, 1, 1], dtype=np.int32), 2) is None
+
+
+def test_spread_is_kept_in_bytes_and_tells_what_is_outside(monkeypatch):
+    monkeypatch.setattr("faqs.matcher.spread.ROWS_PER_DIMENSION", 1)
+    matcher = train_matcher(*phrasings())
+    assert matcher.to_bytes() == Matcher.from_bytes(matcher.to_bytes()).to_bytes()
+    assert ask(matcher, "how do i reset my password").outside < 0.5 < ask(matcher, "volcano eruption magma").outside
+    with np.load(io.BytesIO(matcher.to_bytes())) as archive:
+        assert archive["whitening"].shape == (DIMENSIONS, DIMENSIONS)
+    with pytest.raises(ValueError):
+        Matcher.from_bytes(rewritten(matcher.to_bytes(), centres=np.zeros((2, 2), dtype=np.float32)))
+
+
 def test_softmax_of_hand_made_scores():
     scores = np.array([np.log(4) / 2, 0], dtype=np.float32)
     assert softmax(scores, 2.0) == pytest.approx([0.8, 0.2], rel=1e-5)
@@ -328,7 +351,7 @@ def held_out(inside: int, outside: int) -> HeldOut:
     scores = np.stack([best, np.zeros(count)], axis=1).astype(np.float32)
     truths = np.where(np.arange(count) < inside, (np.arange(count) % 4 == 0).astype(int), -1)
     same = np.full((count, 2), 0.5, dtype=np.float32)
-    return HeldOut(Findings(scores, same, same, same, same, np.ones(count, dtype=np.float32)), truths)
+    return HeldOut(Findings(scores, same, same, same, same, np.ones(count, dtype=np.float32), same), truths)
 
 
 def test_calibration_learns_shares_from_what_was_held_out():
