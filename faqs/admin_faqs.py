@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
@@ -25,9 +25,14 @@ from faqs.admin_site_pages import PUBLISH, actor_of, rights
 from faqs.admin_translations import translation_actions
 from faqs.admin_trying import TryingPages
 from faqs.models import FAQ, FAQFeedback, Phrasing
+from faqs.phrasings import phrasings_of
 from faqs.translations import translations_of
 from faqs.word_search import holding_words
 
+_SHOWN = (
+    "question", "answer", "wordings", "category", "language", "tags", "visibility", "owner", "valid_from",
+    "valid_until",
+)  # fmt: skip
 _LABELS = {"draft": "warning", "published": "success", "archived": "info"}
 
 
@@ -144,6 +149,19 @@ class FAQAdmin(HistoryPages, TryingPages, FilePages):
     @admin.action(description=_("Export as CSV"), permissions=["view"])
     def export_chosen(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> HttpResponse:
         return download(FAQ.objects.filter(pk__in=queryset.values("pk")), "csv")
+
+    # --- For those who may only look ----------------------------------------------------------------------------------
+    def get_fieldsets(self, request: HttpRequest, obj: FAQ | None = None) -> Any:
+        if obj is None or self.has_change_permission(request, obj):
+            return self.fieldsets
+        return ((None, {"fields": _SHOWN}),)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: FAQ | None = None) -> tuple[str, ...]:
+        return () if obj is None or self.has_change_permission(request, obj) else _SHOWN
+
+    @admin.display(description=_("Other ways to ask it"))
+    def wordings(self, faq: FAQ) -> str:
+        return format_html_join("", "{}<br>", ((text,) for text in phrasings_of(faq))) or "–"
 
     # --- The form -----------------------------------------------------------------------------------------------------
     def get_form(self, request: HttpRequest, obj: FAQ | None = None, change: bool = False, **kwargs: Any) -> Any:

@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import roles
 from accounts.models import AuditEvent, User
 from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user
 from faqs import services
@@ -77,6 +78,22 @@ def test_moderators_may_do_all_but_delete(editor: Client) -> None:
     assert editor.post(url(faq, "delete"), {"post": "yes"}).status_code == 403
     assert "delete_selected" not in text_of(editor, LIST)
     assert FAQ.objects.exists()
+
+
+def test_who_may_only_look_presses_nothing(editor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    faq = make_faq("Look at me?", "Only look.", phrasings=["<b>look</b>"])
+    monkeypatch.setitem(roles.PERMISSIONS, roles.Role.MODERATOR, frozenset({"faqs.view_faq"}))
+    for address in (LIST, *(url(faq, page) for page in FAQ_PAGES), reverse("admin:faqs_faq_ask"), f"{LIST}export/"):
+        assert editor.get(address).status_code == 200, address
+    assert "Only look." in text_of(editor, url(faq))
+    assert "&lt;b&gt;look" in text_of(editor, url(faq))
+    for page in FAQ_BUTTONS:
+        assert editor.post(url(faq, page), {"number": "1", "other": str(faq.pk)}).status_code == 403, page
+    for name in ("preview", "similar", "import"):
+        assert editor.post(reverse(f"admin:faqs_faq_{name}"), {"answer": "x"}).status_code == 403, name
+    assert editor.post(url(faq), form(faq)).status_code == 403
+    assert editor.get(ADD).status_code == 403
+    assert "publish_chosen" not in text_of(editor, LIST)
 
 
 def test_an_admin_deletes_for_good_and_it_is_recorded() -> None:

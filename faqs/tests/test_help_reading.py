@@ -54,6 +54,7 @@ def test_two_lists_are_fused_by_rank() -> None:
 
 def test_words_that_begin_like_a_term_are_marked_and_all_else_is_escaped() -> None:
     assert mark("My passwords <b>", ["pass"]) == "My <mark>passwords</mark> &lt;b&gt;"
+    assert mark("a<b>x", ["<b>x"]) == "a<mark>&lt;b&gt;x</mark>"
     assert mark("compass", ["pass"]) == "compass"
     assert mark("a b", ["a"]) == "a b"
 

@@ -130,6 +130,13 @@ def test_meaning_keeps_to_the_audience_and_the_category(knowledge: dict[str, FAQ
     assert found("lost my passcode and cannot sign in", address="/help/category/pay/") == []
 
 
+def test_what_others_may_read_takes_no_place_from_what_the_reader_may(knowledge: dict[str, FAQ]) -> None:
+    for number in range(8):
+        make_faq(f"Lost my passcode and cannot sign in {number}", visibility="staff")
+    make_index()
+    assert found("my passcode is lost so I cannot sign in") == [knowledge["password"].question]
+
+
 # --- with scripts and without ---------------------------------------------------------------------------------------
 def test_the_form_works_without_a_script(knowledge: dict[str, FAQ]) -> None:
     html = text_of(client_of(), "/help/")
