@@ -50,10 +50,13 @@ class Embedder(Protocol):
         """One row of length 1 for each text: float32, (texts, dimensions). Raises EmbeddingError."""
 
 
-@functools.lru_cache(maxsize=8)
 def embedder(name: str = "") -> Embedder:
     """The embedder called ``name`` (EMBEDDING_MODEL where empty), the same one for the life of the process."""
-    name = name or settings.EMBEDDING_MODEL
+    return make_embedder(name or settings.EMBEDDING_MODEL)
+
+
+@functools.lru_cache(maxsize=8)
+def make_embedder(name: str) -> Embedder:
     return WordllamaEmbedder() if name == EMBEDDED else EndpointEmbedder(name)
 
 
@@ -73,7 +76,8 @@ def unit_rows(vectors: Any, *, name: str, dimensions: int | None = None) -> "np.
         raise EmbeddingError(f"{name} sent vectors of a shape that cannot be stored: {rows.shape}.")
     if dimensions is not None and rows.shape[1] != dimensions:
         raise EmbeddingError(f"{name} sent vectors of {rows.shape[1]} dimensions; its own have {dimensions}.")
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):  # told of just below
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(lengths).all():
         raise EmbeddingError(f"{name} sent a vector that holds something other than finite numbers.")
     if (lengths < 1e-12).any():

@@ -102,9 +102,10 @@ def with_clause(filters: Filters) -> str:
     return "WITH RECURSIVE" + (TREE if filters.categories is not None else "")
 
 
-def as_literal(vector: "np.ndarray") -> str:
+def as_literal(vector: "np.ndarray | list[float]") -> str:
     """A vector as pgvector reads it."""
-    return "[" + ",".join(map(repr, vector.tolist())) + "]"
+    numbers = vector if isinstance(vector, list) else vector.tolist()
+    return "[" + ",".join(map(repr, numbers)) + "]"
 
 
 # The nearest phrasings, by walking the model's index. Each one's FAQ is looked up as the walk comes by, and the walk
