@@ -134,10 +134,11 @@ class Mirror:
 
     def _updated(self, info: dict[str, Any], client_id: str) -> list[Command]:
         held = self.conversations.get(info["id"])
-        if held is None:
-            return []
+        is_own = client_id and client_id in self.own
+        if held is None:  # the first snapshot is under way and may have been read before this
+            return self.follow(info["id"]) if info["id"] in self.followed and not is_own and not info["deleted"] else []
         self._inform(held, info)
-        if info["deleted"] or (client_id and client_id in self.own) or info["revision"] <= held.revision:
+        if info["deleted"] or is_own or info["revision"] <= held.revision:
             return []
         held.wanted = max(held.wanted, info["revision"])
         return [] if held.resyncing or info["id"] not in self.followed else self.follow(info["id"])

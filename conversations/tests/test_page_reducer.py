@@ -261,6 +261,14 @@ def test_a_snapshot_older_than_the_news_is_asked_for_again(page: Page) -> None:
     assert page.take(snapshot(3, question())) == []
 
 
+def test_news_that_come_before_the_first_snapshot_are_asked_for(page: Page) -> None:
+    """That snapshot may have been read before what they tell of."""
+    assert len(follows(page.take(updated(2)))) == 1
+    page.take(snapshot(1, question()))
+    assert page.take(snapshot(2, question("q2"))) == []
+    assert [m["id"] for m in page.shown] == ["q2"]
+
+
 def test_a_reply_of_a_branch_that_is_not_shown_is_asked_for_once(page: Page) -> None:
     page.take(snapshot(1, question(), reply(status="completed", text="a")))
     assert len(follows(page.take(event("started", 1, 0, pk="elsewhere")))) == 1
@@ -286,6 +294,34 @@ def test_unknown_events_and_other_conversations_change_nothing(page: Page) -> No
     other = snapshot(1, question("z")) | {"conversation": info() | {"id": "another"}}
     assert page.take({"type": "something.new"}, {"type": "pong"}, other) == []
     assert page.shown == before
+
+
+CITED = [{"number": 1, "faq": "f1", "question": "How?"}]
+
+
+def test_what_a_reply_cites_comes_before_its_end_and_stays(page: Page) -> None:
+    page.take(snapshot(1, question(), reply()), event("started", 1, 0), delta(1, 0, "x [1]", []))
+    page.take(event("citations", 1, 5, citations=CITED))
+    assert page.shown[1]["citations"] == CITED
+    end = {"text": "x [1]", "html": "<p>x</p>", "source": "model", "citations": CITED, "offers": []}
+    page.take(event("completed", 1, 5, **end))
+    assert (page.shown[1]["citations"], page.shown[1]["source"]) == (CITED, "model")
+
+
+def test_what_an_earlier_epoch_or_another_reply_cites_is_not_shown(page: Page) -> None:
+    page.take(snapshot(1, question(), reply()), event("started", 2, 0))
+    page.take(event("citations", 1, 0, citations=CITED), event("citations", 3, 0, citations=CITED))
+    assert not page.shown[1].get("citations")
+
+
+def test_an_ending_brings_what_is_offered_and_a_snapshot_what_became_of_it(page: Page) -> None:
+    page.take(snapshot(1, question(), reply()), event("started", 1, 0))
+    offers = [{"kind": "handover", "text": "", "done": False}]
+    page.take(event("completed", 1, 1, text="?", html="?", source="unknown", citations=[], offers=offers))
+    assert page.shown[1]["offers"] == offers
+    done = reply(status="completed", epoch=1, text="?", html="?", source="unknown", offers=[offers[0] | {"done": True}])
+    page.take(snapshot(2, question(), done))
+    assert page.shown[1]["offers"][0]["done"] is True
 
 
 # --- any interleaving -------------------------------------------------------------------------------------------------

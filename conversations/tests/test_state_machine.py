@@ -22,6 +22,7 @@ from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Gate, Script
 
 from .factories import make_persona
+from .knowledge_stack import make_knowing_persona, make_knowledge
 from .mirror import Tab
 from .stack import Stack, wait_until
 
@@ -44,11 +45,11 @@ REPLIES = (
     ["Plain ", "words, ", "one ", "after ", "another."],
     ["Grü", "ße ", "🌍", "👩‍👩‍👧", " und\n\n", "```py\n", "x = 1\n", "```\n", "\nEnde"],
     ["| a | b |\n", "|---|---|\n", "| 1 ", "| 2 |\n\n", "- one\n", "- two\n\n", "> three"],
-    ["One"],
+    ["One [1]"],
 )
 TABS = st.integers(0, MAX_TABS - 1)
 PLACES = st.integers(0, 11)
-WORDS = st.sampled_from(["Hello?", "Zweite Frage ✓", "a\n\nb", "x" * 300])
+WORDS = st.integers(0, 3)
 
 
 def script(number: int, gate: Gate) -> Script:
@@ -66,6 +67,7 @@ class Chatting(RuleBasedStateMachine):
 
     stack: ClassVar[Stack]
     model: ClassVar[FakeModelServer]
+    texts: ClassVar = ["Hello?", "Zweite Frage ✓", "a\n\nb", "x" * 300]
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,17 +164,17 @@ class Chatting(RuleBasedStateMachine):
         self.run(connected(self.tab(number)))
 
     @rule(number=TABS, text=WORDS)
-    def ask(self, number: int, text: str) -> None:
+    def ask(self, number: int, text: int) -> None:
         tab = self.tab(number)
         shown = tab.mirror.shown(self.conversation)
         parent = {"parent": shown[-1]["id"]} if shown else {}
-        self.act(tab, "message.send", conversation=self.conversation, text=text, **parent)
+        self.act(tab, "message.send", conversation=self.conversation, text=self.texts[text], **parent)
 
     @rule(number=TABS, place=PLACES, text=WORDS)
-    def edit(self, number: int, place: int, text: str) -> None:
+    def edit(self, number: int, place: int, text: int) -> None:
         tab = self.tab(number)
         if question := self.shown(tab, "user", place):
-            self.act(tab, "message.edit", message=question, text=text)
+            self.act(tab, "message.edit", message=question, text=self.texts[text])
 
     @rule(number=TABS, place=PLACES)
     def regenerate(self, number: int, place: int) -> None:
@@ -335,3 +337,40 @@ def test_any_interleaving_ends_with_every_tab_showing_what_a_new_one_is_shown(
     make_persona()
     Chatting.stack, Chatting.model = live_stack, fake_model
     run_state_machine_as_test(Chatting, settings=PROFILE)
+
+
+class AskingTheFaq(Chatting):
+    """The same with a persona that answers from the FAQ: from sources, as they stand, or not at all."""
+
+    texts: ClassVar = [
+        "How do I reset the PIN of my card?",
+        "Which volcano on Iceland erupted last winter?",
+        "I want to change something about my card, is there a number for it?",
+        "Thanks!",
+    ]
+
+    @rule(number=TABS, place=PLACES)
+    def ask_for_a_person(self, number: int, place: int) -> None:
+        shown = self.tab(number).mirror.shown(self.conversation)
+        offering = [message["id"] for message in shown if message["offers"]]
+        if offering:
+            url = f"/m/{offering[place % len(offering)]}/person/"
+            assert self.browser.post(url).status_code == 200
+
+    def compare_with_database(self, fresh: dict[str, Any]) -> None:
+        super().compare_with_database(fresh)
+        for message in fresh["messages"]:
+            row = Message.objects.get(pk=message["id"])
+            assert (row.source or "", row.offers or []) == (message["source"], message["offers"])
+            cited = list(row.citations.order_by("number").values_list("number", flat=True))
+            assert cited == [citation["number"] for citation in message["citations"]]
+
+
+@pytest.mark.parametrize("mode", ["context", "direct"])
+def test_the_same_holds_for_replies_that_come_of_the_faq(
+    live_stack: Stack, fake_model: FakeModelServer, mode: str
+) -> None:
+    make_knowledge()
+    make_knowing_persona(mode)
+    AskingTheFaq.stack, AskingTheFaq.model = live_stack, fake_model
+    run_state_machine_as_test(AskingTheFaq, settings=settings(PROFILE, max_examples=max(1, EXAMPLES // 5)))

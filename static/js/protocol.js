@@ -159,11 +159,12 @@ function fresh(info) {
 
 function onConversationUpdated(state, { conversation: info, client_id: clientId }) {
   const held = state.conversations[info.id];
-  if (!held) return same(state);
+  const isOwn = clientId && state.own[clientId];
+  // The first snapshot is under way and may have been read before this: ask again.
+  if (!held) return state.followed[info.id] && !isOwn && !info.deleted ? follow(state, info.id) : same(state);
   const informed = { ...held, info: newer(held.info, info) };
   if (info.deleted) return same(withConversation(state, info.id, informed));
   // Its own command is answered by message.accepted, which brings the messages; whatever else is new must be asked for.
-  const isOwn = clientId && state.own[clientId];
   if (isOwn || info.revision <= held.revision) return same(withConversation(state, info.id, informed));
   informed.wanted = Math.max(held.wanted, info.revision);
   const next = withConversation(state, info.id, informed);
