@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 MAX_QUERY = 1000  # characters of a question that are looked at
 FEW_PHRASINGS = 2000  # up to so many, comparing with each is faster than walking an index, and never misses one
+TRIES = 2  # of a question that finds the knowledge changed since the one before
 SPARE = 3  # FAQs read beyond the limit, for those that were withdrawn meanwhile or are translations of each other
 
 
@@ -124,19 +125,35 @@ class _Search:
         self.vector: np.ndarray | None = _vector_of(self.query, scope)
 
     def run(self, limit: int) -> Found:
-        for _ in range(2):
+        for _ in range(TRIES):
+            found = self._by_matcher(limit)
+            if found is not None:
+                return found
+            state, candidates = self._candidates()
+            if self.scope.is_current(state):
+                break
+            last, scope = self.scope.state, read_scope(self.filters)
+            if scope.state.model == last.model and scope.state.fresh_matcher is None:
+                self.scope = scope  # for the next question: what was found for this one is as good
+                break
+            self._prepare(scope)
+        ranked = rank_candidates(candidates, language=self.language)
+        confidences, outside = estimate(ranked)
+        _, contents = self._contents(ranked[: limit + SPARE])
+        return self._found(ranked, confidences, outside, contents, limit, matcher_used=False)
+
+    def _by_matcher(self, limit: int) -> Found | None:
+        """The answer of the matcher in force; None where none serves, or the knowledge changes all the time."""
+        for _ in range(TRIES):
             opinion = self._opinion()
             if opinion is None:
-                break
+                return None
             ranked, confidences = by_opinion(opinion, limit=limit)
             state, contents = self._contents(ranked)
             if self.scope.is_current(state) and len(contents) == len(ranked):
                 return self._found(ranked, confidences, opinion.outside, contents, limit, matcher_used=True)
             self._prepare(read_scope(self.filters))
-        ranked = rank_candidates(self._candidates(), language=self.language)
-        confidences, outside = estimate(ranked)
-        _, contents = self._contents(ranked[: limit + SPARE])
-        return self._found(ranked, confidences, outside, contents, limit, matcher_used=False)
+        return None
 
     def _opinion(self) -> Opinion | None:
         """What the matcher in force says of the FAQs in force; None where none serves."""
@@ -146,25 +163,16 @@ class _Search:
             return None
         return ask_matcher(matcher, self.query, self.vector, self.scope.labels(self.language))
 
-    def _candidates(self) -> list[Candidate]:
-        """The first stage; asked again where the embedding model was switched since the question was embedded."""
-        for _ in range(2):
-            scope = self.scope
-            state, candidates = find_candidates(
-                query=self.query,
-                vector=self.vector,
-                model=scope.state.model or 0,
-                configuration=search_configuration(self.language),
-                filters=self.filters,
-                phrasings=scope.total,
-                exact=scope.phrasings <= FEW_PHRASINGS,
-            )
-            if scope.is_current(state):
-                break
-            self._prepare(read_scope(self.filters))
-            if state.model == self.scope.state.model == scope.state.model:
-                break
-        return candidates
+    def _candidates(self) -> tuple[State, list[Candidate]]:
+        return find_candidates(
+            query=self.query,
+            vector=self.vector,
+            model=self.scope.state.model or 0,
+            configuration=search_configuration(self.language),
+            filters=self.filters,
+            phrasings=self.scope.total,
+            exact=self.scope.phrasings <= FEW_PHRASINGS,
+        )
 
     def _contents(self, ranked: Sequence[Ranked]) -> tuple[State, dict[UUID, Content]]:
         """What ``ranked`` say now, by the FAQ that was ranked."""
