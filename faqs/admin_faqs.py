@@ -44,7 +44,7 @@ def _count(rows: QuerySet[Any], **conditions: Any) -> Coalesce:
 
 class FAQAdmin(HistoryPages, TryingPages, FilePages):
     form = FAQForm
-    list_display = ("asked", "category", "language", "state", "validity", "ways", "helped", "owner", "updated_at")
+    list_display = ("asked", "state", "place", "language", "validity", "ways", "helped", "owner", "updated_at")
     list_display_links = ("asked",)
     list_select_related = ("category", "owner")
     list_filter = (
@@ -92,6 +92,10 @@ class FAQAdmin(HistoryPages, TryingPages, FilePages):
     @admin.display(description=_("question"), ordering="question")
     def asked(self, faq: FAQ) -> str:
         return format_html('<span class="faq-cell">{}</span>', faq.question)
+
+    @admin.display(description=_("category"))
+    def place(self, faq: FAQ) -> str:
+        return format_html('<span class="faq-cell faq-cell-small">{}</span>', faq.category or "–")
 
     @display(description=_("status"), label=_LABELS, ordering="status")
     def state(self, faq: FAQ) -> Any:
