@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Count, F, QuerySet
 
 from faqs.models import Embedding, KnowledgeState, TrainedMatcher
 from faqs.ranking import Opinion
@@ -69,19 +69,25 @@ def is_stale(state: KnowledgeState) -> bool:
 
 def train_and_store() -> TrainedMatcher | None:
     """Train a matcher on what is published and bring it into force, unless what is published changed meanwhile: then
-    it is thrown away. None in that case, and where there are fewer than two FAQs with vectors.
+    it is thrown away. None in that case, where there are fewer than two FAQs with vectors, and where there are so many
+    FAQs and phrasings that a matcher would rank by the nearest phrasing only, which retrieval alone does better (of
+    1,000 FAQs with ten phrasings 89 % right first, against 74 %).
 
     The revision is read before the phrasings: a change in between makes the matcher stale, never wrongly fresh.
     """
     state = knowledge_state()
     if state.model_id is None:
         return None
+    from faqs.matcher import train_matcher
+    from faqs.matcher.training import MAX_COEFFICIENTS, MAX_ROWS
+
     started = time.perf_counter()
+    size = _with_vectors(state.model_id).aggregate(phrasings=Count("pk"), faqs=Count("phrasing__faq", distinct=True))
+    if size["faqs"] < 2 or size["faqs"] * min(size["phrasings"], MAX_ROWS) > MAX_COEFFICIENTS:
+        return None
     texts, labels, vectors = _published(state.model_id)
     if len(set(labels)) < 2:
         return None
-    from faqs.matcher import train_matcher
-
     arrays = train_matcher(texts, labels, vectors).to_bytes()
     stored = _store(
         TrainedMatcher(
@@ -101,6 +107,12 @@ def train_and_store() -> TrainedMatcher | None:
         in_force=stored is not None,
     )
     return stored
+
+
+def _with_vectors(model_id: int) -> QuerySet[Embedding]:
+    return Embedding.objects.filter(
+        model=model_id, phrasing__faq__status="published", text_hash=F("phrasing__text_hash")
+    )
 
 
 def _published(model_id: int) -> "tuple[list[str], list[str], np.ndarray]":

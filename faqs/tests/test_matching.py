@@ -233,6 +233,16 @@ def test_one_faq_teaches_nothing(queued: Queued) -> None:
     assert search_faqs("the only thing", visibilities=["guests"])
 
 
+def test_more_than_a_matcher_can_learn_well_is_left_to_retrieval(
+    bank: dict[str, FAQ], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("faqs.matcher.training.MAX_COEFFICIENTS", 4 * 16 - 1)
+    assert train_and_store() is None
+    assert not ask().matcher_used
+    monkeypatch.setattr("faqs.matcher.training.MAX_COEFFICIENTS", 4 * 16)
+    assert train_and_store() is not None
+
+
 def test_it_comes_back_from_the_database_as_it_was(bank: dict[str, FAQ]) -> None:
     trained = train_and_store()
     assert trained is not None
