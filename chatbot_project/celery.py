@@ -18,6 +18,7 @@ app.conf.beat_schedule = {
         "task": "conversations.tasks.purge_deleted_conversations",
         "schedule": HOUR / 6,
     },
+    "record-missed-gaps": {"task": "conversations.tasks.record_missed_gaps", "schedule": HOUR},
     "expire-guests": {"task": "accounts.tasks.expire_guests", "schedule": HOUR},
     "send-waiting-mail": {"task": "accounts.tasks.send_waiting_mail", "schedule": 60.0},
     "clear-expired": {"task": "accounts.tasks.clear_expired", "schedule": 6 * HOUR},

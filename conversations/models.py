@@ -174,6 +174,8 @@ class Message(models.Model):
             models.Index(fields=["owner"], name="message_live", condition=models.Q(status__in=["queued", "streaming"])),
             # A worker's claim, and the position of what waits.
             models.Index(fields=["queued_at"], name="message_queue", condition=models.Q(status="queued")),
+            # What was not known of late, to make up for lost lines of the editors' list.
+            models.Index(fields=["finished_at"], name="message_unknown", condition=models.Q(source="unknown")),
         ]
 
     def __str__(self) -> str:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import structlog
 from celery import shared_task
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from chatbot_project.lib.llm.client import LLMClient
@@ -13,7 +14,7 @@ from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
-from conversations.models import Conversation, Message
+from conversations.models import Conversation, Feedback, Message
 from conversations.replies.pipeline import deadlines
 from conversations.replies.prompt import Turn, build_prompt
 from conversations.replies.work import claim_of, load_work
@@ -21,11 +22,14 @@ from conversations.services import TITLE_LENGTH
 from conversations.transcript import conversation_info
 from faqs import gaps
 from faqs.languages import LANGUAGES, detect_language
+from faqs.models import GapQuestion
 
 log = structlog.get_logger(__name__)
 
 PURGE_AFTER = timedelta(days=1)
 PURGE_BATCH = 200
+MISSED_WITHIN = timedelta(days=2)
+MISSED_BATCH = 200
 
 TITLE_PROMPT = (
     "Write a title for the conversation that begins as follows: at most six words, in its language, "
@@ -121,6 +125,18 @@ def record_gap(reply_id: str, source: str) -> None:
         person=reply.owner,
         faq=shown.faq if shown else None,
     )
+
+
+@shared_task
+def record_missed_gaps() -> None:
+    """Make up for lines of the editors' list that were lost with a broker that was away, in bounded batches."""
+    since = timezone.now() - MISSED_WITHIN
+    replies = Message.objects.filter(source=Message.Source.UNKNOWN, finished_at__gt=since)
+    disliked = Feedback.objects.filter(value=-1, created_at__gt=since)
+    for source, rows in ((GapQuestion.Source.BELOW_FLOOR, replies), (GapQuestion.Source.THUMBS_DOWN, disliked)):
+        noted = GapQuestion.objects.filter(source=source, source_id=OuterRef("pk"))
+        for pk in rows.exclude(Exists(noted)).values_list("pk", flat=True)[:MISSED_BATCH]:
+            record_gap(str(pk), source.value)
 
 
 @shared_task

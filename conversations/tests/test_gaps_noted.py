@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from accounts.models import User
 from chatbot_project.celery import app
 from conversations import services, tasks
-from conversations.models import Citation, Message
+from conversations.models import Citation, Feedback, Message
 from conversations.replies import background
 from conversations.replies.queue import Ending
 from conversations.replies.work import claim_of, load_work
@@ -16,7 +17,7 @@ from faqs.models import GapQuestion
 from faqs.tests.factories import make_faq
 from personas.models import Persona
 
-from .factories import make_exchange
+from .factories import end, make_exchange
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,6 +67,19 @@ def test_a_thumb_down_is_noted_with_the_faq_that_was_shown(owner: User, persona:
         services.give_feedback(user=owner, message_id=reply.pk, value=value)
     assert noted() == [("thumbs_down", "Where is my invoice?")]
     assert GapQuestion.objects.get().faq == faq
+
+
+def test_what_was_lost_with_the_broker_is_made_up_for(owner: User, persona: Persona) -> None:
+    unknown = make_exchange(owner, "Do you sell kayaks?", persona=persona).reply
+    end(unknown, "I do not know.", source="unknown", finished_at=timezone.now())
+    old = make_exchange(owner, "Do you rent bicycles?", persona=persona).reply
+    end(old, "I do not know.", source="unknown", finished_at=timezone.now() - 2 * tasks.MISSED_WITHIN)
+    disliked = make_exchange(owner, "Where is my invoice?", persona=persona).reply
+    Feedback.objects.create(message=disliked, value=-1)
+    make_exchange(owner, "What can you do?", persona=persona)
+    for _ in range(2):
+        tasks.record_missed_gaps()
+        assert noted() == [("below_floor", "Do you sell kayaks?"), ("thumbs_down", "Where is my invoice?")]
 
 
 def test_a_question_that_is_gone_is_not_noted(owner: User, persona: Persona) -> None:
