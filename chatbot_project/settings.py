@@ -44,6 +44,10 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "django_htmx",
     "django_structlog",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "channels",
     "chatbot_project",
     "accounts",
@@ -55,6 +59,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "chatbot_project.middleware.StaticFilesMiddleware",
     "chatbot_project.middleware.ContentSecurityPolicyMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "chatbot_project.lib.api.edge.ApiMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -193,6 +199,55 @@ SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 TRUSTED_PROXY_HOPS = env.whole("TRUSTED_PROXY_HOPS", 0, maximum=5)
+
+# --- The JSON API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.throttles.RequestThrottle"],
+    "DEFAULT_PARSER_CLASSES": ["chatbot_project.lib.api.parsing.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "chatbot_project.lib.api.openapi.ApiSchema",
+    "EXCEPTION_HANDLER": "chatbot_project.lib.api.errors.handle_exception",
+    "URL_FORMAT_OVERRIDE": None,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Nono",
+    "DESCRIPTION": "Conversations with personas, grounded in a curated FAQ.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "SCHEMA_COERCE_PATH_PK_SUFFIX": True,
+}
+# Pages of other sites that may call the API, as https://app.example.org: signed in with a token, never a cookie.
+CORS_ALLOWED_ORIGINS = env.words("CORS_ALLOWED_ORIGINS")
+CORS_URLS_REGEX = r"^/(api|v1)/"
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_HEADERS = [
+    *("accept", "authorization", "content-type"),
+    *("idempotency-key", "if-match", "if-none-match", "last-event-id"),
+]
+CORS_EXPOSE_HEADERS = [
+    *("etag", "location", "retry-after", "idempotent-replayed", "x-request-id"),
+    *("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"),
+]
+API_BODY_BYTES = 1024 * 1024
+IMPORT_BODY_BYTES = 5 * 1024 * 1024
+
+# --- How much one may ask for: every request to the API, and questions to a model by whichever way they come
+RATE_LIMIT_REQUESTS = env.rates("RATE_LIMIT_REQUESTS", "60/min, 1000/h")
+RATE_LIMIT_ASKS = env.rates("RATE_LIMIT_ASKS", "60/min, 1000/h")
+RATE_LIMIT_GUEST = env.rates("RATE_LIMIT_GUEST", "20/min, 200/h")
+# What all who are not signed in, and all guests, share at one address.
+RATE_LIMIT_ADDRESS = env.rates("RATE_LIMIT_ADDRESS", "60/min, 600/h")
+# Tokens of models, read and written, that one person may use up in a day (UTC); 0 for no such limit.
+DAILY_TOKENS = env.whole("DAILY_TOKENS", 0)
 
 # --- Mail: the console by default, SMTP by one variable
 _mail = urlsplit(env.url("EMAIL_URL", "console://", {"console", "smtp", "smtps", "smtp+tls"}))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,6 +63,24 @@ def words(name: str, default: list[str] | None = None) -> list[str]:
     if not raw:
         return list(default or [])
     return [word.strip() for word in raw.split(",") if word.strip()]
+
+
+_PER = {"s": 1, "min": 60, "h": 3600, "day": 86400}
+
+
+def rates(name: str, default: str) -> tuple[tuple[int, int], ...]:
+    """How often within how long, as ``60/min, 1000/h`` (s, min, h or day): pairs of a count and seconds, none for
+    ``off``."""
+    raw = text(name, default)
+    if raw.lower() == "off":
+        return ()
+    found: list[tuple[int, int]] = []
+    for part in raw.split(","):
+        match = re.fullmatch(r"\s*([1-9][0-9]{0,5})\s*/\s*(s|min|h|day)\s*", part, re.ASCII)
+        if match is None:
+            raise BadSetting(f"{name} must be rates such as 60/min, 1000/h (s, min, h or day), or off.")
+        found.append((int(match[1]), _PER[match[2]]))
+    return tuple(found)
 
 
 def choice(name: str, default: str, allowed: set[str]) -> str:

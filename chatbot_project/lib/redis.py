@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
+import redis
 import structlog
 from django.conf import settings
 from redis import asyncio as aioredis
 from redis.exceptions import RedisError
 
-__all__ = ["RedisError", "make_redis", "subscribe"]
+__all__ = ["RedisError", "blocking_redis", "make_redis", "subscribe"]
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +25,19 @@ def make_redis(*, timeout: float | None = 2.0) -> Any:
     Belongs to the event loop in which it is first used; the caller closes it with ``aclose()``.
     """
     return aioredis.from_url(settings.REDIS_URL, socket_timeout=timeout, socket_connect_timeout=2.0, protocol=2)
+
+
+def blocking_redis() -> redis.Redis:
+    """This process's client for code that is not asyncio's; any thread may use it, none closes it.
+
+    Connecting and each answer are bounded by a second: a request waits for it.
+    """
+    return _blocking_redis(settings.REDIS_URL)
+
+
+@lru_cache(maxsize=4)
+def _blocking_redis(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0, protocol=2)
 
 
 async def subscribe(

@@ -1,0 +1,63 @@
+"""What holds for every request and answer of the API, whichever view it goes to: the one error shape, no unstorable
+text in addresses, how the caller's budget stands, no caching by others."""
+
+import re
+from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+
+from chatbot_project.lib.api.errors import as_application_error, malformed, problem_response
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+PREFIXES = ("/api/", "/v1/")
+_MAX_QUERY = 8000
+
+
+def is_api(request: HttpRequest) -> bool:
+    """Whether the address belongs to the API."""
+    return request.path.startswith(PREFIXES)
+
+
+class ApiMiddleware:
+    """Stands before sessions: a request that cannot be read costs no query."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not is_api(request):
+            return self.get_response(request)
+        if not _is_readable(request):
+            return problem_response(malformed(_("The address holds characters that no text needs.")))
+        response = self.get_response(request)
+        response.headers.setdefault("Cache-Control", "no-store")
+        if (standing := getattr(request, "rate_standing", None)) is not None:
+            for name, value in standing.headers().items():
+                response.headers[name] = value
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """What a view that is not the REST framework's raised. Faults of ours go on to the server's own handler."""
+        if not is_api(request):
+            return None
+        known = as_application_error(exception)
+        return None if known is None else problem_response(known)
+
+
+_UNREADABLE = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xed[\xa0-\xbf][\x80-\xbf]")
+
+
+def _is_readable(request: HttpRequest) -> bool:
+    """Whether path and query are UTF-8 without control characters (lone surrogates are no UTF-8), and not too long."""
+    query = request.META.get("QUERY_STRING", "")
+    if len(query) > _MAX_QUERY:
+        return False
+    raw = unquote_to_bytes(query.replace("+", " "))
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return not _UNREADABLE.search(raw) and not _UNREADABLE.search(request.path.encode("utf-8", "surrogatepass"))
