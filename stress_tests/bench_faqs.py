@@ -68,6 +68,7 @@ def _said(result: dict[str, Any]) -> str:
             figures = result[name]
             lines.append(
                 f"  {name.replace('_', ' '):16} P50 {figures['p50_ms']} ms, P95 {figures['p95_ms']} ms, "
+                f"processor {figures['cpu_ms']} ms, "
                 f"right first {figures['top1']:.1%}"
             )
     if "train_s" in result:

@@ -26,9 +26,11 @@ def questions(query: str, **filters: Any) -> list[str]:
 
 
 @pytest.fixture
-def walking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even few phrasings are searched by walking the index."""
+def walking(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    """Even few phrasings are searched by walking the index, which the planner would not think worth it."""
     monkeypatch.setattr(retrieval, "FEW_PHRASINGS", 0)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
 
 
 @pytest.fixture
@@ -298,6 +300,25 @@ def test_the_index_is_walked_where_there_are_many(walking: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('hnsw.iterative_scan'), current_setting('hnsw.ef_search')")
         assert cursor.fetchone() == ("relaxed_order", "120")
+
+
+def test_a_walk_that_gives_up_is_made_good_by_an_exact_search(walking: None) -> None:
+    for part in range(8):
+        make_faq(
+            f"How do I cancel my order number {part}?",
+            phrasings=[f"cancel my order {part} {n}" for n in range(100)],
+            visibility="staff",
+        )
+    for number in range(60):
+        make_faq(f"Where is hall {number}?", phrasings=[f"hall {number}", f"way to hall {number}"])
+    make_index()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE faqs_embedding, faqs_phrasing, faqs_faq")
+    questions("hall")
+    with connection.cursor() as cursor:
+        cursor.execute("SET hnsw.max_scan_tuples = 1")
+    # A hundred phrasings of 60 FAQs with three each; the walk alone meets 16 before it gives up.
+    assert len(questions("How do I cancel my order?", limit=60)) > 30
 
 
 def test_settings_that_a_connection_lost_are_set_again(walking: None) -> None:
