@@ -17,12 +17,13 @@ from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
 from conversations.replies.pipeline import deadlines
 from conversations.replies.prompt import Turn, build_prompt
-from conversations.replies.work import claim_of, load_work
+from conversations.replies.work import Work, claim_of, load_work
 from conversations.services import TITLE_LENGTH
 from conversations.transcript import conversation_info
 from faqs import gaps
 from faqs.languages import LANGUAGES, detect_language
 from faqs.models import GapQuestion
+from personas.sources import room_for_sources
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +86,7 @@ def summarise_conversation(reply_id: str) -> None:
         return
     work = load_work([claim_of(reply)])[reply.pk]
     first_kept = build_prompt(
-        system_prompt=work.version.system_prompt, turns=work.turns, budget=work.version.context_budget
+        system_prompt=work.version.system_prompt, turns=work.turns, budget=_budget_for_turns(work)
     ).first_kept
     if first_kept <= work.summarised:
         return
@@ -98,6 +99,17 @@ def summarise_conversation(reply_id: str) -> None:
     # Only where no other run was faster: its summary covers what this one read.
     Conversation.objects.filter(pk=work.conversation, summary_upto=reply.conversation.summary_upto_id).update(
         summary=summary, summary_upto=work.turn_ids[first_kept - 1]
+    )
+
+
+def _budget_for_turns(work: Work) -> int:
+    """What of the budget is for prompt and conversation: approved answers may take the rest."""
+    version = work.version
+    if not version.answers_from_faqs or not work.turns:
+        return version.context_budget
+    question = work.turns[-1].text
+    return version.context_budget - room_for_sources(
+        version.system_prompt, question=question, budget=version.context_budget
     )
 
 

@@ -80,9 +80,14 @@ def with_knowledge(
     system_prompt: str, sources: Sequence[Source], *, question: str, budget: int
 ) -> tuple[str, list[Source]]:
     """The system prompt with the sources that fit behind it, fenced; and those that did. ``budget`` is in tokens."""
-    left = budget - estimate_tokens(system_prompt) - estimate_tokens(question)
-    fenced, told = fence_sources(sources, tokens=max(MIN_TOKENS, left // SHARE))
+    fenced, told = fence_sources(sources, tokens=room_for_sources(system_prompt, question=question, budget=budget))
     return f"{system_prompt}\n\n{fenced}", told
+
+
+def room_for_sources(system_prompt: str, *, question: str, budget: int) -> int:
+    """How many of a prompt's ``budget`` tokens sources may take."""
+    left = budget - estimate_tokens(system_prompt) - estimate_tokens(question)
+    return max(MIN_TOKENS, left // SHARE)
 
 
 def _cut(text: str, tokens: int) -> str:

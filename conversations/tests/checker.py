@@ -20,6 +20,7 @@ from accounts.tests.factories import make_user
 from chatbot_project.lib.db import run_db
 from conversations.models import Message
 from conversations.replies.prompt import CONTINUE
+from conversations.transcript import load_citations
 from stress_tests.fake_script import split_words
 
 from .client import ChatClient, SeenReply, session_key
@@ -298,7 +299,9 @@ async def check(talks: Sequence[Talk], *allowed: str, said: Said | None = None) 
 
 
 def _rows(owners: list[UUID]) -> list[Message]:
-    return list(Message.objects.filter(owner_id__in=owners))
+    rows = list(Message.objects.filter(owner_id__in=owners))
+    load_citations(rows)
+    return rows
 
 
 def _check_reply(talk: Talk, row: Message, whole: str, allowed: set[str]) -> str:
@@ -307,6 +310,8 @@ def _check_reply(talk: Talk, row: Message, whole: str, allowed: set[str]) -> str
     case = (row.pk, row.status, row.error_code, row.epoch, row.text, seen)
     assert seen.status == f"reply.{row.status}", case
     assert seen.text == row.text, case
+    cited = [{"number": c.number, "faq": str(c.faq_id), "question": c.question} for c in row.cited]
+    assert (seen.source, seen.citations) == (row.source or "", cited), case
     assert row.lease_expires_at is None, case
     assert row.finished_at is not None, case
     status = str(row.status)

@@ -31,6 +31,8 @@ class SeenReply:
     blocks: list[dict[str, Any]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     html: str = ""
+    source: str = ""
+    citations: list[dict[str, Any]] = field(default_factory=list)
 
 
 def session_key(user: User) -> str:
@@ -186,7 +188,7 @@ class ChatClient:
                 seen.text = "" if message["status"] == "streaming" else message["text"]  # a stream comes from its start
         else:
             seen.epoch, seen.text, seen.status = message["epoch"], message["text"], f"reply.{message['status']}"
-            seen.html = message["html"]
+            seen.html, seen.source, seen.citations = message["html"], message["source"], message["citations"]
 
     def _take_reply(self, kind: str, event: dict[str, Any]) -> None:
         seen = self.replies.setdefault(event["reply"], SeenReply())
@@ -207,6 +209,7 @@ class ChatClient:
             seen.text, seen.blocks = event["text"], list(event["blocks"])
         elif kind in ENDINGS:
             seen.text, seen.status, seen.html = event["text"], kind, event["html"]
+            seen.source, seen.citations = event["source"], event["citations"]
         assert event["seq"] == len(seen.text), ("seq does not count the text", event, len(seen.text))
         seen.epoch = event["epoch"]
 

@@ -136,6 +136,22 @@ def test_a_summary_covers_what_no_longer_fits_and_goes_on_from_the_last_one(
     assert Message.objects.filter(pk__lte=long_talk.summary_upto_id).count() > covered
 
 
+def test_where_approved_answers_take_their_share_more_is_summarised(owner: User, fake_model: FakeModelServer) -> None:
+    """What fits beside no sources would fall out of a prompt that has some, and nothing would stand for it."""
+    covered = {}
+    for mode in ("off", "context"):
+        persona = make_persona(context_budget=1200, faq_mode=mode)
+        first = make_exchange(owner, "Q " + "a" * 400, "b" * 400, persona=persona)
+        for _ in range(6):
+            make_exchange(owner, "Q " + "c" * 400, "d" * 400, conversation_id=first.conversation.pk)
+        talk = Conversation.objects.get(pk=first.conversation.pk)
+        fake_model.enqueue(Script(tokens=["Letters."]))
+        tasks.summarise_conversation(str(newest_reply(talk).pk))
+        talk.refresh_from_db()
+        covered[mode] = Message.objects.filter(conversation=talk, pk__lte=talk.summary_upto_id).count()
+    assert 0 < covered["off"] < covered["context"] < 13
+
+
 def test_where_the_model_fails_the_old_summary_stays(long_talk: Conversation, fake_model: FakeModelServer) -> None:
     fake_model.default = Script(status=400)
     tasks.summarise_conversation(str(newest_reply(long_talk).pk))
