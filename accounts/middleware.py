@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from datetime import timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
@@ -12,10 +11,10 @@ from django.utils import timezone, translation
 
 from accounts.devices import remember_device
 from accounts.models import User
+from accounts.sessions import SEEN_EVERY, SessionStore
 from accounts.sockets import announce_sign_out
 
 Handler = Callable[[HttpRequest], HttpResponse]
-SEEN_EVERY = timedelta(minutes=5)
 
 
 class PersonMiddleware:
@@ -35,7 +34,9 @@ class PersonMiddleware:
         request.person = person  # type: ignore[attr-defined]  # who it was before the view signs anybody in or out
         if person is not None:
             mark_seen(person)
-            _speak(request, person)
+            if isinstance(request.session, SessionStore):
+                request.session.note_seen()
+            speak_to(request, person)
         with _time_zone(person):
             response = self.get_response(request)
         signed_in: User | None = getattr(request, "person_signed_in", None)
@@ -53,7 +54,8 @@ def mark_seen(person: User) -> None:
         User.objects.filter(pk=person.pk, last_seen_at__lte=now - SEEN_EVERY).update(last_seen_at=now)
 
 
-def _speak(request: HttpRequest, person: User) -> None:
+def speak_to(request: HttpRequest, person: User) -> None:
+    """Answer the request in the person's own language, if they have chosen one."""
     if person.language in dict(settings.LANGUAGES):
         translation.activate(person.language)  # LocaleMiddleware sets it anew for every request
         request.LANGUAGE_CODE = translation.get_language()

@@ -7,17 +7,18 @@ from uuid import UUID
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ValidationError
 from django.utils.crypto import constant_time_compare
 
+from accounts.credentials import Credential, Kind
 from accounts.models import User
+from accounts.sessions import SessionStore
 from chatbot_project.lib.db import fetch_prepared
 
 logger = logging.getLogger(__name__)
 
-#: A socket as it was let in: its session's key, its person, and that person's ``auth_epoch`` then.
-Credential = tuple[str, UUID, int]
+#: A socket as it was let in: its credential's name, its person, and that person's ``auth_epoch`` then.
+Entry = tuple[str, UUID, int]
 
 
 def session_user(session_key: str) -> User | None:
@@ -40,18 +41,37 @@ def session_user(session_key: str) -> User | None:
     return user if any(constant_time_compare(stored, each) for each in valid) else None
 
 
-def still_signed_in(credentials: Sequence[Credential]) -> set[str]:
-    """The session keys among ``credentials`` whose sockets may stay open. One query for any number of them."""
-    if not credentials:
+def still_signed_in(entries: Sequence[Entry]) -> set[str]:
+    """The names among the credentials of ``entries`` whose sockets may stay open. One query for any number of them.
+
+    They close when the session, family or key has ended, the person is suspended, or their ``auth_epoch`` has risen.
+    """
+    if not entries:
         return set()
+    credentials = [Credential.from_name(name) for name, _, _ in entries]
     # Every web process asks every few seconds for all of its sockets: arrays, as thousands of parameters cost too much.
     rows = fetch_prepared(
         """
-        SELECT c.session_key FROM unnest(%s::text[], %s::uuid[], %s::int[]) AS c(session_key, person, auth_epoch)
-        JOIN django_session s ON s.session_key = c.session_key AND s.expire_date > now()
+        SELECT c.name
+        FROM unnest(%s::text[], %s::uuid[], %s::int[], %s::text[], %s::uuid[], %s::uuid[])
+            AS c(name, person, auth_epoch, session, family, api_key)
         JOIN accounts_user u ON u.id = c.person AND u.is_active AND u.auth_epoch = c.auth_epoch
+        LEFT JOIN accounts_browsersession s ON s.session_key = c.session AND s.expire_date > now()
+        LEFT JOIN accounts_refreshfamily f
+            ON f.id = c.family AND f.user_id = u.id AND f.revoked_at IS NULL AND f.expires_at > now()
+        LEFT JOIN accounts_apikey k
+            ON k.id = c.api_key AND k.user_id = u.id AND k.revoked_at IS NULL
+            AND (k.expires_at IS NULL OR k.expires_at > now())
+        WHERE s.session_key IS NOT NULL OR f.id IS NOT NULL OR k.id IS NOT NULL
         """,
-        [[key for key, _, _ in credentials], [who for _, who, _ in credentials], [n for _, _, n in credentials]],
+        [
+            [name for name, _, _ in entries],
+            [who for _, who, _ in entries],
+            [epoch for _, _, epoch in entries],
+            [each.id if each.kind == Kind.SESSION else None for each in credentials],
+            [each.uuid if each.kind == Kind.FAMILY else None for each in credentials],
+            [each.uuid if each.kind == Kind.API_KEY else None for each in credentials],
+        ],
     )
     return {row[0] for row in rows}
 

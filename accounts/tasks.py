@@ -7,12 +7,11 @@ from uuid import UUID
 
 from celery import shared_task
 from django.conf import settings
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 
 from accounts.mail import build_message
-from accounts.models import OutgoingMail, SignUp, User
+from accounts.models import BrowserSession, OutgoingMail, RefreshFamily, SignUp, User
 from accounts.tokens import SIGN_UP_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -89,8 +88,12 @@ def expire_guests(batches: int = 20) -> int:
 
 @shared_task(ignore_result=True)
 def clear_expired() -> int:
-    """Delete sessions that have run out and sign-ups whose link has. Returns how many rows went."""
+    """Delete sessions and token families that have run out, and sign-ups whose link has. Returns how many rows went.
+
+    A family that was revoked stays until its tokens would have run out: until then it is known that it was.
+    """
     now = timezone.now()
-    sessions, _ = Session.objects.filter(expire_date__lt=now).delete()
+    sessions, _ = BrowserSession.objects.filter(expire_date__lt=now).delete()
+    families, _ = RefreshFamily.objects.filter(expires_at__lt=now).delete()
     sign_ups, _ = SignUp.objects.filter(created_at__lt=now - timedelta(seconds=SIGN_UP_SECONDS)).delete()
-    return sessions + sign_ups
+    return sessions + families + sign_ups

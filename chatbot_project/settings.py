@@ -195,15 +195,21 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 TRUSTED_PROXY_HOPS = env.whole("TRUSTED_PROXY_HOPS", 0, maximum=5)
+# Secrets of the API's tokens: the first signs, all verify. None: SECRET_KEY.
+JWT_SIGNING_KEYS = env.words("JWT_SIGNING_KEYS")
 
 # --- The JSON API
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.api.authentication.BearerAuthentication",
+        "accounts.api.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.api.permissions.PersonRequired"],
     "DEFAULT_THROTTLE_CLASSES": ["accounts.throttles.RequestThrottle"],
     "DEFAULT_PARSER_CLASSES": ["chatbot_project.lib.api.parsing.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -217,13 +223,13 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Nono",
     "DESCRIPTION": "Conversations with personas, grounded in a curated FAQ.",
     "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PUBLIC": True,
-    "SERVE_AUTHENTICATION": [],
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "OAS_VERSION": "3.1.0",
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
-    "SCHEMA_COERCE_PATH_PK_SUFFIX": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "chatbot_project.lib.api.openapi.add_problems",
+    ],
 }
 # Pages of other sites that may call the API, as https://app.example.org: signed in with a token, never a cookie.
 CORS_ALLOWED_ORIGINS = env.words("CORS_ALLOWED_ORIGINS")

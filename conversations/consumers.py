@@ -24,6 +24,7 @@ from django.http.request import split_domain_port, validate_host
 from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
+from accounts.credentials import Credential, Kind
 from accounts.models import User
 from accounts.sockets import session_user
 from chatbot_project.lib.db import run_db
@@ -48,7 +49,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     """One open tab. ``offer`` and ``close_soon`` are what the hub uses of it."""
 
     user: User
-    session_key: str = ""
+    credential: str = ""  # the name of what let it in (accounts/credentials.py)
     user_id: UUID
     auth_epoch: int = 0
 
@@ -86,9 +87,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._tokens, self._counted_at = float(FRAMES_AT_ONCE), time.monotonic()
         self._outbox = Outbox(self.base_send, lambda: self.close_soon(events.CLOSE_TOO_SLOW))
         self._following: set[UUID] = set()
-        self.session_key = session_cookie(self.scope)
+        session_key = session_cookie(self.scope)
+        self.credential = Credential(Kind.SESSION, session_key).name
         try:
-            user = await run_db(session_user, self.session_key) if self.session_key else None
+            user = await run_db(session_user, session_key) if session_key else None
         except (DatabaseError, InterfaceError):
             log.warning("socket.database_away")
             await self._refuse(events.CLOSE_GOING_AWAY)

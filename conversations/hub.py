@@ -58,7 +58,7 @@ DRAIN_SPREAD_MILLISECONDS = 3000
 class Socket(Protocol):
     """What the hub needs of an open socket."""
 
-    session_key: str
+    credential: str
     user_id: UUID
     auth_epoch: int
 
@@ -391,9 +391,9 @@ class Hub:
         checked = list(sockets)
         if not checked:
             return
-        good = await run_db(still_signed_in, [(s.session_key, s.user_id, s.auth_epoch) for s in checked])
+        good = await run_db(still_signed_in, [(s.credential, s.user_id, s.auth_epoch) for s in checked])
         for socket in checked:
-            if socket.session_key not in good:
+            if socket.credential not in good:
                 socket.close_soon(events.CLOSE_SIGNED_OUT)
 
 

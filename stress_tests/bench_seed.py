@@ -19,12 +19,11 @@ django.setup()
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY  # noqa: E402
 from django.contrib.auth.hashers import make_password  # noqa: E402
-from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
-from django.contrib.sessions.models import Session  # noqa: E402
 from django.db import transaction  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from accounts.models import User  # noqa: E402
+from accounts.models import BrowserSession, User  # noqa: E402
+from accounts.sessions import SessionStore  # noqa: E402
 from conversations.models import Message  # noqa: E402
 from personas.models import Persona, PersonaVersion  # noqa: E402
 
@@ -49,7 +48,7 @@ def make(users: int, personas: dict[str, str]) -> list[str]:
             )
             for number in range(users)
         )
-        sessions = Session.objects.bulk_create(_session(person) for person in people)
+        sessions = BrowserSession.objects.bulk_create(_session(person) for person in people)
     return [session.session_key for session in sessions]
 
 
@@ -66,17 +65,18 @@ def _publish(slug: str, model: str) -> None:
     persona.save()
 
 
-def _session(person: User) -> Session:
+def _session(person: User) -> BrowserSession:
     store = SessionStore()
     content = {
         SESSION_KEY: str(person.pk),
         BACKEND_SESSION_KEY: BACKEND,
         HASH_SESSION_KEY: person.get_session_auth_hash(),
     }
-    return Session(
+    return BrowserSession(
         session_key=store._get_new_session_key(),  # type: ignore[attr-defined]  # the one way to many in one statement
         session_data=store.encode(content),
         expire_date=timezone.now() + timedelta(days=1),
+        user=person,
     )
 
 

@@ -21,8 +21,12 @@ def key_of(page: Client) -> str:
     return page.session.session_key
 
 
+def name_of(page: Client) -> str:
+    return f"session:{key_of(page)}"
+
+
 def socket(page: Client, user: User) -> tuple:
-    return (key_of(page), user.pk, user.auth_epoch)
+    return (name_of(page), user.pk, user.auth_epoch)
 
 
 ENDINGS = {
@@ -37,9 +41,9 @@ ENDINGS = {
 def test_every_session_ends(owner: User, other: User, browser, end) -> None:
     pages, bystander = [browser(owner), browser(owner)], browser(other)
     sockets = [socket(page, owner) for page in pages]
-    assert still_signed_in([*sockets, socket(bystander, other)]) == {key_of(page) for page in [*pages, bystander]}
+    assert still_signed_in([*sockets, socket(bystander, other)]) == {name_of(page) for page in [*pages, bystander]}
     end(owner)
-    assert still_signed_in([*sockets, socket(bystander, other)]) == {key_of(bystander)}
+    assert still_signed_in([*sockets, socket(bystander, other)]) == {name_of(bystander)}
     assert [session_user(key) for key, _, _ in sockets] == [None, None]
     assert [signed_in_person(page) for page in pages] == [None, None]
     assert signed_in_person(bystander) == str(other.pk)
@@ -63,7 +67,7 @@ def test_signing_out_ends_this_session_alone(owner: User, browser) -> None:
     here, elsewhere = browser(owner), browser(owner)
     sockets = [socket(here, owner), socket(elsewhere, owner)]
     here.post("/accounts/sign-out/")
-    assert still_signed_in(sockets) == {key_of(elsewhere)}
+    assert still_signed_in(sockets) == {name_of(elsewhere)}
 
 
 def test_signing_out_everywhere_is_a_button(owner: User, browser, client: Client) -> None:
@@ -126,7 +130,7 @@ def test_a_session_without_sign_in_has_no_person(client: Client) -> None:
 
 def test_any_number_of_sockets_is_checked_in_one_query(owner: User, browser, django_assert_num_queries) -> None:
     mine = socket(browser(owner), owner)
-    strangers = [(f"{number:032}", uuid.uuid4(), 0) for number in range(3000)]
+    strangers = [(f"session:{number:032}", uuid.uuid4(), 0) for number in range(3000)]
     with django_assert_num_queries(1):
         assert still_signed_in([mine, *strangers]) == {mine[0]}
     with django_assert_num_queries(0):

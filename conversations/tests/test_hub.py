@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 class Reader:
     """A socket that keeps its frames; ``leave_at`` one it leaves in the midst of being sent it."""
 
-    session_key, auth_epoch = "", 0
+    credential, auth_epoch = "session:", 0
 
     def __init__(self, hub: Hub, leave_at: str = "") -> None:
         self.hub, self.leave_at = hub, leave_at

@@ -7,13 +7,12 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
 from accounts import services as people
-from accounts.models import User
+from accounts.models import BrowserSession, User
 from accounts.roles import Role
 from accounts.tests.factories import make_admin, make_guest, make_user
 from chatbot_project.lib.db import run_db
@@ -104,9 +103,11 @@ async def test_without_a_session_that_is_good_the_socket_closes_as_signed_out(li
     def make_keys() -> dict[str, str]:
         keys = {name: session_key(make_user()) for name in ("expired", "suspended", "new epoch", "gone")}
         keys["guest"] = session_key(make_guest())
-        Session.objects.filter(session_key=keys["expired"]).update(expire_date=timezone.now() - timedelta(seconds=1))
-        Session.objects.filter(session_key=keys["gone"]).delete()
-        people_of = {name: Session.objects.filter(session_key=key).first() for name, key in keys.items()}
+        BrowserSession.objects.filter(session_key=keys["expired"]).update(
+            expire_date=timezone.now() - timedelta(seconds=1)
+        )
+        BrowserSession.objects.filter(session_key=keys["gone"]).delete()
+        people_of = {name: BrowserSession.objects.filter(session_key=key).first() for name, key in keys.items()}
         for name, change in {
             "suspended": {"is_active": False},
             "new epoch": {"auth_epoch": F("auth_epoch") + 1},

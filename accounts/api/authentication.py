@@ -1,0 +1,89 @@
+"""Who calls the JSON API: an access token, an API key, or the page itself with its session's cookie."""
+
+from django.utils.translation import gettext as _
+from rest_framework import authentication
+from rest_framework.request import Request
+
+from accounts import api_keys, families
+from accounts.credentials import Credential, Kind
+from accounts.jwts import ExpiredTokenError, TokenError
+from accounts.middleware import mark_seen, speak_to
+from accounts.models import User
+from accounts.scopes import Scope
+from chatbot_project.lib.errors import ApplicationError
+
+CHALLENGE = 'Bearer realm="api"'
+
+
+class NotSignedIn(ApplicationError):
+    """The request's token or key does not show who calls. Suspended, revoked and unknown look alike."""
+
+    auth_header = CHALLENGE
+
+    def __init__(self, code: str = "invalid_token", detail: str = "") -> None:
+        super().__init__(code, detail or _("This token or key is not valid, or not any more."), status=401)
+
+
+class BearerAuthentication(authentication.BaseAuthentication):
+    """``Authorization: Bearer`` with an access token or an API key. ``request.auth`` is a Credential.
+
+    One query. A header that is not good is refused, also where a session's cookie would do.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User, Credential] | None:
+        """``None`` without such a header. Raises NotSignedIn: ``invalid_token`` or, to be refreshed,
+        ``token_expired``."""
+        scheme, _space, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        user, credential = bearer(token.strip())
+        mark_seen(user)
+        speak_to(request._request, user)
+        return user, credential
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+def bearer(token: str) -> tuple[User, Credential]:
+    """The person and credential of an access token or API key. Raises NotSignedIn. One query."""
+    if token.startswith(api_keys.PREFIX):
+        key = api_keys.find_key(token)
+        if key is None:
+            raise NotSignedIn
+        scopes = frozenset(Scope(scope) for scope in key.scopes if scope in Scope.values)
+        return key.user, Credential(Kind.API_KEY, str(key.pk), scopes)
+    try:
+        found = families.person_of(token)
+    except ExpiredTokenError as error:
+        raise NotSignedIn("token_expired", _("This token has run out. Get the next one.")) from error
+    except TokenError as error:
+        raise NotSignedIn from error
+    if found is None:
+        raise NotSignedIn
+    return found[0], Credential(Kind.FAMILY, str(found[1]))
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """The page's own calls: the session's cookie, and for what changes anything the CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[User, Credential] | None:
+        found = super().authenticate(request)
+        if found is None:
+            return None
+        return found[0], Credential(Kind.SESSION, request._request.session.session_key or "")
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
+
+
+def credential_of(request: Request) -> Credential:
+    """How the caller showed who they are. Only for requests that somebody is signed in to."""
+    assert isinstance(request.auth, Credential)
+    return request.auth
+
+
+def person_of(request: Request) -> User:
+    """Who calls. Only where a permission has made sure that somebody does."""
+    assert isinstance(request.user, User)
+    return request.user

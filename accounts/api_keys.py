@@ -1,0 +1,93 @@
+"""Keys for programs that act for a person for long. Each is shown once; only its hash is kept."""
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from django.db import models, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import ApiKey, User
+from accounts.scopes import Scope
+from accounts.sockets import announce_sign_out
+from chatbot_project.lib.errors import ApplicationError, NotFound
+
+PREFIX = "nono_sk_"
+SHOWN = len(PREFIX) + 4  # characters by which its owner knows a key
+MOST = 25  # live keys of one person
+USED_EVERY = timedelta(minutes=1)
+_LENGTH = len(PREFIX) + 43
+
+
+def live_keys(user: User) -> "models.QuerySet[ApiKey]":
+    """The keys of ``user`` that have not been revoked, those that have run out included, newest first."""
+    return ApiKey.objects.filter(user=user, revoked_at=None).order_by("-id")
+
+
+def create_key(
+    *, user: User, name: str, scopes: Iterable[Scope], expires_at: datetime | None = None
+) -> tuple[ApiKey, str]:
+    """A new key and its text, which nobody can read again.
+
+    Raises ApplicationError ``account_needed`` (403) for a guest, ``too_many_keys`` (409) beyond 25.
+    """
+    if user.is_guest:
+        raise ApplicationError("account_needed", _("You need an account for this."), status=403)
+    text = PREFIX + secrets.token_urlsafe(32)
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)  # of two at once, the second counts the first
+        if live_keys(user).count() >= MOST:
+            raise ApplicationError("too_many_keys", _("Revoke a key before you make another one."), status=409)
+        key = ApiKey.objects.create(
+            user=user,
+            name=name,
+            prefix=text[:SHOWN],
+            digest=_digest(text),
+            scopes=sorted(set(scopes)),
+            expires_at=expires_at,
+        )
+    return key, text
+
+
+def revoke_key(*, user: User, key_id: UUID) -> None:
+    """End a key of ``user`` for good, with the sockets that it opened. Raises NotFound."""
+    if not _revoke(user, live_keys(user).filter(pk=key_id)):
+        raise NotFound(_("There is no such thing here."))
+
+
+def revoke_keys(*, user: User) -> int:
+    """End all keys of ``user``. Returns how many there were."""
+    return _revoke(user, live_keys(user))
+
+
+def _revoke(user: User, keys: "models.QuerySet[ApiKey]") -> int:
+    with transaction.atomic():
+        count = keys.order_by().update(revoked_at=timezone.now())
+        if count:
+            transaction.on_commit(partial(announce_sign_out, user))
+    return count
+
+
+def find_key(text: str) -> ApiKey | None:
+    """The key with that text and its person, if both may still be used. One query; notes the use once a minute."""
+    if not text.startswith(PREFIX) or len(text) != _LENGTH:
+        return None
+    now = timezone.now()
+    key = (
+        ApiKey.objects.select_related("user")
+        .filter(Q(expires_at=None) | Q(expires_at__gt=now), digest=_digest(text), revoked_at=None)
+        .filter(user__is_active=True)
+        .first()
+    )
+    if key is not None and (key.last_used_at is None or now - key.last_used_at >= USED_EVERY):
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+    return key
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
