@@ -117,6 +117,7 @@ class DeepLTranslator:
 
     def __init__(self, key: str, url: str = "") -> None:
         self._headers = {"Authorization": f"DeepL-Auth-Key {key}"}
+        self._private = bool(url)  # an address of the operator's own choice
         self._url = url.rstrip("/") or (
             "https://api-free.deepl.com" if key.endswith(":fx") else "https://api.deepl.com"
         )
@@ -133,7 +134,7 @@ class DeepLTranslator:
 
     async def _translate(self, fragments: Sequence[str], body: dict[str, Any]) -> list[str]:
         translated: list[str] = []
-        async with make_session(1) as session:
+        async with make_session(1, private=self._private) as session:
             for batch in batches(fragments, count=50, characters=20_000):
                 texts = [fragments[number] for number in batch]
                 url = f"{self._url}/v2/translate"
@@ -151,6 +152,7 @@ class GoogleTranslator:
     def __init__(self, key: str, url: str = "") -> None:
         # In a header: an address stands in the logs of proxies.
         self._headers = {"X-goog-api-key": key}
+        self._private = bool(url)
         self._url = f"{url.rstrip('/') or 'https://translation.googleapis.com'}/language/translate/v2"
 
     def translate(self, fragments: Sequence[str], *, source: str, target: str) -> list[str]:
@@ -164,7 +166,7 @@ class GoogleTranslator:
 
     async def _translate(self, fragments: Sequence[str], body: dict[str, Any]) -> list[str]:
         translated: list[str] = []
-        async with make_session(1) as session:
+        async with make_session(1, private=self._private) as session:
             # At most 128 texts a request; 5,000 characters are recommended, 30,000 the bound.
             for batch in batches(fragments, count=100, characters=5000):
                 texts = [fragments[number] for number in batch]

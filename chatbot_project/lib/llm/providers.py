@@ -1,16 +1,14 @@
 """Who can be asked: named model servers that speak the OpenAI protocol, and the ``provider/name`` of a model."""
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
+from chatbot_project.lib.egress import BadURL, check_url
 from chatbot_project.lib.env import BadSetting
 
-from .addresses import is_forbidden
 from .errors import LLMRefused
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -110,23 +108,7 @@ def _ollama_url(host: str) -> str:
 def _checked_url(variable: str, url: str) -> str:
     """The URL without a slash at its end. Raises ``BadSetting`` for one that nobody should send a key to."""
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        raise BadSetting(f"{variable}: the URL does not parse.") from None
-    if parts.scheme not in {"http", "https"} or not host:
-        raise BadSetting(f"{variable}: the URL must start with http:// or https:// and name a host.")
-    if parts.username is not None or parts.password is not None or "@" in parts.netloc:
-        raise BadSetting(f"{variable}: the URL must not hold a user name or password; use api_key.")
-    if parts.query or parts.fragment or any(c.isspace() or not c.isprintable() or c == "\\" for c in url):
-        raise BadSetting(f"{variable}: the URL must be a plain base address such as https://host/v1.")
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        # 0x7f.1, 2130706433 and 0177.0.0.1 are addresses to a resolver and names to everything that checks them.
-        if re.fullmatch(r"(0x[0-9a-f]*|\d+)", host.rstrip(".").rpartition(".")[2]):
-            raise BadSetting(f"{variable}: write the address as four decimal numbers.") from None
-    else:
-        if is_forbidden(address):
-            raise BadSetting(f"{variable}: this address is reserved and never a model server.")
+        check_url(url)
+    except BadURL as error:
+        raise BadSetting(f"{variable}: {error}.") from None
     return url.rstrip("/")

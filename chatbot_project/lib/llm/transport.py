@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import httpx2
 
-from .addresses import guarded_socket
+from chatbot_project.lib.egress import socket_guard
 
 # Below the 5 s after which uvicorn and llama.cpp drop an idle connection, so that none is used while it is being
 # dropped.
@@ -15,17 +15,18 @@ KEEPALIVE_SECONDS = 4.0
 READ_BUFFER = 64 * 1024
 
 
-def make_session(connections: int) -> aiohttp.ClientSession:
+def make_session(connections: int, *, private: bool = True) -> aiohttp.ClientSession:
     """A session for this event loop with at most ``connections`` open at once.
 
     It takes no proxy, password or cookie from the environment or from an answer, decompresses nothing (a few bytes can
-    unpack to gigabytes; every request asks for ``identity``), and connects only to addresses that may be a model's.
+    unpack to gigabytes; every request asks for ``identity``), and connects to nothing that ``lib.egress`` forbids.
+    ``private=False`` is for addresses that the operator did not choose: nothing of this machine's own networks then.
     """
     connector = aiohttp.TCPConnector(
         limit=connections,
         keepalive_timeout=KEEPALIVE_SECONDS,
         ttl_dns_cache=60,
-        socket_factory=guarded_socket,
+        socket_factory=socket_guard(private=private),
     )
     return aiohttp.ClientSession(
         connector=connector,

@@ -1,11 +1,8 @@
 """Breaker, router, providers, addresses, token estimates: no network, and a clock that only a test moves."""
 
-import ipaddress
-
 import pytest
 
 from chatbot_project.lib.env import BadSetting
-from chatbot_project.lib.llm.addresses import ForbiddenAddress, guarded_socket, is_forbidden
 from chatbot_project.lib.llm.breaker import Breaker
 from chatbot_project.lib.llm.client import retry_after
 from chatbot_project.lib.llm.errors import LLMRateLimited, LLMRefused, LLMTimeout, LLMUnavailable, error_from_status
@@ -246,24 +243,6 @@ def test_a_model_that_nobody_has_is_refused(ref):
 
 def test_a_models_name_may_hold_slashes():
     assert parse_model("a/meta/llama-3:70b", PROVIDERS) == (PROVIDERS["a"], "meta/llama-3:70b")
-
-
-@pytest.mark.parametrize(
-    ("address", "forbidden"),
-    [
-        ("169.254.169.254", True), ("::ffff:169.254.169.254", True), ("64:ff9b::a9fe:a9fe", True), ("fe80::1", True),
-        ("0.0.0.0", True), ("::", True), ("224.0.0.1", True), ("100.100.100.200", True), ("fd00:ec2::254", True),
-        ("127.0.0.1", False), ("::1", False), ("::ffff:127.0.0.1", False), ("10.1.2.3", False), ("192.168.1.1", False),
-        ("fd12::1", False), ("8.8.8.8", False), ("2606:4700::1111", False),
-    ],
-)  # fmt: skip
-def test_metadata_and_unreal_addresses_are_forbidden_and_private_ones_are_not(address, forbidden):
-    assert is_forbidden(ipaddress.ip_address(address)) is forbidden
-
-
-def test_the_guard_refuses_the_resolved_address():
-    with pytest.raises(ForbiddenAddress):
-        guarded_socket((2, 1, 6, "", ("169.254.169.254", 80)))
 
 
 def test_estimates_follow_the_formula_and_add_up():
