@@ -1,12 +1,15 @@
 """The JSON API: which address below ``/api/`` is answered by what."""
 
-from django.urls import re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from chatbot_project import api_docs
 from chatbot_project.lib.api.errors import not_found_view
 
-# Each app's part is included here, below v1/.
-v1_patterns: list[object] = []
+# Each app's own part: path("", include("app.api.urls")).
+v1_patterns: list[URLPattern | URLResolver] = []
 
 urlpatterns = [
+    path("schema/", api_docs.schema, name="api-schema"),
+    path("v1/", include(v1_patterns)),
     re_path(r"^(?P<rest>.*)$", not_found_view),  # last: no address of the API is answered with a page
 ]

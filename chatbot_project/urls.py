@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.i18n import JavaScriptCatalog
 
-from chatbot_project import health
+from chatbot_project import api_docs, health
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
@@ -13,6 +13,9 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("help/", include("faqs.urls")),
     path("api/", include("chatbot_project.api")),
+    path("docs", api_docs.swagger, name="swagger"),
+    path("redoc", api_docs.redoc, name="redoc"),
+    path("redoc/redoc.js", api_docs.redoc_script, name="redoc-script"),
     path("jsi18n/", JavaScriptCatalog.as_view(), name="javascript-catalog"),
     path("", include("conversations.urls")),
 ]

@@ -69,6 +69,7 @@ def idempotent(*, keeps_answer: bool = True, busy_seconds: int = BUSY_SECONDS) -
             finally:
                 _end(place, mark, answer)
 
+        guarded.is_idempotent = True  # type: ignore[attr-defined]  # the schema asks
         return cast(Post, guarded)
 
     return decorate

@@ -1,7 +1,113 @@
-"""How the API's schema is made from its views: what every operation may answer besides what it says of itself."""
+"""What the API's schema says of every operation beside what its view says: errors in the one shape, headers that
+repeated and conditional requests send, pages of lists."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, inline_serializer
+from rest_framework import serializers
+
+from chatbot_project.lib.api.errors import PROBLEM
+from chatbot_project.lib.api.idempotency import HEADER
+from chatbot_project.lib.api.paging import MAX_LIMIT, USUAL_LIMIT
+
+METHODS = ("get", "post", "put", "patch", "delete")
+_PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "An error (RFC 9457). `code` is stable and for programs, `detail` is a sentence for people; "
+    "`fields` says what was wrong with which part of the body or query.",
+    "required": ["code", "detail", "status", "title"],
+    "properties": {
+        "code": {"type": "string", "example": "not_found"},
+        "detail": {"type": "string", "example": "There is no such thing here."},
+        "status": {"type": "integer", "example": 404},
+        "title": {"type": "string", "example": "Not Found"},
+        "fields": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
+        "retry_after": {"type": "integer", "minimum": 0, "description": "Seconds to wait before another try."},
+    },
+}
+
+IF_MATCH = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, description="The ETag that was read; another state answers 412."
+)
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="An ETag that is known; the same state answers 304."
+)
+IDEMPOTENCY_KEY = OpenApiParameter(
+    HEADER,
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    OpenApiParameter.HEADER,
+    description="A new random text for each request. Sent again with the same key within a day, the request has its "
+    "effect once and gives the same answer; with another body it is refused (422).",
+)
+CURSOR = OpenApiParameter("cursor", str, description="`next` of the page before.")
+LIMIT = OpenApiParameter(
+    "limit",
+    {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": USUAL_LIMIT},
+    description="How many at most.",
+)
+PAGE_PARAMETERS = [CURSOR, LIMIT]
+
+
+def ordering_parameter(orderings: Mapping[str, Any]) -> OpenApiParameter:
+    """``ordering`` with the names that ``paging.read_page`` takes."""
+    names = list(orderings)
+    return OpenApiParameter(
+        "ordering", OpenApiTypes.STR, enum=names, default=names[0], description="Order of the list; `-` descends."
+    )
+
+
+def page_of(item: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
+    """The answer of a list whose rows ``item`` shows: ``{"items": [...], "next": cursor | null}``."""
+    name = f"{item.__name__.removesuffix('Serializer')}Page"
+    next_cursor = serializers.CharField(allow_null=True, help_text="Leads to the next page; null on the last one.")
+    return inline_serializer(name, {"items": item(many=True), "next": next_cursor})
 
 
 class ApiSchema(AutoSchema):
-    """Adds to every operation that errors come in the one shape."""
+    """Knows which operations take an Idempotency-Key."""
+
+    def get_override_parameters(self) -> list[Any]:
+        handler = getattr(self.view, self.method.lower(), None) or getattr(
+            self.view, getattr(self.view, "action", None) or "", None
+        )
+        extra = [IDEMPOTENCY_KEY] if getattr(handler, "is_idempotent", False) else []
+        return [*super().get_override_parameters(), *extra]
+
+
+def add_problems(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """A drf-spectacular postprocessing hook: every operation may answer with a Problem, and says for which reasons."""
+    result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
+    for path, operations in result.get("paths", {}).items():
+        for method, operation in operations.items():
+            if method in METHODS:
+                for status, text in _reasons(path, operation):
+                    operation["responses"].setdefault(
+                        status, {"description": text, "content": {PROBLEM: {"schema": _PROBLEM_REF}}}
+                    )
+    return result
+
+
+def _reasons(path: str, operation: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    yield "400", "The request cannot be read, or is not valid."
+    if {} not in operation.get("security", [{}]):
+        yield "401", "Nobody is signed in."
+    if operation.get("security"):
+        yield "403", "Not allowed."
+    if "{" in path:
+        yield "404", "There is no such thing, or it is another person's."
+    yield "406", "Only other formats than this address gives were asked for."
+    if "requestBody" in operation:
+        yield "413", "The body is too large."
+        yield "415", "The body is of another format than this address takes."
+    headers = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "header"}
+    if "If-Match" in headers:
+        yield "412", "It was changed since it was read."
+    if HEADER in headers:
+        yield "409", "The first request under this key is still at work."
+        yield "422", "The key was used with another request."
+    yield "429", "Too much at once: `Retry-After` and `RateLimit-*` say when to come back."
+    yield "default", "Any other error."
