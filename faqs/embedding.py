@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from django.conf import settings
 
 from chatbot_project.lib.errors import ApplicationError
-from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.types import Deadlines, RetryPolicy
 
@@ -142,6 +141,8 @@ class EndpointEmbedder:
         return rows
 
     async def _ask(self, texts: list[str]) -> list[list[float]]:
+        from chatbot_project.lib.llm.client import LLMClient  # half a second, which only who asks a model shall take
+
         deadlines = Deadlines(connect=settings.LLM_CONNECT_SECONDS, total=ENDPOINT_SECONDS)
         vectors: list[list[float]] = []
         try:

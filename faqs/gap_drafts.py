@@ -17,7 +17,6 @@ from redis import RedisError
 from accounts.models import User
 from accounts.services import record_audit
 from chatbot_project.lib.errors import ApplicationError
-from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError, LLMMalformed
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines
 from chatbot_project.lib.pii import PLACEHOLDER, redact
@@ -65,6 +64,8 @@ class ModelWriter:
         return asyncio.run(self._ask(questions, language))
 
     async def _ask(self, questions: Sequence[str], language: str) -> str:
+        from chatbot_project.lib.llm.client import LLMClient  # half a second, which only who asks a model shall take
+
         deadlines = Deadlines(
             connect=settings.LLM_CONNECT_SECONDS,
             first_token=settings.LLM_FIRST_TOKEN_SECONDS,

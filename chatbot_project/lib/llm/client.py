@@ -5,7 +5,6 @@ same sign-in and the same errors without the SDK, which would cost several times
 """
 
 import asyncio
-import email.utils
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -25,7 +24,7 @@ from .router import Router
 from .sse import REPLACEMENT, without_surrogates
 from .stream import ChatStream
 from .tokens import estimate_prompt, estimate_tokens
-from .transport import BodyTooLarge, SessionTransport, make_session, read_bounded
+from .transport import BodyTooLarge, SessionTransport, make_session, read_bounded, retry_after
 from .types import Bounds, ChatRequest, ChatResult, Deadlines, RetryPolicy, Usage
 
 DEADLINES = Deadlines()
@@ -269,18 +268,6 @@ def _vectors(model: str, answer: object, count: int) -> list[list[float]]:
     if len(vectors) != count or len(sizes) != 1 or 0 in sizes or not sane:
         raise LLMMalformed(f"{model} sent vectors that cannot be used.")
     return vectors
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds the answer asks to wait, from 0 on: ``retry-after-ms``, else ``Retry-After`` in seconds or as a date."""
-    for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name, "")) / divisor
-        except ValueError:
-            continue
-        return max(0.0, seconds) if seconds < float("inf") else None
-    date = email.utils.parsedate_tz(headers.get("retry-after", ""))
-    return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else None
 
 
 def _json(raw: bytes | None) -> Any:

@@ -2,6 +2,9 @@
 bounds.
 """
 
+import email.utils
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -92,3 +95,15 @@ class SessionTransport(httpx2.AsyncBaseTransport):
 
 _OURS = {"accept-encoding", "host", "content-length", "transfer-encoding", "connection"}
 _HOP_BY_HOP = {"transfer-encoding", "connection", "keep-alive", "content-length"}
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds the answer asks to wait, from 0 on: ``retry-after-ms``, else ``Retry-After`` in seconds or as a date."""
+    for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) / divisor
+        except ValueError:
+            continue
+        return max(0.0, seconds) if seconds < float("inf") else None
+    date = email.utils.parsedate_tz(headers.get("retry-after", ""))
+    return max(0.0, email.utils.mktime_tz(date) - time.time()) if date else None

@@ -4,11 +4,11 @@ import pytest
 
 from chatbot_project.lib.env import BadSetting
 from chatbot_project.lib.llm.breaker import Breaker
-from chatbot_project.lib.llm.client import retry_after
 from chatbot_project.lib.llm.errors import LLMRateLimited, LLMRefused, LLMTimeout, LLMUnavailable, error_from_status
 from chatbot_project.lib.llm.providers import Provider, parse_model, providers_from_env
 from chatbot_project.lib.llm.router import BreakerOpen, Router
 from chatbot_project.lib.llm.tokens import estimate_tokens, token_weight
+from chatbot_project.lib.llm.transport import retry_after
 from chatbot_project.lib.llm.types import RetryPolicy
 
 
