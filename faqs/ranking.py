@@ -155,3 +155,31 @@ def estimate(ranked: Sequence[Ranked]) -> tuple[list[float], float]:
 def _logistic(weights: tuple[float, float, float], cosine: float, margin: float) -> float:
     constant, by_cosine, by_margin = weights
     return 1 / (1 + math.exp(-(constant + by_cosine * cosine + by_margin * margin)))
+
+
+# --- What two opinions are worth together
+
+# A matcher of few phrasings has learned from too few questions that nothing answers. Up to the first number of
+# phrasings the estimate above counts for half beside it, from the second on for nothing. On draws of 10 to 60 FAQs of
+# BANKING77's training part with 3 to 15 phrasings each, questions of quite another kind were known to be outside in
+# 66 to 91 % instead of 20 to 91 %, of other FAQs of the bank in 25 to 41 % instead of 4 to 37 %; of the questions
+# inside 3 to 5 % instead of 1 to 4 % fell back.
+FEW, ENOUGH = 1000, 3000
+
+
+def estimate_weight(phrasings: int) -> float:
+    """What the estimate counts beside a matcher that was learned from so many phrasings, 0.5 to 0."""
+    return 0.5 * min(1.0, max(0.0, (ENOUGH - phrasings) / (ENOUGH - FEW)))
+
+
+def between(probability: float, other: float, weight: float) -> float:
+    """The two probabilities' weighted mean in log-odds; ``weight`` is the ``other``'s."""
+    if not weight:
+        return probability
+    odds = (1 - weight) * _log_odds(probability) + weight * _log_odds(other)
+    return 1 / (1 + math.exp(-odds))
+
+
+def _log_odds(probability: float) -> float:
+    clipped = min(1 - 1e-6, max(1e-6, probability))
+    return math.log(clipped / (1 - clipped))

@@ -1,7 +1,7 @@
 """Which FAQs answer a question. ``search_faqs`` is the public entry; ``find_answer`` says as well how sure that is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -13,8 +13,20 @@ from faqs.embedding import EmbeddingError, embedder
 from faqs.first_stage import Content, Filters, State, find_candidates, read_contents
 from faqs.languages import detect_language, search_configuration
 from faqs.matching import ask_matcher, load_matcher
-from faqs.ranking import Candidate, Opinion, Ranked, as_score, by_opinion, estimate, rank_candidates, strength
+from faqs.ranking import (
+    Candidate,
+    Opinion,
+    Ranked,
+    as_score,
+    between,
+    by_opinion,
+    estimate,
+    estimate_weight,
+    rank_candidates,
+    strength,
+)
 from faqs.scope import Scope, read_scope, scope_of
+from faqs.texts import same_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +36,8 @@ log = structlog.get_logger(__name__)
 MAX_QUERY = 1000  # characters of a question that are looked at
 FEW_PHRASINGS = 2000  # up to so many, comparing with each is faster than walking an index, and never misses one
 TRIES = 2  # of a question that finds the knowledge changed since the one before
+# What is sure where somebody asks in the very words of a phrasing.
+SURE = 0.99
 SPARE = 3  # FAQs read beyond the limit, for those that were withdrawn meanwhile or are translations of each other
 
 
@@ -151,7 +165,8 @@ class _Search:
             ranked, confidences = by_opinion(opinion, limit=limit)
             state, contents = self._contents(ranked)
             if self.scope.is_current(state) and len(contents) == len(ranked):
-                return self._found(ranked, confidences, opinion.outside, contents, limit, matcher_used=True)
+                confidences, outside = self._tempered(ranked, confidences, opinion.outside, contents)
+                return self._found(ranked, confidences, outside, contents, limit, matcher_used=True)
             self._prepare(read_scope(self.filters))
         return None
 
@@ -162,6 +177,24 @@ class _Search:
         if matcher is None or self.vector is None:
             return None
         return ask_matcher(matcher, self.query, self.vector, self.scope.labels(self.language))
+
+    def _tempered(
+        self,
+        ranked: Sequence[Ranked],
+        confidences: Sequence[float],
+        outside: float,
+        contents: dict[UUID, Content],
+    ) -> tuple[list[float], float]:
+        """The matcher's probabilities, and as far as it was learned from few phrasings, those by the cosines too. These
+        are known of the embedded model alone."""
+        weight = estimate_weight(self.scope.phrasings) if self.scope.model_name.startswith("embedded/") else 0.0
+        if not weight or not ranked:
+            return list(confidences), outside
+        seen = [_seen(one, contents[one.faq]) for one in ranked]
+        by_cosine, outside_by_cosine = estimate(seen)
+        first = between(confidences[0], by_cosine[0], weight)
+        rest = [min(confidence, 1 - first) for confidence in confidences[1:]]
+        return [first, *rest], between(outside, outside_by_cosine, weight)
 
     def _candidates(self) -> tuple[State, list[Candidate]]:
         return find_candidates(
@@ -206,7 +239,24 @@ class _Search:
             if content is not None and content.group not in groups:
                 groups.add(content.group)
                 matches.append(_match(one, content, confidence))
-        return Found(matches[:limit], outside if matches else 1.0, self.vector, matcher_used, self.language)
+        found = Found(matches[:limit], outside if matches else 1.0, self.vector, matcher_used, self.language)
+        return _with_the_very_words(found, self.query)
+
+
+def _with_the_very_words(found: Found, query: str) -> Found:
+    """``found`` with the FAQ first that somebody wrote these very words for. Nothing changes where several have."""
+    same = [match for match in found.matches if same_words(match.phrasing, query)]
+    if len(same) == 1:
+        sure = replace(same[0], confidence=max(SURE, same[0].confidence))
+        others = [replace(m, confidence=min(m.confidence, 1 - SURE)) for m in found.matches if m is not same[0]]
+        found.matches, found.outside = [sure, *others], min(1 - SURE, found.outside)
+    return found
+
+
+def _seen(ranked: Ranked, content: Content) -> Ranked:
+    """``ranked`` as the first stage would have seen it."""
+    score = as_score(strength(content.dense, content.words))
+    return replace(ranked, dense=content.dense, words=content.words, score=score)
 
 
 def _language_of(query: str, scope: Scope) -> str:

@@ -36,3 +36,13 @@ def is_visible(text: str) -> bool:
 def distinct(texts: Iterable[str]) -> list[str]:
     """One-line forms of ``texts`` in their order, each once, without those that are empty."""
     return list(dict.fromkeys(line for text in texts if (line := one_line(text))))
+
+
+def same_words(text: str, other: str) -> bool:
+    """Whether both have the same letters and digits in the same order of words, in any case, with any marks."""
+    words = _words(text)
+    return bool(words) and words == _words(other)
+
+
+def _words(text: str) -> list[str]:
+    return "".join(character if character.isalnum() else " " for character in text.casefold()).split()

@@ -9,6 +9,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from faqs import matching, services, tasks
 from faqs.indexing import fill_index
+from faqs.matcher import Ranking
 from faqs.matching import is_stale, load_matcher, train_and_store
 from faqs.models import FAQ, Embedding, KnowledgeState, TrainedMatcher
 from faqs.retrieval import find_answer, search_faqs
@@ -162,6 +163,55 @@ def test_its_probabilities_are_of_those_allowed(bank: dict[str, FAQ]) -> None:
     found = ask("delete my account", limit=9)
     assert found.matcher_used
     assert sum(match.confidence for match in found.matches) <= 1 + 1e-6
+
+
+# --- What it is worth -----------------------------------------------------------------------------------------------
+class Sanguine:
+    """A matcher that takes every question for its first FAQ's, as one that learned from too little may."""
+
+    def __init__(self, faqs: list[FAQ]) -> None:
+        self.labels = tuple(str(faq.pk) for faq in faqs)
+
+    def rank(self, text: str, vector: Any, *, candidates: Any = None) -> Ranking:
+        return Ranking([(label, 0.9 - 0.1 * n) for n, label in enumerate(self.labels)], 0.2, 0.9)
+
+
+@pytest.fixture
+def sanguine(bank: dict[str, FAQ], monkeypatch: pytest.MonkeyPatch) -> list[FAQ]:
+    """The FAQs in the order in which the matcher always ranks them."""
+    assert train_and_store() is not None
+    faqs = list(bank.values())
+    monkeypatch.setattr("faqs.retrieval.load_matcher", lambda _id: Sanguine(faqs))
+    return faqs
+
+
+def test_a_matcher_of_few_phrasings_is_not_believed_what_the_cosines_deny(
+    sanguine: list[FAQ], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = ask("Which volcano erupted on Iceland last winter?")
+    assert found.matcher_used
+    assert found.is_below_floor
+    assert found.best.confidence < 0.6
+    assert ask("I have lost my password").best.confidence > 0.6
+    monkeypatch.setattr("faqs.ranking.FEW", 1)
+    monkeypatch.setattr("faqs.ranking.ENOUGH", 2)
+    assert not ask("Which volcano erupted on Iceland last winter?").is_below_floor
+
+
+def test_the_very_words_of_a_phrasing_are_sure_whatever_the_matcher_says(sanguine: list[FAQ]) -> None:
+    for words in ("Charge for sending money", "charge for sending money?!"):
+        found = ask(words)
+        assert found.best.question == "What does a transfer cost?"
+        assert found.best.confidence >= 0.99
+        assert found.outside < 0.011
+        assert all(match.confidence < 0.011 for match in found.matches[1:])
+
+
+def test_words_that_two_faqs_have_are_sure_for_neither(sanguine: list[FAQ]) -> None:
+    services.edit_faq(faq=sanguine[3], actor=None, phrasings=["price of a transfer"])
+    fill_index()
+    train_and_store()
+    assert ask("price of a transfer").best.confidence < 0.99
 
 
 def test_an_faq_that_is_out_of_its_time_is_not_ranked(bank: dict[str, FAQ]) -> None:

@@ -5,12 +5,16 @@ from uuid import UUID
 import pytest
 
 from faqs.ranking import (
+    ENOUGH,
+    FEW,
     OTHER_LANGUAGE,
     WORDS_WEIGHT,
     Candidate,
     Opinion,
+    between,
     by_opinion,
     estimate,
+    estimate_weight,
     rank_candidates,
     strength,
 )
@@ -132,3 +136,15 @@ def test_a_matchers_opinion_keeps_its_order_and_its_confidence() -> None:
     ranked, confidences = by_opinion(opinion, limit=2)
     assert [one.faq for one in ranked] == [uid(5), uid(2)]
     assert confidences == [0.55, pytest.approx(0.3 * 0.8)]
+
+
+def test_the_estimate_counts_for_half_beside_few_phrasings_and_for_nothing_beside_many() -> None:
+    assert [estimate_weight(size) for size in (2, FEW, ENOUGH, 10 * ENOUGH)] == [0.5, 0.5, 0, 0]
+    assert estimate_weight((FEW + ENOUGH) // 2) == 0.25
+
+
+def test_two_probabilities_meet_between_them() -> None:
+    assert between(0.9, 0.1, 0.5) == pytest.approx(0.5)
+    assert between(0.9, 0.1, 0.25) == pytest.approx(0.75)
+    assert between(0.123, 0.9, 0) == 0.123
+    assert 0 < between(0.0, 1.0, 0.5) < 1
