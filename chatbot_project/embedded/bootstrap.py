@@ -1,4 +1,5 @@
-"""What a database needs before people can use it: its tables, personas to talk to, and someone who may administer.
+"""What a database needs before people can use it: its tables, personas to talk to, answers they may give,
+and someone who may administer.
 
 Unlike the rest of this package these functions need Django set up and the database running.
 """
@@ -32,6 +33,14 @@ def has_personas() -> bool:
     from personas.models import Persona  # models load only once Django is set up
 
     return Persona.objects.exists()
+
+
+def has_knowledge() -> bool:
+    """True if there is any FAQ, or was: the starters are not brought back to those who deleted them."""
+    from faqs.models import FAQ, KnowledgeState  # models load only once Django is set up
+
+    was_published = KnowledgeState.objects.filter(revision__gt=1)
+    return FAQ.objects.exists() or was_published.exists()
 
 
 def ensure_admin(password_file: Path) -> str:

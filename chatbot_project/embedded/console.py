@@ -49,6 +49,7 @@ def ready_block(*, address: str, admin_email: str, password: str, password_file:
         "",
         f"  Admin           {address}/admin/",
         f"                  {sign_in}",
+        f"  Help pages      {address}/help/  (what personas answer from; written in the admin)",
     ]
     if small:
         lines += [

@@ -27,6 +27,7 @@ from chatbot_project.embedded.bootstrap import (
     ADMIN_EMAIL,
     disconnect,
     ensure_admin,
+    has_knowledge,
     has_personas,
     migrate,
     pending_migrations,
@@ -153,23 +154,38 @@ class Supervisor:
         return child
 
     def _prepare_database(self) -> str:
-        """Tables, starter personas and an admin, each only where missing. Returns a newly made password."""
+        """Tables, starters and an admin, each only where missing. Returns a newly made password."""
         try:
             if pending_migrations():
                 with step("Database tables"):
                     migrate()
-            wants_personas = not has_personas()
+            starters = self._starters()
             password = ensure_admin(self.paths.admin_password)
         finally:
             disconnect()
-        if wants_personas:
-            with step("Starter personas"):
-                starters = str(BASE_DIR / "personas" / "starters.yaml")
-                loader = self._manage("personas", ["load_personas", starters], drain_seconds=5)
-                loader.start()
-                if not loader.wait(START_SECONDS) or loader.process is None or loader.process.returncode != 0:
-                    raise EmbeddedError(f"The starter personas cannot be loaded:\n{tail(loader.log)}")
+        if starters:
+            with step("Starter personas and FAQs"):
+                self._load(starters)
         return password
+
+    def _starters(self) -> list[Child]:
+        """Who loads what a new installation begins with, where it has none."""
+        personas, faqs = str(BASE_DIR / "personas" / "starters.yaml"), str(BASE_DIR / "faqs" / "starters.json")
+        loaders = []
+        if not has_personas():
+            loaders.append(self._manage("personas", ["load_personas", personas], drain_seconds=5))
+        if not has_knowledge():
+            arguments = ["import_faqs", faqs, "--publish", "--create-categories"]
+            loaders.append(self._manage("faqs", arguments, drain_seconds=5))
+        return loaders
+
+    def _load(self, loaders: Sequence[Child]) -> None:
+        """Run `loaders` side by side. Raises EmbeddedError where one fails."""
+        for loader in loaders:
+            loader.start()
+        for loader in loaders:
+            if not loader.wait(START_SECONDS) or loader.process is None or loader.process.returncode != 0:
+                raise EmbeddedError(f"The starter {loader.name} cannot be loaded:\n{tail(loader.log)}")
 
     def _processes(self) -> list[Child]:
         """Web, reply worker, Celery worker and beat, in the order they are started."""

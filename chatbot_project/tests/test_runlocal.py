@@ -95,10 +95,10 @@ def test_first_run_makes_everything_and_ctrl_c_ends_everything(
 ) -> None:
     run.wait_for("Nono is ready")
     assert "Database tables" in run.said()
-    assert "Starter personas" in run.said()
+    assert "Starter personas and FAQs" in run.said()
     assert f"password {paths.admin_password.read_text().strip()}" in run.said()
     assert stat.S_IMODE(paths.admin_password.stat().st_mode) == 0o600
-    assert [run.get(path) for path in ("/healthz", "/readyz", "/")] == [200, 200, 200]
+    assert [run.get(path) for path in ("/healthz", "/readyz", "/", "/help/category/running-nono/")] == [200] * 4
 
     second = Run(paths, port, tmp_path / "second")
     assert second.process.wait(30) == 1
