@@ -1,6 +1,8 @@
 """Where a request comes from, for limits only."""
 
 import ipaddress
+from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -12,10 +14,13 @@ def client_address(request: HttpRequest) -> str:
     ``TRUSTED_PROXY_HOPS`` proxies of ours stand in front, each of which appends the address it was called from to
     X-Forwarded-For. That many entries from the right are true; what stands left of them is the client's word.
     """
-    peer = request.META.get("REMOTE_ADDR", "")
+    return _seen_by_proxies(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))
+
+
+def _seen_by_proxies(peer: str, header: str) -> str:
     hops: int = settings.TRUSTED_PROXY_HOPS
     if hops:
-        forwarded = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+        forwarded = [part.strip() for part in header.split(",")]
         if len(forwarded) >= hops:
             peer = forwarded[-hops]
     return peer if _parsed(peer) else "unknown"
@@ -23,7 +28,19 @@ def client_address(request: HttpRequest) -> str:
 
 def client_source(request: HttpRequest) -> str:
     """What limits count as one source: an IPv4 address, or the /64 that one IPv6 subscriber owns."""
-    address = _parsed(client_address(request))
+    return _source(client_address(request))
+
+
+def scope_source(scope: Mapping[str, Any]) -> str:
+    """``client_source`` of an ASGI connection, such as a socket's."""
+    # Headers of one name are one list, as in the request of an HTTP server.
+    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+    peer = scope.get("client") or ("", 0)
+    return _source(_seen_by_proxies(str(peer[0]), forwarded))
+
+
+def _source(text: str) -> str:
+    address = _parsed(text)
     if address is None:
         return "unknown"
     if isinstance(address, ipaddress.IPv6Address):

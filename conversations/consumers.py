@@ -27,6 +27,7 @@ from redis.exceptions import RedisError
 from accounts.credentials import Credential, Kind
 from accounts.models import User
 from accounts.sockets import session_user
+from accounts.sources import scope_source
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import doorbell, events, services
@@ -186,7 +187,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             await self._COMMANDS[type(command)](self, command)
         except ApplicationError as error:
-            self.push(events.Error(code=error.code, detail=error.detail, client_id=client_id))
+            refusal = events.Error(
+                code=error.code, detail=error.detail, client_id=client_id, retry_after=error.retry_after
+            )
+            self.push(refusal)
         except (DatabaseError, InterfaceError) as error:
             # Nothing was acknowledged: the client sends it again, under the same client_id.
             log.warning("socket.database_away", command=type(command).__name__, error=type(error).__name__)
@@ -228,6 +232,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _accept(self, service: Callable[..., services.Accepted], **arguments: Any) -> None:
         """Acknowledge what ``service`` stored, and follow its reply."""
+        await self._hub.take_ask(self.user, scope_source(self.scope))
         accepted = await run_db(service, user=self.user, **arguments)
         reply = accepted.reply
         self.push(

@@ -325,11 +325,12 @@ class ReplyFailed(ReplyEnding):
 
 
 class Error(Event):
-    """A command was refused and changed nothing."""
+    """A command was refused and changed nothing. ``retry_after``: the seconds to wait, where waiting helps."""
 
     code: str
     detail: str
     client_id: str = ""
+    retry_after: int | None = None
 
 
 class ServerDraining(Event):

@@ -19,8 +19,10 @@ from weakref import WeakKeyDictionary
 import structlog
 from django.db import DatabaseError, InterfaceError
 
+from accounts.models import User
 from accounts.sockets import still_signed_in
-from chatbot_project.lib import markdown
+from accounts.throttles import ask_budgets
+from chatbot_project.lib import markdown, ratelimit
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.loops import cancel_until_done
@@ -130,6 +132,11 @@ class Hub:
         await cancel_until_done(list(self._tasks))
         await doorbell.disconnect()
         await self._redis.aclose()
+
+    async def take_ask(self, user: User, source: str) -> None:
+        """Take one question to a model from the budgets of ``user``. Raises RateLimited, and ``unavailable`` while
+        Redis is away: nothing is asked of a model uncounted."""
+        await ratelimit.take_async(self._redis, ask_budgets(user, source), closed=True)
 
     # --- sockets
 

@@ -99,7 +99,7 @@ class RateLimited(ApplicationError):
     """Try again after ``retry_after`` seconds."""
 
     def __init__(self, retry_after: int, standing: Standing) -> None:
-        detail = _("That was too much at once. Wait a little, then try again.")
+        detail = _("That was too much at once. Try again in %(seconds)d s.") % {"seconds": retry_after}
         super().__init__("rate_limited", detail, status=429, retry_after=retry_after)
         self.standing = standing
 

@@ -14,7 +14,7 @@ from redis import Redis
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Gate, Script
 
-from .checker import Crowd
+from .checker import Crowd, PersistentClient
 from .client import ChatClient
 from .fault_stack import FaultStack
 
@@ -72,6 +72,11 @@ async def test_restarted_in_mid_stream_every_reply_goes_on_under_a_new_epoch(sta
         await live_again(crowd, gate, 12)
 
 
+def refused(client: PersistentClient) -> bool:
+    """Whether a question of this client was turned away for now."""
+    return any(event["type"] == "error" and event["code"] == "unavailable" for event in client.heard)
+
+
 async def live_again(crowd: Crowd, gate: Gate, tokens: int) -> None:
     """The stream is a stream again, not a row of checkpoints: further tokens come as deltas."""
     for _attempt in range(5):
@@ -102,7 +107,8 @@ async def test_emptied_in_mid_stream_every_reply_goes_on_under_a_new_epoch(
 
 
 async def test_away_for_seconds_replies_are_shown_from_their_checkpoints_and_end(stack: FaultStack, gate: Gate) -> None:
-    async with streaming(stack, gate) as crowd:
+    async with streaming(stack, gate) as crowd, Crowd(stack.urls, 2) as halted, Crowd(stack.urls, 4) as fresh:
+        await halted.ask()
         stack.redis.stop()
         at = time.monotonic()
         gate.release(4)
@@ -110,20 +116,22 @@ async def test_away_for_seconds_replies_are_shown_from_their_checkpoints_and_end
         gate.release(4)
         await crowd.show(14)
         print(f"two steps were shown within {time.monotonic() - at:.1f} s without Redis")
-        async with Crowd(stack.urls, 4) as fresh:  # accepted, streamed and shown while it is away
-            await fresh.ask()
-            await fresh.show(14)
-            await asyncio.gather(*(t.client.send(type="reply.stop", reply=t.reply) for t in fresh.talks[:2]))
-            await asyncio.gather(*(t.ended() for t in fresh.talks[:2]))
-            for talk in fresh.talks[2:]:
-                talk.client.drop()
-            stack.redis.start()
-            back = time.monotonic()
-            await live_again(crowd, gate, 14)
-            print(f"live again {time.monotonic() - back:.1f} s after Redis was back")
-            gate.release()
-            await fresh.end()
-            assert await fresh.check("completed", "stopped") == {"completed": 2, "stopped": 2}
+        await asyncio.gather(*(t.client.send(type="reply.stop", reply=t.reply) for t in halted.talks))
+        await asyncio.gather(*(t.ended() for t in halted.talks))
+        assert await halted.check("stopped") == {"stopped": 2}
+        # No model is asked uncounted: new questions are turned away, and sent again until it is back.
+        await asyncio.gather(*(talk.submit() for talk in fresh.talks))
+        for talk in fresh.talks:
+            await talk.client.until(lambda t=talk: refused(t.client), "a refusal for now")
+            assert talk.client.accepted == {}
+        stack.redis.start()
+        back = time.monotonic()
+        await live_again(crowd, gate, 14)
+        print(f"live again {time.monotonic() - back:.1f} s after Redis was back")
+        gate.release()
+        await fresh.accept()
+        await fresh.end()
+        assert await fresh.check() == {"completed": 4}
 
 
 async def test_ended_while_it_is_away_replies_are_whole_for_everybody(stack: FaultStack, gate: Gate) -> None:
