@@ -7,4 +7,4 @@ class AccountsConfig(AppConfig):
     verbose_name = _("People")
 
     def ready(self) -> None:
-        from accounts import signals  # noqa: F401 - connects the receivers once the models are loaded
+        from accounts import receivers  # noqa: F401 - connects them once the models are loaded

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import authenticate
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.hashers import check_password, make_password
 from django.http import HttpRequest
@@ -62,3 +63,22 @@ class EmailBackend(BaseBackend):
 
     def get_user(self, user_id: Any) -> User | None:
         return User.objects.filter(pk=user_id, is_active=True).first()
+
+
+def is_own_password(request: HttpRequest, user: User, password: str) -> bool:
+    """Whether ``password`` is the person's own. Counts as a try to sign in, and raises as that does."""
+    return authenticate(request, username=user.email, password=password) == user
+
+
+def is_chosen_password(request: HttpRequest, sign_up: SignUp, password: str) -> bool:
+    """Whether ``password`` is the one chosen when signing up, or that of the account since. Counts as a try to sign in.
+
+    Raises TooManyTries (429) or ``unavailable`` (503).
+    """
+    buckets = limits.sign_in_buckets(request, sign_up.email)
+    limits.take(buckets)
+    encoded = sign_up.user.password if sign_up.user else sign_up.password
+    if not check_password(password, encoded):
+        return False
+    limits.give_back(buckets)
+    return True

@@ -4,6 +4,7 @@ One long-lived signed cookie holds a random name of the device and fingerprints 
 itself: the password is still asked for.
 """
 
+import re
 import secrets
 from dataclasses import dataclass
 
@@ -13,11 +14,17 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import salted_hmac
 
 from accounts.models import User, normalise_address
+from chatbot_project.lib.text import clean_text, shorten
 
 COOKIE = "nono_device"
 MAX_AGE = 400 * 24 * 3600  # seconds: as long as browsers keep a cookie
 ACCOUNTS_KEPT = 5
+LABEL_LENGTH = 60
 _SALT = "accounts.device"
+
+# What a user agent names, the first that it holds: browsers name the ones that they descend from, too.
+_PROGRAMS = (("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Macintosh", "CrOS", "Linux")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +71,17 @@ def remember_device(request: HttpRequest, response: HttpResponse, user: User) ->
         secure=settings.SESSION_COOKIE_SECURE,
         samesite="Lax",
     )
+
+
+def device_label(request: HttpRequest, given: str = "") -> str:
+    """A few words by which a person knows a sign-in again: what the program calls itself, or program and system.
+
+    No version and nothing else of the user agent is kept, which would tell people apart.
+    """
+    if given := shorten(clean_text(given), LABEL_LENGTH):
+        return given
+    agent = request.META.get("HTTP_USER_AGENT", "")[:500]
+    product = re.match(r"[A-Za-z][A-Za-z0-9 ._-]{0,30}(?=/)", agent)
+    program = next((name for mark, name in _PROGRAMS if mark in agent), product.group() if product else "")
+    system = next((name for name in _SYSTEMS if name in agent), "")
+    return f"{program} ({system})" if program and system else program or system

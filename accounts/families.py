@@ -29,6 +29,8 @@ class Pair:
 class TokenRefused(ApplicationError):
     """The refresh token is forged, too old, used, or its sign-in has ended. All of these look alike."""
 
+    auth_header = 'Bearer realm="api"'
+
     def __init__(self) -> None:
         super().__init__("invalid_token", _("This token is not good any more. Sign in again."), status=401)
 
@@ -68,13 +70,19 @@ def refresh(*, token: str) -> Pair:
     return _pair(family)
 
 
-def sign_out(*, token: str) -> None:
-    """End the family of a refresh token; nothing where it has ended already. Raises TokenRefused for a forged one."""
+def sign_out(*, token: str) -> User | None:
+    """End the family of a refresh token; nothing where it has ended already. Raises TokenRefused for a forged one.
+
+    Returns the person where the token is the newest of its family, so that it speaks for them.
+    """
     claims = _read(token)
     with transaction.atomic():
         family = _lock(claims)
-        if family is not None:
-            _revoke(family, Revoked.SIGNED_OUT if family.token_id == claims.token else Revoked.REPLAYED)
+        if family is None:
+            return None
+        newest = family.token_id == claims.token
+        _revoke(family, Revoked.SIGNED_OUT if newest else Revoked.REPLAYED)
+    return family.user if newest else None
 
 
 def end_family(*, user: User, family_id: UUID, reason: Revoked = Revoked.ENDED) -> bool:

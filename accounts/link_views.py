@@ -6,14 +6,14 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.contrib.auth import login
-from django.contrib.auth.hashers import check_password
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import limits, services, tokens
+from accounts import services, tokens
+from accounts.backends import is_chosen_password
 from accounts.forms import NewPasswordForm, PasswordForm
 from accounts.models import SignUp, User
 from accounts.pages import FormPage, current_member, next_page
@@ -50,15 +50,10 @@ class ConfirmSignUpView(FormPage):
         return bool(kept == str(sign_up_id))
 
     def form_valid(self, form: forms.Form) -> HttpResponse:
-        if "password" in form.fields:
-            buckets = limits.sign_in_buckets(self.request, self.sign_up.email)
-            limits.take(buckets)
-            # An account that exists already may have another password since.
-            encoded = self.sign_up.user.password if self.sign_up.user else self.sign_up.password
-            if not check_password(form.cleaned_data["password"], encoded):
-                form.add_error("password", _("That is not the password you chose when signing up."))
-                return self.form_invalid(form)
-            limits.give_back(buckets)
+        password = form.cleaned_data.get("password", "")
+        if "password" in form.fields and not is_chosen_password(self.request, self.sign_up, password):
+            form.add_error("password", _("That is not the password you chose when signing up."))
+            return self.form_invalid(form)
         user = services.complete_sign_up(self.sign_up.pk, verified=True)
         if user is None:
             return dead_link(self.request)

@@ -1,6 +1,7 @@
 """Every write about people, each with its permission, its record and what it must tell others, in one place."""
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -16,9 +17,10 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from kombu.exceptions import KombuError
 
-from accounts import limits, tasks, tokens
+from accounts import api_keys, limits, tasks, tokens
 from accounts.models import AuditEvent, OutgoingMail, SignUp, User, normalise_address
 from accounts.roles import Role
+from accounts.signals import guest_merged
 from accounts.sockets import announce_sign_out
 from chatbot_project.lib.errors import ApplicationError
 
@@ -66,12 +68,33 @@ def start_guest(request: HttpRequest) -> User:
     """
     if isinstance(request.user, User):
         return request.user
+    guest = make_guest(request)
+    login(request, guest)
+    return guest
+
+
+def make_guest(request: HttpRequest) -> User:
+    """A new guest for whoever asks. Raises as ``start_guest`` does."""
     if not settings.ALLOW_GUESTS:
         raise ApplicationError("guests_not_allowed", _("You need an account to chat here."), status=403)
     limits.take_guest(request)
-    guest = User.objects.create_guest()
-    login(request, guest)
-    return guest
+    return User.objects.create_guest()
+
+
+def merge_guest(*, guest: User, user: User) -> None:
+    """Hand what ``guest`` owns to the account that they signed in to, and close the guest; nothing where it is closed.
+
+    The closed guest is only switched off here; ``expire_guests`` removes the row once it is idle.
+    """
+    with transaction.atomic():
+        found = User.objects.select_for_update().filter(pk=guest.pk, is_guest=True, is_active=True).first()
+        if found is None:
+            return
+        guest_merged.send(sender=User, guest=found, user=user)
+        found.is_active = False
+        found.auth_epoch += 1
+        found.save(update_fields=["is_active", "auth_epoch"])
+        transaction.on_commit(partial(announce_sign_out, found))
 
 
 def sign_up(*, email: str, password: str, username: str = "", guest: User | None = None) -> SignUp:
@@ -130,17 +153,23 @@ def _account_of(waiting: SignUp) -> User | None:
     return user
 
 
-def change_password(*, user: User, password: str) -> User:
-    """Set the password, end every session, and tell the owner by mail. Returns the person as stored now."""
+def change_password(*, user: User, password: str, end_keys: bool = False) -> User:
+    """Set the password, end every session, and tell the owner by mail. Returns the person as stored now.
+
+    API keys go on, as the programs that use them know no password; ``end_keys`` revokes them too.
+    """
     encoded = make_password(password)
     with transaction.atomic():
         user = User.objects.select_for_update().get(pk=user.pk)
         _set_password(user, encoded)
+        if end_keys:
+            api_keys.revoke_keys(user=user)
     return user
 
 
 def reset_password(*, token: str, password: str) -> User | None:
-    """Set the password by a mailed token, which also shows whose the address is. Ends every session.
+    """Set the password by a mailed token, which also shows whose the address is. Ends every session and API key: who
+    lost their password may have lost the account.
 
     Returns ``None`` for a token that is forged, too old or used: of several uses at once, one succeeds.
     """
@@ -151,6 +180,7 @@ def reset_password(*, token: str, password: str) -> User | None:
             return None
         user.email_verified_at = user.email_verified_at or timezone.now()
         _set_password(user, encoded)
+        api_keys.revoke_keys(user=user)
     return user
 
 
@@ -194,6 +224,40 @@ def confirm_email(*, token: str) -> User | None:
             return user
     except IntegrityError:
         return None
+
+
+def save_profile(*, user: User, changes: Mapping[str, str]) -> User:
+    """Store what a person says of themselves: fields and values as ProfileForm has checked them.
+
+    Raises ApplicationError ``username_taken`` (409) where somebody took the name in this very moment.
+    """
+    user = User.objects.get(pk=user.pk)
+    for name, value in changes.items():
+        setattr(user, name, value)
+    try:
+        with transaction.atomic():
+            user.save(update_fields=list(changes))
+    except IntegrityError as error:
+        raise ApplicationError("username_taken", _("That username is taken."), status=409) from error
+    return user
+
+
+def deactivate(*, user: User) -> None:
+    """Close one's own account: nothing signs in to it any more. Recorded; staff can let the person back in.
+
+    Raises ApplicationError ``last_admin`` (409): one admin always remains.
+    """
+    with transaction.atomic():
+        admins = User.objects.select_for_update().filter(role=Role.ADMIN, is_active=True).order_by("pk")
+        if user.role == Role.ADMIN and [admin.pk for admin in admins] == [user.pk]:
+            raise ApplicationError("last_admin", _("Make somebody else an admin first."), status=409)
+        user = User.objects.select_for_update().get(pk=user.pk)
+        user.is_active = False
+        user.auth_epoch += 1
+        user.save(update_fields=["is_active", "auth_epoch"])
+        api_keys.revoke_keys(user=user)
+        record_audit(actor=user, action="user.deactivated", obj=user)
+        transaction.on_commit(partial(announce_sign_out, user))
 
 
 def set_suspended(*, actor: User, user: User, suspended: bool, reason: str) -> User:

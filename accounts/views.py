@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView, UpdateView
 
 from accounts import limits, services
+from accounts.backends import is_own_password
 from accounts.forms import (
     AddressForm,
     ChangeEmailForm,
@@ -166,14 +167,14 @@ class ProfileView(LoginRequiredMixin, UpdateProfile):
         return User.objects.get(pk=self.request.user.pk)
 
     def form_valid(self, form: ProfileForm) -> HttpResponse:
-        form.instance.save(update_fields=list(form.cleaned_data))
+        services.save_profile(user=form.instance, changes=form.cleaned_data)
         messages.success(self.request, _("Saved."))
         return redirect(self.get_success_url())
 
 
 def _own_password(request: HttpRequest, form: forms.Form, user: User) -> bool:
     """Whether the form's password is the person's own; says so on the form if not. Counts as a try to sign in."""
-    if authenticate(request, username=user.email, password=form.cleaned_data["password"]) == user:
+    if is_own_password(request, user, form.cleaned_data["password"]):
         return True
     form.add_error("password", _("That is not your password."))
     return False

@@ -6,7 +6,9 @@ from chatbot_project import api_docs
 from chatbot_project.lib.api.errors import not_found_view
 
 # Each app's own part: path("", include("app.api.urls")).
-v1_patterns: list[URLPattern | URLResolver] = []
+v1_patterns: list[URLPattern | URLResolver] = [
+    path("", include("accounts.api.urls")),
+]
 
 urlpatterns = [
     path("schema/", api_docs.schema, name="api-schema"),

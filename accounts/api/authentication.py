@@ -45,6 +45,17 @@ class BearerAuthentication(authentication.BaseAuthentication):
         return CHALLENGE
 
 
+class GuestAuthentication(BearerAuthentication):
+    """A guest's access token, if one came along; everything else is as if it were not there."""
+
+    def authenticate(self, request: Request) -> tuple[User, Credential] | None:
+        try:
+            found = super().authenticate(request)
+        except NotSignedIn:
+            return None
+        return found if found and found[0].is_guest else None
+
+
 def bearer(token: str) -> tuple[User, Credential]:
     """The person and credential of an access token or API key. Raises NotSignedIn. One query."""
     if token.startswith(api_keys.PREFIX):

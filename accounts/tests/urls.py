@@ -24,5 +24,6 @@ urlpatterns = [
     path("help/", include(faqs)),
     path("whoami/", whoami),
     path("accounts/", include("accounts.urls")),
+    path("api/v1/", include("accounts.api.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -1,8 +1,8 @@
 """What the API's schema says of every operation beside what its view says: errors in the one shape, headers that
 repeated and conditional requests send, pages of lists."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeVar
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
@@ -12,6 +12,8 @@ from rest_framework import serializers
 from chatbot_project.lib.api.errors import PROBLEM
 from chatbot_project.lib.api.idempotency import HEADER
 from chatbot_project.lib.api.paging import MAX_LIMIT, USUAL_LIMIT
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 METHODS = ("get", "post", "put", "patch", "delete")
 _PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
@@ -67,8 +69,25 @@ def page_of(item: type[serializers.Serializer[Any]]) -> serializers.Serializer[A
     return inline_serializer(name, {"items": item(many=True), "next": next_cursor})
 
 
+def takes_body(serializer: type[serializers.Serializer[Any]]) -> Callable[[Handler], Handler]:
+    """Decorates a ``delete`` that takes a body, which the schema would leave out."""
+
+    def decorate(handler: Handler) -> Handler:
+        handler.body_serializer = serializer  # type: ignore[attr-defined]
+        return handler
+
+    return decorate
+
+
 class ApiSchema(AutoSchema):
-    """Knows which operations take an Idempotency-Key."""
+    """Knows which operations take an Idempotency-Key, and which deletions a body."""
+
+    def _get_request_body(self, direction: Literal["request", "response"] = "request") -> Any:
+        body = getattr(getattr(self.view, "delete", None), "body_serializer", None)
+        if self.method != "DELETE" or body is None:
+            return super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+        component = self.resolve_serializer(body(), direction)
+        return {"content": {"application/json": {"schema": component.ref}}, "required": False}
 
     def get_override_parameters(self) -> list[Any]:
         handler = getattr(self.view, self.method.lower(), None) or getattr(

@@ -1,0 +1,85 @@
+"""Examples of requests and answers, for the API's documentation."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+
+from chatbot_project.lib.api.errors import PROBLEM
+
+_ID = "01935f6e-7c1a-7e63-9f1e-3b1f4f3e2d10"
+ME: dict[str, Any] = {
+    "id": _ID,
+    "email": "ada@example.org",
+    "email_verified": True,
+    "username": "ada",
+    "role": "user",
+    "language": "en",
+    "timezone": "Europe/Berlin",
+    "is_guest": False,
+    "created_at": "2026-03-01T09:30:00Z",
+}
+PAIR = OpenApiExample(
+    "signed in",
+    {
+        "access": "eyJhbGciOiJIUzI1NiIs….eyJ0b2tlbl90eXBlIjoiYWNj….Zx3mVg",
+        "refresh": "eyJhbGciOiJIUzI1NiIs….eyJ0b2tlbl90eXBlIjoicmVm….kQ8wTA",
+        "token_type": "Bearer",
+        "expires_in": 1800,
+        "refresh_expires_in": 604800,
+        "user": ME,
+    },
+    response_only=True,
+)
+_PASSWORD = "correct horse battery"  # noqa: S105 - of the documentation
+REGISTER = OpenApiExample(
+    "sign up", {"email": "ada@example.org", "password": _PASSWORD, "username": "ada"}, request_only=True
+)
+MAILED = OpenApiExample(
+    "mailed", {"detail": "We have mailed you a link that confirms your address."}, response_only=True
+)
+VERIFY = OpenApiExample(
+    "confirm", {"token": "WyIwMTkzNWY2ZS03YzFhIl0:1tq9:3Jx…", "password": _PASSWORD}, request_only=True
+)
+LOGIN = OpenApiExample(
+    "sign in", {"email": "ada@example.org", "password": _PASSWORD, "device": "backup script"}, request_only=True
+)
+ME_ANSWER = OpenApiExample("me", ME, response_only=True)
+CHANGE_ME = OpenApiExample("in German", {"language": "de", "timezone": "Europe/Berlin"}, request_only=True)
+_KEY: dict[str, Any] = {
+    "id": _ID,
+    "name": "backup script",
+    "prefix": "nono_sk_Zx3m",
+    "scopes": ["read"],
+    "created_at": "2026-03-01T09:30:00Z",
+    "expires_at": None,
+    "last_used_at": None,
+}
+KEYS = OpenApiExample("keys", {"items": [_KEY], "next": None}, response_only=True)
+NEW_KEY = OpenApiExample(
+    "a key that only reads", {"name": "backup script", "scopes": ["read"], "expires_at": None}, request_only=True
+)
+MADE_KEY = OpenApiExample("the one time it is shown", {**_KEY, "key": "nono_sk_Zx3mVgkQ8wTA…"}, response_only=True)
+_SIGN_IN: dict[str, Any] = {
+    "id": _ID,
+    "kind": "browser",
+    "device": "Firefox (Linux)",
+    "created_at": "2026-03-01T09:30:00Z",
+    "last_used_at": "2026-03-02T10:00:00Z",
+    "expires_at": "2026-03-15T09:30:00Z",
+    "current": True,
+}
+SIGN_INS = OpenApiExample("sessions", {"items": [_SIGN_IN], "next": None}, response_only=True)
+TICKET = OpenApiExample(
+    "ticket",
+    {
+        "ticket": "Zx3mVgkQ8wTA",
+        "expires_in": 30,
+        "url": "wss://chat.example.org/ws/chat/?ticket=Zx3mVgkQ8wTA",
+    },
+    response_only=True,
+)
+
+
+def problem(status: int, description: str) -> dict[Any, Any]:
+    """An answer of ``extend_schema`` in the one shape of errors; ``description`` names its code."""
+    return {(status, PROBLEM): OpenApiResponse({"$ref": "#/components/schemas/Problem"}, description)}
