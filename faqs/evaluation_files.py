@@ -9,6 +9,7 @@ from pathlib import Path
 
 from faqs.models.catalog import MAX_QUESTION
 from faqs.texts import has_words, one_line
+from faqs.transfer.files import MAX_CELL
 
 LABEL_COLUMNS = ("label", "category")
 
@@ -39,6 +40,7 @@ def read_rows(path: Path, *, labelled: bool = True) -> list[Row]:
 
     Where not ``labelled``, a label is neither needed nor read. Raises BadEvaluationFile.
     """
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))  # of the process: an import may have raised it further
     reader = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
     try:
         header = [name.strip().lower() for name in next(reader, [])]

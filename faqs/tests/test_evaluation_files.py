@@ -59,7 +59,7 @@ def test_questions_without_an_answer_need_no_label(write: Any) -> None:
         (b"text,label\na,b\nc\0,d\n", ":3: a NUL character"),
         (b'text,label\na,b\n"c"x,d\n', ":3: not CSV"),
         (b'text,label\na,b\n"c,d\n', ":3: not CSV"),
-        (b"text,label\na," + b"b" * 200_000, ":2: not CSV"),
+        (b"text,label\na," + b"b" * 200_000, ":2: the label is too long"),
     ],
 )
 def test_a_bad_file_is_named_with_its_line(write: Any, content: bytes, said: str) -> None:
