@@ -1,14 +1,18 @@
 """The way of one reply from its question to its ending, each step a small function."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from django.conf import settings
 from django.utils import timezone
 
+from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.stream import ChatStream
+from chatbot_project.lib.llm.tokens import estimate_prompt
 from chatbot_project.lib.llm.types import ChatRequest, Deadlines
+from chatbot_project.lib.token_budget import TokenBudget
 from conversations.replies.knowledge import approved_ending, consult_faqs, offline_ending
 from conversations.replies.live import LiveReply
 from conversations.replies.prompt import Turn, build_prompt
@@ -19,27 +23,39 @@ NextTick = Callable[[], Awaitable[None]]
 Say = Callable[[LiveReply, bool], None]
 
 
-async def answer(reply: LiveReply, llm: LLMClient, next_tick: NextTick, say: Say) -> Ending:
+async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tick: NextTick, say: Say) -> Ending:
     """Stream the reply from its models into ``reply.text`` and return how it ended.
 
-    ``say(reply, at_once)`` is called whenever there is more text; between two reads it waits for ``next_tick()``.
+    What the models may take at most is reserved from ``budget`` first. ``say(reply, at_once)`` is called whenever there
+    is more text; between two reads it waits for ``next_tick()``.
     """
     if reply.work.version.answers_from_faqs:
         consulted = await consult_faqs(reply)
         if (approved := approved_ending(reply, consulted)) is not None:
             say(reply, True)
             return approved
+    request = ask(reply)
+    asked = estimate_prompt(request.messages)
+    most = asked + reply.work.version.max_reply_tokens
     try:
-        stream = await llm.open_stream(reply.work.models, ask(reply))
-        reply.model = stream.model
-        try:
-            await relay(stream, reply, next_tick, say)
-        finally:
-            await stream.close()
+        async with budget.reserved(person=reply.work.owner, reply=reply.reply, tokens=most) as spending:
+            try:
+                stream = await llm.open_stream(reply.work.models, request)
+            except asyncio.CancelledError:
+                spending.used = asked  # stopped while it was read: that is used up, too
+                raise
+            reply.model = stream.model
+            try:
+                await relay(stream, reply, next_tick, say)
+            finally:
+                spending.used = stream.usage.prompt_tokens + stream.usage.completion_tokens
+                await stream.close()
     except LLMError as error:
         if (approved := offline_ending(reply, error)) is not None:
             say(reply, True)
             return approved
+        return broken_off(reply, error)
+    except ApplicationError as error:
         return broken_off(reply, error)
     return completed(reply, stream)
 
@@ -92,8 +108,9 @@ def completed(reply: LiveReply, stream: ChatStream) -> Ending:
     )
 
 
-def broken_off(reply: LiveReply, error: LLMError) -> Ending:
-    """The model failed: a partial text is kept and can be continued; without any the reply has failed."""
+def broken_off(reply: LiveReply, error: ApplicationError) -> Ending:
+    """The model failed, or was not asked: a partial text is kept and can be continued; without any the reply has
+    failed."""
     return Ending(
         "interrupted" if reply.text else "failed",
         reply.text,

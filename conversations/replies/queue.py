@@ -53,6 +53,7 @@ class Claim:
     summary: str
     summary_upto: UUID | None
     source: str | None = None
+    owner: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
         FROM mine JOIN conversations_conversation c ON c.id = mine.conversation_id
         WHERE m.id = mine.id
         RETURNING m.id, m.conversation_id, m.epoch, m.text, c.persona_version_id, c.summary, c.summary_upto_id,
-                  m.source
+                  m.source, m.owner_id
         """,  # noqa: S608  the text is a constant
         {
             "providers": list(free),

@@ -24,7 +24,8 @@ MAX_TURNS = 400
 @dataclass(frozen=True, slots=True)
 class Work:
     """All that answering one reply needs from the database. ``turns`` are oldest first and end with the question;
-    the first ``summarised`` of them are covered by ``summary``. ``cited`` is what the text that goes on cites."""
+    the first ``summarised`` of them are covered by ``summary``. ``cited`` is what the text that goes on cites.
+    ``owner`` is whose budget of tokens it takes from."""
 
     reply: UUID
     conversation: UUID
@@ -35,6 +36,7 @@ class Work:
     summary: str
     summarised: int
     cited: tuple[Source, ...] = ()
+    owner: UUID | None = None
 
 
 def take_up(
@@ -107,6 +109,7 @@ def _work(claimed: Claim, version: PersonaVersion, branch: list[tuple[UUID, Turn
         summary=claimed.summary if summarised else "",
         summarised=summarised,
         cited=cited,
+        owner=claimed.owner,
     )
 
 

@@ -21,6 +21,7 @@ from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.redis import RedisError, make_redis, subscribe
+from chatbot_project.lib.token_budget import TokenBudget
 from conversations import doorbell, events
 from conversations.replies import background, queue
 from conversations.replies.knowledge import with_sources
@@ -57,6 +58,7 @@ class ReplyWorker:
         self.draining = False
         self._redis = make_redis()
         self._log = LiveLog(self._redis)
+        self._budget = TokenBudget(self._redis, settings.DAILY_TOKENS)
         self._bell = asyncio.Event()
         self._used: Counter[str] = Counter()
         self._saturated = False
@@ -141,7 +143,7 @@ class ReplyWorker:
 
     async def _run_reply(self, reply: LiveReply) -> None:
         try:
-            ending: Ending | None = await answer(reply, self.llm, self._next_tick, self._say)
+            ending: Ending | None = await answer(reply, self.llm, self._budget, self._next_tick, self._say)
         except asyncio.CancelledError:
             ending = Ending("stopped", reply.text, reply.model) if reply.cancelled_for == "stop" else None
         except Exception:
