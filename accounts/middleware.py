@@ -4,17 +4,37 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone, translation
+from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from accounts.devices import remember_device
 from accounts.models import User
-from accounts.sessions import SEEN_EVERY, SessionStore
+from accounts.presence import mark_seen, speak_to
+from accounts.sessions import SessionStore
 from accounts.sockets import announce_sign_out
+from chatbot_project.lib.api.errors import problem_response
+from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.redaction import holds_token
 
 Handler = Callable[[HttpRequest], HttpResponse]
+
+
+class TokenInAddressMiddleware:
+    """Refuses an address that holds a token or API key: addresses are kept in histories, logs and referrers.
+
+    Stands before whatever notes a request, so that the refusal leaves no trace of the token either.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if holds_token(request.path) or holds_token(request.META.get("QUERY_STRING", "")):
+            detail = _("A token does not belong into an address. Send it in the Authorization header, and revoke it.")
+            return problem_response(ApplicationError("token_in_address", detail, status=400))
+        return self.get_response(request)
 
 
 class PersonMiddleware:
@@ -45,20 +65,6 @@ class PersonMiddleware:
         for gone in getattr(request, "people_signed_out", ()):
             announce_sign_out(gone)
         return response
-
-
-def mark_seen(person: User) -> None:
-    """Note that ``person`` is here, at most once in five minutes."""
-    now = timezone.now()
-    if now - person.last_seen_at >= SEEN_EVERY:
-        User.objects.filter(pk=person.pk, last_seen_at__lte=now - SEEN_EVERY).update(last_seen_at=now)
-
-
-def speak_to(request: HttpRequest, person: User) -> None:
-    """Answer the request in the person's own language, if they have chosen one."""
-    if person.language in dict(settings.LANGUAGES):
-        translation.activate(person.language)  # LocaleMiddleware sets it anew for every request
-        request.LANGUAGE_CODE = translation.get_language()
 
 
 def _time_zone(person: User | None) -> AbstractContextManager[None]:

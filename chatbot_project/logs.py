@@ -12,6 +12,8 @@ from typing import Any
 import structlog
 from django.conf import settings
 
+from chatbot_project.lib.redaction import without_tokens
+
 _MAILED_LINK = re.compile(r"(/accounts/link/[\w-]+/)[^/\s'\"]+")
 _QUERY = re.compile(r"(\b[A-Z]+ '?/[^\s?'\"]*\?)[^\s'\"]+")  # of "GET /help/?q=…" and of a request's repr
 
@@ -31,6 +33,14 @@ def hide_queries(logger: Any, method: str, event: MutableMapping[str, Any]) -> M
     return event
 
 
+def hide_tokens(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Leave out every token, API key and ticket, wherever one got into an entry or its traceback."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = without_tokens(value)
+    return event
+
+
 def configure() -> None:
     """Set structlog and the standard library up alike. Called once, when Django is ready."""
     shared: list[Any] = [
@@ -41,12 +51,13 @@ def configure() -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     if sys.stderr.isatty():
-        rendering: list[Any] = [hide_mailed_links, hide_queries, structlog.dev.ConsoleRenderer()]
+        rendering: list[Any] = [hide_mailed_links, hide_queries, hide_tokens, structlog.dev.ConsoleRenderer()]
     else:
         rendering = [
             structlog.processors.format_exc_info,
             hide_mailed_links,
             hide_queries,
+            hide_tokens,
             structlog.processors.JSONRenderer(),
         ]
     structlog.configure(

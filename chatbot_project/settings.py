@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "chatbot_project.middleware.StaticFilesMiddleware",
     "chatbot_project.middleware.ContentSecurityPolicyMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "accounts.middleware.TokenInAddressMiddleware",
     "chatbot_project.lib.api.edge.ApiMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

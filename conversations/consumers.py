@@ -8,9 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
@@ -18,19 +16,17 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError
-from django.http.request import split_domain_port, validate_host
 from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
-from accounts.credentials import Credential, Kind
 from accounts.models import User
-from accounts.sockets import session_user
+from accounts.scopes import ALL_SCOPES, Scope
 from accounts.sources import scope_source
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import doorbell, events, services
+from conversations.admission import admit, is_admissible
 from conversations.hub import NOTHING, Hub, running_hub
 from conversations.models import Conversation, Message
 from conversations.outbox import Outbox
@@ -43,6 +39,10 @@ MAX_SOCKETS_PER_PERSON = 50
 FRAMES_PER_SECOND = 20
 FRAMES_AT_ONCE = 100
 FLUSH_SECONDS = 2.0
+WRITES = (
+    *(events.MessageSend, events.MessageEdit, events.ReplyRegenerate, events.ReplyContinue, events.ReplyStop),
+    events.Typing,
+)
 LAYER_SECONDS = 1.0  # Redis may hang: a tab does not wait for it
 
 
@@ -53,6 +53,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     credential: str = ""  # the name of what let it in (accounts/credentials.py)
     user_id: UUID
     auth_epoch: int = 0
+    scopes: frozenset[Scope] = ALL_SCOPES
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         # As in Channels, except that Redis being away keeps nobody out: that its person was signed out then shows at
@@ -80,7 +81,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     # --- opening and closing
 
     async def websocket_connect(self, message: dict[str, Any]) -> None:
-        if not is_own_origin(self.scope):
+        if not is_admissible(self.scope):
             await self.close()  # before accepting: the handshake is answered with 403
             return
         hub = running_hub()
@@ -88,18 +89,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._tokens, self._counted_at = float(FRAMES_AT_ONCE), time.monotonic()
         self._outbox = Outbox(self.base_send, lambda: self.close_soon(events.CLOSE_TOO_SLOW))
         self._following: set[UUID] = set()
-        session_key = session_cookie(self.scope)
-        self.credential = Credential(Kind.SESSION, session_key).name
         try:
-            user = await run_db(session_user, session_key) if session_key else None
-        except (DatabaseError, InterfaceError):
-            log.warning("socket.database_away")
+            admission = await run_db(admit, self.scope)
+        except (DatabaseError, InterfaceError, RedisError) as error:
+            log.warning("socket.nobody_can_be_asked", error=type(error).__name__)
             await self._refuse(events.CLOSE_GOING_AWAY)
             return
-        if user is None:
+        if admission is None:
             await self._refuse(events.CLOSE_SIGNED_OUT)
             return
-        self.user, self.user_id, self.auth_epoch = user, user.pk, user.auth_epoch
+        self.user, self.credential, self.scopes = admission.user, admission.credential, admission.scopes
+        self.user_id, self.auth_epoch = self.user.pk, self.user.auth_epoch
         if hub.draining or hub.count_of(self.user_id) >= MAX_SOCKETS_PER_PERSON:
             await self._refuse(events.CLOSE_GOING_AWAY if hub.draining else events.CLOSE_TOO_MANY)
             return
@@ -185,6 +185,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _obey(self, command: events.AnyCommand) -> None:
         client_id = getattr(command, "client_id", "")
         try:
+            self._require_scope(command)
             await self._COMMANDS[type(command)](self, command)
         except ApplicationError as error:
             refusal = events.Error(
@@ -201,6 +202,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
             log.exception("socket.command_broke", command=type(command).__name__)
             detail = _("Something went wrong on our side. It has been noted.")
             self.push(events.Error(code="internal_error", detail=detail, client_id=client_id))
+
+    def _require_scope(self, command: events.AnyCommand) -> None:
+        """Raise ApplicationError ``scope_missing`` where what let the socket in is not good for the command."""
+        needed = Scope.CHAT if isinstance(command, WRITES) else Scope.READ
+        if needed not in self.scopes:
+            detail = _("This API key lacks the scope “%(scope)s”.") % {"scope": needed}
+            raise ApplicationError("scope_missing", detail, status=403)
 
     def _within_rate(self) -> bool:
         now = time.monotonic()
@@ -312,41 +320,3 @@ def _read_followed(*, user: User, conversation_id: UUID) -> tuple[Conversation, 
     if conversation is None:
         raise NotFound
     return conversation, read_transcript(conversation)
-
-
-def session_cookie(scope: dict[str, Any]) -> str:
-    """The session's key from the Cookie header; empty where there is none that can be read."""
-    for name, value in scope["headers"]:
-        if name == b"cookie":
-            try:
-                morsel = SimpleCookie(value.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
-            except CookieError:
-                return ""
-            return morsel.value[:64] if morsel else ""
-    return ""
-
-
-def is_own_origin(scope: dict[str, Any]) -> bool:
-    """Whether the page that opens the socket was served by this very site: same scheme, host and port.
-
-    A socket sends cookies wherever it is opened from, so this is what keeps other sites out. Exactly one Origin header
-    is needed, and exactly one Host that is allowed.
-    """
-    origins = [value for name, value in scope["headers"] if name == b"origin"]
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
-    if len(origins) != 1 or len(hosts) != 1:
-        return False
-    try:
-        origin, host = origins[0].decode("ascii"), hosts[0].decode("ascii").lower()
-        parts = urlsplit(origin)
-        port = parts.port
-    except ValueError:
-        return False
-    if origin.rstrip("/").lower() in {url.lower() for url in settings.CSRF_TRUSTED_ORIGINS}:
-        return True
-    domain, _port = split_domain_port(host)
-    if not domain or not validate_host(domain, settings.ALLOWED_HOSTS) or parts.path or parts.query:
-        return False
-    scheme = "https" if scope.get("scheme") == "wss" else "http"
-    netloc = parts.hostname if port is None else f"{parts.hostname}:{port}"
-    return parts.scheme == scheme and netloc == host and "@" not in parts.netloc

@@ -26,8 +26,8 @@ from accounts.api.serializers import (
 from accounts.backends import is_chosen_password
 from accounts.credentials import Kind
 from accounts.devices import device_label
-from accounts.middleware import mark_seen
 from accounts.models import RefreshFamily, SignUp, User
+from accounts.presence import mark_seen
 
 PAIR = OpenApiResponse(PairSerializer, "Signed in.", examples=[examples.PAIR])
 

@@ -7,8 +7,8 @@ from rest_framework.request import Request
 from accounts import api_keys, families
 from accounts.credentials import Credential, Kind
 from accounts.jwts import ExpiredTokenError, TokenError
-from accounts.middleware import mark_seen, speak_to
 from accounts.models import User
+from accounts.presence import mark_seen, speak_to
 from accounts.scopes import Scope
 from chatbot_project.lib.errors import ApplicationError
 

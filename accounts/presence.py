@@ -1,0 +1,22 @@
+"""That a person is here, and the language they are spoken to in, whichever way they came in."""
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone, translation
+
+from accounts.models import User
+from accounts.sessions import SEEN_EVERY
+
+
+def mark_seen(person: User) -> None:
+    """Note that ``person`` is here, at most once in five minutes."""
+    now = timezone.now()
+    if now - person.last_seen_at >= SEEN_EVERY:
+        User.objects.filter(pk=person.pk, last_seen_at__lte=now - SEEN_EVERY).update(last_seen_at=now)
+
+
+def speak_to(request: HttpRequest, person: User) -> None:
+    """Answer the request in the person's own language, if they have chosen one."""
+    if person.language in dict(settings.LANGUAGES):
+        translation.activate(person.language)  # LocaleMiddleware sets it anew for every request
+        request.LANGUAGE_CODE = translation.get_language()
