@@ -13,11 +13,10 @@ from accounts.audience import Visibility, visibilities_for
 from faqs.languages import LANGUAGES, detect_language, is_language
 from faqs.models import FAQ
 from faqs.retrieval import FAQMatch, Found, find_answer
+from personas.follow_ups import refers_back
 from personas.models import FAQMode, PersonaVersion
 from personas.small_talk import is_small_talk
 from personas.sources import MAX_SOURCES, Source, marks
-
-FOLLOW_UP_WORDS = 12  # a question of more words says by itself what it is about
 
 
 class Verdict(Enum):
@@ -49,13 +48,13 @@ def visibilities_of(version: PersonaVersion, user: Any) -> list[str]:
 
 
 def consult(version: PersonaVersion, question: str, *, previous: str = "", user: Any) -> Consulted:
-    """Ask the FAQ for ``question``; for a short one that finds nothing, together with the ``previous`` one of the
-    conversation. Blocking: see ``faqs.retrieval.find_answer``."""
+    """Ask the FAQ for ``question``; for one that finds nothing and goes on about the ``previous`` one of the
+    conversation, together with that. Blocking: see ``faqs.retrieval.find_answer``."""
     if is_small_talk(question):
         return Consulted(Verdict.MODEL_ALONE, question_language(question, user))
     found = _find(version, question, user)
     follows_up = False
-    if found.is_below_floor and previous and len(question.split()) <= FOLLOW_UP_WORDS:
+    if found.is_below_floor and previous and refers_back(question):
         together = _find(version, f"{previous}\n{question}", user)
         follows_up = not together.is_below_floor
         found = together if follows_up else found

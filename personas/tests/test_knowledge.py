@@ -72,6 +72,8 @@ def test_a_short_question_is_understood_with_the_one_before_but_never_answered_d
     together = consult(version("direct"), "And how long?", previous=FEE, user=person)
     assert (alone.verdict, together.verdict) == (Verdict.UNKNOWN, Verdict.CONTEXT)
     assert together.matches[0].question == FEE
+    # Whatever is asked next would find the FAQ of the one before, if it were looked up together with it.
+    assert consult(version("direct"), OFF_TOPIC, previous=PIN, user=person).verdict == Verdict.UNKNOWN
     long = f"{OFF_TOPIC} And what does that mean for the people who live there and for their sheep?"
     assert consult(version("direct"), long, previous=FEE, user=person).verdict == Verdict.UNKNOWN
 
