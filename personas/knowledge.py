@@ -47,6 +47,16 @@ def visibilities_of(version: PersonaVersion, user: Any) -> list[str]:
     return [visibility for visibility in visibilities_for(user) if visibility in shared]
 
 
+def warm_up() -> bool:
+    """Load what an answer from the FAQ takes (vectors, matcher, languages: about a second), where any persona in force
+    asks it; returns whether one does. Raises Django's database errors."""
+    asks = PersonaVersion.objects.filter(published_as__archived_at=None, published_as__isnull=False)
+    if not asks.exclude(faq_mode=FAQMode.OFF).exists():
+        return False
+    find_answer("Where do I begin?", visibilities=[Visibility.GUESTS])
+    return True
+
+
 def consult(version: PersonaVersion, question: str, *, previous: str = "", user: Any) -> Consulted:
     """Ask the FAQ for ``question``; for one that finds nothing and goes on about the ``previous`` one of the
     conversation, together with that. Blocking: see ``faqs.retrieval.find_answer``."""

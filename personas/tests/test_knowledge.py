@@ -7,9 +7,12 @@ from django.contrib.auth.models import AnonymousUser
 
 from accounts.models import User
 from accounts.tests.factories import make_admin, make_guest, make_user
+from faqs.retrieval import find_answer
 from faqs.tests.factories import make_category, make_faq, make_index
+from personas import knowledge as of_personas
 from personas.knowledge import Verdict, consult, question_language, unknown_text, visibilities_of
 from personas.models import PersonaVersion
+from personas.tests.factories import make_persona
 
 pytestmark = pytest.mark.django_db
 PIN, FEE, OFF_TOPIC = (
@@ -110,3 +113,17 @@ def test_that_nothing_is_known_is_said_in_a_language_of_the_pages() -> None:
     assert unknown_text("fr", reader) == english
     assert unknown_text("en-gb", reader) == english
     assert unknown_text("fr", german) == unknown_text("de", reader)
+
+
+@pytest.mark.parametrize(("mode", "asked"), [("off", 0), ("context", 1), ("direct", 1)])
+def test_a_worker_loads_ahead_only_what_its_personas_need(
+    monkeypatch: pytest.MonkeyPatch, knowledge: None, mode: str, asked: int
+) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr(of_personas, "find_answer", lambda *args, **kwargs: found.append(find_answer(*args, **kwargs)))
+    persona = make_persona(faq_mode=mode)
+    assert of_personas.warm_up() is bool(asked)
+    assert len([one for one in found if one.vector is not None]) == asked
+    persona.archived_at = persona.created_at
+    persona.save()
+    assert of_personas.warm_up() is False

@@ -8,11 +8,14 @@ import structlog
 import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand
+from django.db import DatabaseError, InterfaceError
 
+from chatbot_project.lib.db import run_db
 from chatbot_project.lib.llm.client import LLMClient
 from conversations import doorbell
 from conversations.replies.pipeline import deadlines
 from conversations.replies.worker import ReplyWorker
+from personas.knowledge import warm_up
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +38,7 @@ async def work() -> None:
     async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines()) as llm:
         worker = ReplyWorker(llm)
         running = asyncio.create_task(worker.run())
+        warming = asyncio.create_task(_warm_up())
         ended = asyncio.create_task(ending.wait())
         log.info("worker.started", worker=worker.name)
         await asyncio.wait((running, ended), return_when=asyncio.FIRST_COMPLETED)
@@ -42,6 +46,14 @@ async def work() -> None:
             running.result()  # raises what broke it
         await worker.drain(settings.REPLY_DRAIN_SECONDS)
         running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await asyncio.gather(running, warming, return_exceptions=True)
     await doorbell.disconnect()
     log.info("worker.ended", worker=worker.name)
+
+
+async def _warm_up() -> None:
+    """So that the first question to the FAQ need not wait for what a later one finds loaded."""
+    try:
+        await run_db(warm_up)
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("worker.database_away", step="warm_up", error=type(error).__name__)
