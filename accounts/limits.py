@@ -9,17 +9,16 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-import redis
-from django.conf import settings
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from accounts.devices import account_fingerprint, device_of
 from accounts.sources import client_source
 from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.ratelimit import unavailable
+from chatbot_project.lib.redis import RedisError, blocking_redis
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +66,6 @@ class TooManyTries(ApplicationError):
         super().__init__("too_many_tries", detail, status=429, retry_after=retry_after)
 
 
-@cache
-def _client() -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2.0, socket_connect_timeout=2.0)
-
-
 def take(buckets: Sequence[Bucket]) -> None:
     """Take one try from every bucket, or raise TooManyTries and take from none.
 
@@ -79,10 +73,9 @@ def take(buckets: Sequence[Bucket]) -> None:
     """
     try:
         wait = int(_run(_TAKE, buckets))
-    except redis.RedisError as error:
+    except RedisError as error:
         logger.exception("limits_unavailable")
-        detail = _("This cannot be done for the moment, because a part of the service is away. Try again in a minute.")
-        raise ApplicationError("unavailable", detail, status=503) from error
+        raise unavailable() from error
     if wait > 0:
         raise TooManyTries(math.ceil(wait / 1000))
 
@@ -91,14 +84,14 @@ def give_back(buckets: Sequence[Bucket]) -> None:
     """Return the try that was taken, because it turned out to be the person's own."""
     try:
         _run(_GIVE_BACK, buckets)
-    except redis.RedisError:
+    except RedisError:
         logger.warning("limits_not_given_back", exc_info=True)
 
 
 def _run(script: str, buckets: Sequence[Bucket]) -> Any:
     keys = [f"limit:{bucket.key}" for bucket in buckets]
     arguments = [value for bucket in buckets for value in (bucket.burst, bucket.seconds)]
-    return _client().eval(script, len(keys), *keys, *arguments)
+    return blocking_redis().eval(script, len(keys), *keys, *arguments)
 
 
 def sign_in_buckets(request: HttpRequest, address: str) -> list[Bucket]:

@@ -8,6 +8,14 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot_project.settings")
 django_application = get_asgi_application()
 
-from conversations.routing import websocket_urlpatterns  # noqa: E402  models need the line above
+from django.conf import settings  # noqa: E402
 
-application = ProtocolTypeRouter({"http": django_application, "websocket": URLRouter(websocket_urlpatterns)})
+from chatbot_project.lib.bodies import BoundedBodies  # noqa: E402
+from conversations.routing import websocket_urlpatterns  # noqa: E402  models need the application above
+
+application = ProtocolTypeRouter(
+    {
+        "http": BoundedBodies(django_application, settings.MAX_BODY_BYTES),
+        "websocket": URLRouter(websocket_urlpatterns),
+    }
+)

@@ -216,6 +216,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "chatbot_project.lib.api.openapi.ApiSchema",
+    "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "chatbot_project.lib.api.errors.handle_exception",
     "URL_FORMAT_OVERRIDE": None,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -246,6 +247,8 @@ CORS_EXPOSE_HEADERS = [
 ]
 API_BODY_BYTES = 1024 * 1024
 IMPORT_BODY_BYTES = 5 * 1024 * 1024
+# Of any request: nothing larger is even received.
+MAX_BODY_BYTES = IMPORT_BODY_BYTES + API_BODY_BYTES
 
 # --- How much one may ask for: every request to the API, and questions to a model by whichever way they come
 RATE_LIMIT_REQUESTS = env.rates("RATE_LIMIT_REQUESTS", "60/min, 1000/h")

@@ -2,13 +2,16 @@
 text in addresses, how the caller's budget stands, no caching by others."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from chatbot_project.lib.api.errors import as_application_error, malformed, problem_response
+from chatbot_project.lib.errors import ApplicationError
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -32,7 +35,7 @@ class ApiMiddleware:
             return self.get_response(request)
         if not _is_readable(request):
             return problem_response(malformed(_("The address holds characters that no text needs.")))
-        response = self.get_response(request)
+        response = _in_one_shape(self.get_response(request))
         response.headers.setdefault("Cache-Control", "no-store")
         if (standing := getattr(request, "rate_standing", None)) is not None:
             for name, value in standing.headers().items():
@@ -47,6 +50,27 @@ class ApiMiddleware:
         return None if known is None else problem_response(known)
 
 
+def _in_one_shape(response: HttpResponse) -> HttpResponse:
+    """The answer itself; an error in its place where the server's own handlers answered with a page."""
+    if response.status_code < 400 or not response.headers.get("Content-Type", "").startswith("text/html"):
+        return response
+    status = response.status_code
+    code, detail = _SERVER_ERRORS.get(status, _SERVER_ERRORS[500 if status >= 500 else 400])
+    told = problem_response(ApplicationError(code, str(detail), status=status))
+    for name in ("Allow", "Retry-After"):
+        if name in response.headers:
+            told.headers[name] = response.headers[name]
+    return told
+
+
+_SERVER_ERRORS: Mapping[int, tuple[str, Any]] = {
+    400: ("malformed", gettext_lazy("The request cannot be read.")),
+    403: ("forbidden", gettext_lazy("You may not do this.")),
+    404: ("not_found", gettext_lazy("There is no such address.")),
+    405: ("method_not_allowed", gettext_lazy("This address does not take that method.")),
+    413: ("too_large", gettext_lazy("The request is too large.")),
+    500: ("internal_error", gettext_lazy("Something went wrong on our side. It has been noted.")),
+}
 _UNREADABLE = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xed[\xa0-\xbf][\x80-\xbf]")
 
 
