@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from celery import current_app as app
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from accounts.models import User
-from chatbot_project.celery import app
 from conversations import services, tasks
 from conversations.models import Citation, Feedback, Message
 from conversations.replies import background
