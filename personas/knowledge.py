@@ -10,6 +10,7 @@ from django.utils import translation
 from django.utils.translation import gettext
 
 from accounts.audience import Visibility, visibilities_for
+from chatbot_project.lib.llm.providers import LOCAL_MODEL
 from faqs.languages import LANGUAGES, detect_language, is_language
 from faqs.models import FAQ
 from faqs.retrieval import FAQMatch, Found, find_answer
@@ -17,6 +18,9 @@ from personas.follow_ups import refers_back
 from personas.models import FAQMode, PersonaVersion
 from personas.small_talk import is_small_talk
 from personas.sources import MAX_SOURCES, Source, marks
+
+# The embedded model is too small to answer from sources and makes something up: what probably answers stands for itself.
+EMBEDDED_DIRECT_CONFIDENCE = 0.5
 
 
 class Verdict(Enum):
@@ -75,11 +79,17 @@ def consult(version: PersonaVersion, question: str, *, previous: str = "", user:
         if is_empty:
             return Consulted(Verdict.MODEL_ALONE, language)
         return Consulted(Verdict.UNKNOWN, language, text=unknown_text(language, user))
-    sure = found.best.confidence >= settings.FAQ_DIRECT_CONFIDENCE and not follows_up
+    sure = found.best.confidence >= direct_confidence(version) and not follows_up
     is_direct = version.faq_mode == FAQMode.DIRECT and sure and is_language(found.best.language, language)
     if is_direct:
         return Consulted(Verdict.DIRECT, language, found.matches, found.best.answer)
     return Consulted(Verdict.CONTEXT, language, found.matches)
+
+
+def direct_confidence(version: PersonaVersion) -> float:
+    """From which confidence on ``version`` gives an approved answer as it stands, in direct mode."""
+    is_embedded = (version.model or settings.DEFAULT_MODEL) == LOCAL_MODEL
+    return min(settings.FAQ_DIRECT_CONFIDENCE, EMBEDDED_DIRECT_CONFIDENCE if is_embedded else 1.0)
 
 
 def _find(version: PersonaVersion, question: str, user: Any) -> Found:

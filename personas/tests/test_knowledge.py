@@ -62,6 +62,19 @@ def test_what_is_to_be_done(knowledge: None, mode: str, question: str, verdict: 
     assert bool(consulted.matches) == (verdict in (Verdict.DIRECT, Verdict.CONTEXT))
 
 
+def test_beside_the_embedded_model_what_probably_answers_stands_for_itself(knowledge: None, settings: Any) -> None:
+    person, asked = make_user(), "how can I reset a PIN of a card"
+    settings.DEFAULT_MODEL = "openai/any"
+    settings.FAQ_DIRECT_CONFIDENCE = 0.999
+    assert consult(version("direct"), asked, user=person).verdict == Verdict.CONTEXT
+    settings.DEFAULT_MODEL = "local/smollm2"
+    assert consult(version("direct"), asked, user=person).verdict == Verdict.DIRECT
+    assert consult(version("context"), asked, user=person).verdict == Verdict.CONTEXT
+    other = version("direct")
+    other.model = "openai/any"
+    assert consult(other, asked, user=person).verdict == Verdict.CONTEXT
+
+
 def test_only_the_personas_categories_and_what_is_below_them_are_searched(knowledge: None) -> None:
     person = make_user()
     assert consult(version(categories=("cards",)), PIN, user=person).verdict == Verdict.CONTEXT
