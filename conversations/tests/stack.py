@@ -79,6 +79,28 @@ class Process:
         return self.log.read_text()
 
 
+class CeleryWorker(Process):
+    """A Celery worker beside a stack; a context manager. What earlier tests have queued is thrown away first."""
+
+    def __init__(self, stack: "Stack") -> None:
+        super().__init__("celery", [], stack.environment)
+        application = [sys.executable, "-m", "celery", "-A", "chatbot_project"]
+        pool = ["--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle"]
+        self._arguments = [*application, "worker", "--purge", "--loglevel", "INFO", *pool]
+
+    def __enter__(self) -> Self:
+        self.start()
+        wait_until(lambda: not self.is_running or " ready." in self.output(), "a Celery worker", 40)
+        assert self.is_running, self.output()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.is_running:
+            self.kill()
+        if error[0] is not None:
+            print(f"--- {self.name}\n{self.output()[-6000:]}")
+
+
 class Stack:
     """``web`` web processes and ``workers`` reply workers; a context manager."""
 

@@ -1,4 +1,5 @@
-"""Replies that come of the FAQ in a real browser: their sources, what is offered, and the way on to a person."""
+"""Replies that come of the FAQ in a real browser: their sources, what is offered, the way on to a person, and how a
+question that nobody could answer becomes an FAQ that does."""
 
 import re
 
@@ -6,12 +7,15 @@ import pytest
 from playwright.sync_api import expect
 
 from accounts.models import User
+from accounts.tests.factories import make_moderator
 from conversations.models import HandOver
+from faqs.models import FAQ, Gap
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
-from .browser import OpenTab, Tab
+from .browser import OpenTab, Tab, apart
 from .knowledge_stack import PIN_ANSWER, make_knowing_persona, make_knowledge
+from .stack import CeleryWorker, Stack, wait_until
 from .test_browser_page import violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -100,3 +104,78 @@ def test_sources_are_announced_with_the_reply(tab: Tab, fake_model: FakeModelSer
     tab.ask(PIN)
     tab.ends()
     tab.page.wait_for_function(f"window.heard.some((line) => line.includes('Sources: {PIN}'))")
+
+
+def ask_and_open_the_source(guest: Tab, question: str, source: str, answer: str) -> None:
+    """Ask, and read the approved answer on the page that the reply's only citation opens."""
+    guest.ask(question)
+    guest.ends()
+    link = guest.reply.locator("[data-citations]").get_by_role("link")
+    expect(link).to_have_text([source])
+    with guest.page.context.expect_page() as opened:
+        link.click()
+    faq = Tab(opened.value, guest.url, guest.complaints)
+    expect(faq.page.get_by_role("heading", name=source, level=1)).to_be_visible()
+    expect(faq.page.locator("main")).to_contain_text(answer)
+    assert violations(faq) == []
+    faq.page.close()
+
+
+def test_what_nobody_knew_becomes_an_faq_that_answers_it(
+    open_tab: OpenTab, live_stack: Stack, fake_model: FakeModelServer
+) -> None:
+    """A guest asks, is not answered, a moderator writes the answer, and the guest is answered."""
+    make_knowledge()
+    make_knowing_persona()
+    moderator = make_moderator()
+    with CeleryWorker(live_stack):
+        guest = open_tab()
+        guest.button("Try it without an account").click()
+        fake_model.enqueue(Script(tokens=["Choose ", "Reset PIN ", "[1]."]))
+        ask_and_open_the_source(guest, PIN, PIN, "choose Cards, then Reset PIN")
+
+        guest.ask(OFF_TOPIC)
+        guest.ends()
+        expect(guest.text).to_contain_text("I do not know")
+        offers = guest.reply.locator("[data-offers]")
+        expect(offers.get_by_role("button")).to_have_text(["Ask in other words", "Ask for a person"])
+        expect(offers.get_by_role("link", name="help@example.com")).to_be_visible()
+        expect(guest.reply.locator("[data-citations]")).to_be_hidden()
+        assert violations(guest) == []
+
+        # Noted in the background; then an editor sees it, and never who asked.
+        wait_until(lambda: apart(Gap.objects.exists), "the question in the editors' list", 30)
+        editor = open_tab(moderator, "/admin/faqs/gap/")
+        editor.page.get_by_role("link", name=OFF_TOPIC).click()
+        expect(editor.page.get_by_text("No good match (1)")).to_be_visible()
+        expect(editor.page.locator(".faq-page")).not_to_contain_text("uest-")
+        editor.button("Draft an FAQ from this").click()
+        drafted = editor.page.get_by_role("region", name=OFF_TOPIC)
+        expect(drafted).to_contain_text("drafted by fake/echo, to be checked")
+        assert violations(editor) == []
+        drafted.get_by_role("link", name=OFF_TOPIC).click()
+        editor.page.get_by_role("textbox", name="Answer").fill("**Grindavik**, on the 12th of January.")
+        expect(editor.page.locator("[data-preview] strong")).to_have_text("Grindavik")
+        editor.button("Save").click()
+        expect(editor.page.get_by_text("was changed successfully")).to_be_visible()
+        assert apart(FAQ.objects.get, question=OFF_TOPIC).status == FAQ.Status.DRAFT
+
+        # Not yet: what is not published answers nobody.
+        guest.ask("Which volcano erupted on Iceland last winter?")
+        guest.ends()
+        expect(guest.text).to_contain_text("I do not know")
+        wait_until(lambda: apart(Gap.objects.filter(count=2).exists), "both questions in one line of the list", 30)
+
+        editor.open(f"/admin/faqs/gap/{apart(Gap.objects.get, question=OFF_TOPIC).pk}/change/")
+        editor.button("Publish the FAQ and ask again").click()
+        expect(editor.page.get_by_text("2 of 2 would be answered now.")).to_be_visible()
+        expect(editor.page.locator("tbody tr", has_text="yes")).to_have_count(2)
+        assert violations(editor) == []
+        expect(editor.page.locator(".faq-facts")).to_contain_text("Answered")
+
+        fake_model.enqueue(Script(tokens=["It was ", "Grindavik ", "[1]."]))
+        ask_and_open_the_source(guest, "Which volcano was it that erupted on Iceland?", OFF_TOPIC, "12th of January")
+        expect(guest.text).to_contain_text("Grindavik")
+        # The first list of what is to be done is empty again.
+        editor.open("/admin/faqs/gap/")
+        expect(editor.page.get_by_role("link", name=OFF_TOPIC)).to_have_count(0)
