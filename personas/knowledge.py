@@ -19,7 +19,7 @@ from personas.models import FAQMode, PersonaVersion
 from personas.small_talk import is_small_talk
 from personas.sources import MAX_SOURCES, Source, marks
 
-# The embedded model is too small to answer from sources and makes something up: what probably answers stands for itself.
+# The embedded model is too small to answer from sources, it makes things up: what probably answers stands for itself.
 EMBEDDED_DIRECT_CONFIDENCE = 0.5
 
 
