@@ -74,9 +74,13 @@ def category(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 @never_cache
 def faq(request: HttpRequest, faq_id: UUID) -> HttpResponse:
-    """One FAQ: its answer, its translations, others of its category, and whether it helped."""
+    """One FAQ: its answer, its translations, others of its category, and whether it helped. Conversations lead here for
+    as long as they live: where it is absent, a page that leads on, the same whatever the reason."""
     faqs = FAQ.objects.visible_to(request.user)
-    shown = _visible(faqs, faq_id)
+    try:
+        shown = _visible(faqs, faq_id)
+    except NotFound:
+        return render(request, "faqs/gone.html", {"search_url": reverse("faqs:home")}, status=404)
     tree = reading.read_tree(faqs)
     branch = tree.branches.get(shown.category_id) if shown.category_id else None
     languages = reading.reader_languages(request)

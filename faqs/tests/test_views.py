@@ -87,6 +87,8 @@ def test_what_is_not_in_force_is_absent_even_for_an_admin() -> None:
             answer = client.get(page(faq), headers={"accept": "text/html"})
             assert answer.status_code == 404, name
             assert without_token(answer) == without_token(absent), name
+            assert "This answer is not here any more" in answer.content.decode()
+            assert 'name="q"' in answer.content.decode()
         assert "Golden" not in text_of(client, HOME)
         assert "Nothing found" in text_of(client, HOME, {"q": "golden"})
 
