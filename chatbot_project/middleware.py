@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from chatbot_project.lib.api.edge import is_api
 from chatbot_project.lib.errors import ApplicationError
 
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -76,8 +77,8 @@ class ErrorShapeMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, ApplicationError):
-            return None
+        if not isinstance(exception, ApplicationError) or is_api(request):
+            return None  # the API's own middleware tells of it
         if "text/html" in request.headers.get("Accept", "") and not request.headers.get("HX-Request"):
             response: HttpResponse = render(request, "error.html", exception.as_dict(), status=exception.status)
         else:

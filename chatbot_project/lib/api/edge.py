@@ -35,6 +35,10 @@ class ApiMiddleware:
             return self.get_response(request)
         if not _is_readable(request):
             return problem_response(malformed(_("The address holds characters that no text needs.")))
+        if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
+            # The framework would take such a body for an empty one.
+            detail = _("Send the body with its Content-Length.")
+            return problem_response(ApplicationError("length_required", detail, status=411))
         response = _in_one_shape(self.get_response(request))
         response.headers.setdefault("Cache-Control", "no-store")
         if (standing := getattr(request, "rate_standing", None)) is not None:

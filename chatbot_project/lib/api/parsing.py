@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser
 
 from chatbot_project.lib.api.errors import malformed, too_large
 
@@ -18,11 +18,14 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 
-class StrictJSONParser(JSONParser):
+class StrictJSONParser(BaseParser):
     """Reads ``application/json``. A view with ``max_body_bytes`` takes bodies up to that size instead of the usual.
 
     Raises ApplicationError: ``too_large`` (413), or ``malformed`` (400) with what is wrong.
     """
+
+    # Not the framework's JSONParser: for one of those it reads the whole body first, whatever its size.
+    media_type = "application/json"
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
