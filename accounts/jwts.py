@@ -19,7 +19,7 @@ from rest_framework_simplejwt.tokens import Token
 
 __all__ = ["AccessToken", "ExpiredTokenError", "RefreshToken", "TokenError"]
 
-AUDIENCE = "nono-api"
+ISSUER, AUDIENCE = "nono", "nono-api"
 ACCESS_LIFETIME = timedelta(minutes=30)
 REFRESH_LIFETIME = timedelta(days=7)
 MAX_LENGTH = 4096  # characters; ours have about 500
@@ -28,11 +28,11 @@ MAX_LENGTH = 4096  # characters; ours have about 500
 class Keyring(TokenBackend):
     """Signs with the first secret and verifies with the one that a token names."""
 
-    def __init__(self, secrets: Sequence[str], issuer: str) -> None:
+    def __init__(self, secrets: Sequence[str]) -> None:
         keys = [hmac.digest(secret.encode(), b"accounts.jwts", "sha256") for secret in secrets]
         self._keys = {hashlib.sha256(key).hexdigest()[:16]: key for key in keys}
         self._signing_id = next(iter(self._keys))
-        super().__init__("HS256", audience=AUDIENCE, issuer=issuer)
+        super().__init__("HS256", audience=AUDIENCE, issuer=ISSUER)
 
     def encode(self, payload: dict[str, Any]) -> str:
         return jwt.encode(
@@ -55,8 +55,8 @@ class Keyring(TokenBackend):
 
 
 @lru_cache(maxsize=4)
-def _keyring(secrets: tuple[str, ...], issuer: str) -> Keyring:
-    return Keyring(secrets, issuer)
+def _keyring(secrets: tuple[str, ...]) -> Keyring:
+    return Keyring(secrets)
 
 
 class _OwnToken(Token):
@@ -69,7 +69,7 @@ class _OwnToken(Token):
 
     def get_token_backend(self) -> TokenBackend:
         secrets = settings.JWT_SIGNING_KEYS or [settings.SECRET_KEY, *map(str, settings.SECRET_KEY_FALLBACKS)]
-        return _keyring(tuple(secrets), settings.BASE_URL)
+        return _keyring(tuple(secrets))
 
 
 class AccessToken(_OwnToken):

@@ -56,11 +56,11 @@ INSTALLED_APPS = [
     "conversations",
 ]
 MIDDLEWARE = [
+    "accounts.middleware.TokenInAddressMiddleware",  # first: not even a redirect repeats the address
     "django.middleware.security.SecurityMiddleware",
     "chatbot_project.middleware.StaticFilesMiddleware",
     "chatbot_project.middleware.ContentSecurityPolicyMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "accounts.middleware.TokenInAddressMiddleware",
     "chatbot_project.lib.api.edge.ApiMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

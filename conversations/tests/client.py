@@ -62,17 +62,19 @@ class ChatClient:
         await self.connect()
         return self
 
+    def address(self) -> str:
+        """Where the socket is."""
+        return self.url.replace("http", "ws") + "/ws/chat/"
+
+    def opening(self) -> dict[str, Any]:
+        """What the handshake says beside its address."""
+        return {"origin": self.url, "additional_headers": {"Cookie": f"sessionid={self.key}"}}
+
     async def connect(self, url: str | None = None) -> None:
         """Open the socket, anew after a break, and wait for ``ready``."""
         self.url = url or self.url
         self.close_code = None
-        self._socket = await websockets.connect(
-            self.url.replace("http", "ws") + "/ws/chat/",
-            origin=self.url,  # type: ignore[arg-type]
-            additional_headers={"Cookie": f"sessionid={self.key}"},
-            compression=None,
-            max_size=None,
-        )
+        self._socket = await websockets.connect(self.address(), compression=None, max_size=None, **self.opening())
         ready = asyncio.Event()
         self._reader = asyncio.create_task(self._read(ready))
         await asyncio.wait_for(ready.wait(), 10)

@@ -22,7 +22,9 @@ class RawSocket:
         self.received = 0
 
     @classmethod
-    async def open(cls, url: str, headers: Sequence[bytes], *, receive_buffer: int = 0) -> Self:
+    async def open(
+        cls, url: str, headers: Sequence[bytes], *, receive_buffer: int = 0, path: bytes = b"/ws/chat/"
+    ) -> Self:
         """Ask for the upgrade with these header lines beside the WebSocket's own."""
         address = urlsplit(url)
         connection = socket.socket()
@@ -34,7 +36,7 @@ class RawSocket:
         opened = cls(*await asyncio.open_connection(sock=connection, limit=limit))
         key = base64.b64encode(os.urandom(16))
         lines = [
-            b"GET /ws/chat/ HTTP/1.1", b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13",
+            b"GET " + path + b" HTTP/1.1", b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13",
             b"Sec-WebSocket-Key: " + key, *headers,
         ]  # fmt: skip
         opened.writer.write(b"\r\n".join(lines) + b"\r\n\r\n")
@@ -83,6 +85,11 @@ class RawSocket:
                     return int.from_bytes(payload[:2], "big")
         except (asyncio.IncompleteReadError, ConnectionError):
             return 1006
+
+    async def first_frame_or_code(self) -> bytes | int:
+        """What the server sends first: a text, or the code with which it closes."""
+        kind, payload = await self.frame(10)
+        return int.from_bytes(payload[:2], "big") if kind == CLOSE else payload
 
     async def close(self) -> None:
         self.writer.close()
