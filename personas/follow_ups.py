@@ -3,9 +3,9 @@
 import re
 
 MOST_WORDS = 12  # a question of more words says by itself what it is about
-FEW_WORDS = 4  # so few hardly say it, in any language
+FEW_WORDS = 2  # so few hardly say it, in any language
 
-# Words that point back, and openings that go on, in English and German. A question without any of them stands alone:
+# Words that point back, in English and German, and openings that go on. A question without any of them stands alone:
 # looked up together with the one before, it would find whatever that one found.
 _VERB = (
     "is|was|takes?|costs?|works?|means?|happens?|goes|does|go|one|way|ist|war|auch|denn|dann|dauert|kostet|geht|gilt|"
@@ -20,7 +20,7 @@ _POINTS_BACK = re.compile(
     | \b(?: that|das )\b (?= \W*$ | \s+(?:{_VERB})\b )
     | (?<! gibt\ )\bes\b
     | \btoo\W*$
-    | ^\W*(?: and|but|or|so|what\ about|how\ about|und|aber|oder|also )\b
+    | ^\W*(?: and|but|or|so|what\ about|how\ about|und|aber|oder|also|y|pero|et|mais|e|ma|maar|och|og )\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )

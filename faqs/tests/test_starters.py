@@ -7,7 +7,9 @@ import pytest
 import yaml
 from django.conf import settings
 from django.core.management import call_command
+from django.utils.html import strip_tags
 
+from chatbot_project.lib.markdown import render
 from faqs.indexing import fill_index
 from faqs.matching import train_and_store
 from faqs.models import FAQ, Category
@@ -40,6 +42,13 @@ def test_each_is_published_for_everyone_in_english_and_german(starters: None) ->
     assert set(map(frozenset, groups.values())) == {frozenset({"en", "de"})}
     assert not faqs.filter(category=None).exists()
     assert list(Category.objects.values_list("slug", flat=True)) == ["about-nono", "using-nono", "running-nono"]
+
+
+def test_their_answers_hold_no_markdown_that_is_not_rendered() -> None:
+    for entry in json.loads(FILE.read_text())["faqs"]:
+        shown = strip_tags(render(entry["answer"]))
+        assert "](" not in shown, entry["question"]
+        assert "**" not in shown, entry["question"]
 
 
 def test_loading_them_twice_changes_nothing(starters: None, capsys: pytest.CaptureFixture[str]) -> None:
