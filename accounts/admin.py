@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts import services
 from accounts.forms import UserModelForm
-from accounts.models import AuditEvent, User
+from accounts.models import ApiKey, AuditEvent, RefreshFamily, User
 from accounts.roles import Role
 from chatbot_project.lib.errors import ApplicationError
 
@@ -87,15 +87,29 @@ class UserAdmin(ModelAdmin):
         return response
 
 
+class ReadOnlyAdmin(ModelAdmin):
+    """To read, never to change."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 @admin.register(AuditEvent)
-class AuditEventAdmin(ModelAdmin):
-    """The record: to read, never to change."""
+class AuditEventAdmin(ReadOnlyAdmin):
+    """The record."""
 
     list_display = ("at", "actor_name", "action", "object_type", "object_id", "reason")
     list_filter = ("action", "object_type")
     search_fields = ("object_id", "reason")
     ordering = ("-id",)
-    show_full_result_count = False
     fields: ClassVar[tuple[str, ...]] = ("at", "actor_name", "action", "object_type", "object_id", "reason", "details")
 
     @admin.display(description=_("actor"))
@@ -108,11 +122,25 @@ class AuditEventAdmin(ModelAdmin):
         events: QuerySet[AuditEvent] = super().get_queryset(request).select_related("actor")
         return events
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
-    def has_change_permission(self, request: HttpRequest, obj: AuditEvent | None = None) -> bool:
-        return False
+@admin.register(RefreshFamily)
+class RefreshFamilyAdmin(ReadOnlyAdmin):
+    """Where people's programs are signed in. They end with the person's suspension, or by the person."""
 
-    def has_delete_permission(self, request: HttpRequest, obj: AuditEvent | None = None) -> bool:
-        return False
+    list_display = ("user", "device", "created_at", "last_used_at", "expires_at", "revoked_at", "reason")
+    list_select_related = ("user",)
+    list_filter = ("reason",)
+    search_fields = ("user__username",)
+    ordering = ("-id",)
+    fields = list_display
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    """Which keys there are and when they were last used. A key itself is kept nowhere."""
+
+    list_display = ("user", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
+    list_select_related = ("user",)
+    search_fields = ("user__username", "name", "prefix")
+    ordering = ("-id",)
+    fields = list_display

@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
+JWT_KEY_LENGTH = 32
 INSECURE_KEYS = {"", "insecure-local-key"}
 TRANSLATOR_KEYS = {"llm": "", "deepl": "DEEPL_API_KEY", "google": "GOOGLE_TRANSLATE_API_KEY"}
 
@@ -46,6 +47,12 @@ def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             "nono.E006",
             "BASE_URL is not an https address.",
             "Set BASE_URL to the address people open, such as https://chat.example.org.",
+        ),
+        (
+            any(len(key) < JWT_KEY_LENGTH for key in settings.JWT_SIGNING_KEYS),
+            "nono.E009",
+            "JWT_SIGNING_KEYS holds a short key.",
+            f"Give each {JWT_KEY_LENGTH} or more random characters, or leave it unset to sign by SECRET_KEY.",
         ),
         (settings.DEBUG, "nono.E007", "DEBUG is on.", "Unset DEBUG."),
         (

@@ -1,7 +1,9 @@
 import pytest
 from django.test import Client
 
+from accounts import api_keys, families
 from accounts.models import AuditEvent, User
+from accounts.scopes import Scope
 from accounts.services import record_audit
 from accounts.tests.conftest import signed_in_person
 from accounts.tests.factories import make_guest, make_user
@@ -135,3 +137,25 @@ def test_a_plain_user_and_a_stranger_get_none_of_it(browser, owner: User, client
         assert view.post(change_page(owner), {"role": "admin", "reason": "x"}).status_code == 302
     owner.refresh_from_db()
     assert owner.role == "user"
+
+
+@pytest.mark.parametrize("model", ["refreshfamily", "apikey"])
+def test_admins_see_tokens_and_keys_but_no_secret_and_change_nothing(
+    browser, admin: User, moderator: User, owner: User, model: str, django_assert_max_num_queries
+) -> None:
+    pair = families.open_family(user=owner, device="a script")
+    for number in range(20):
+        key, text = api_keys.create_key(user=owner, name=f"key {number}", scopes=[Scope.READ])
+    page, row = browser(admin), pair.family if model == "refreshfamily" else key
+    with django_assert_max_num_queries(10):
+        shown = page.get(f"/admin/accounts/{model}/")
+    one = page.get(f"/admin/accounts/{model}/{row.pk}/change/")
+    for answer in (shown, one):
+        assert answer.status_code == 200
+        assert owner.username in answer.content.decode()
+        for secret in (text, key.digest, str(pair.family.token_id), pair.refresh):
+            assert secret not in answer.content.decode()
+    assert page.post(f"/admin/accounts/{model}/{row.pk}/change/", {"device": "x"}).status_code == 403
+    assert page.post(f"/admin/accounts/{model}/{row.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert page.get(f"/admin/accounts/{model}/add/").status_code == 403
+    assert browser(moderator).get(f"/admin/accounts/{model}/").status_code == 403

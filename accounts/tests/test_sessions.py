@@ -1,19 +1,27 @@
 import asyncio
+import importlib
 import uuid
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
+from django.apps import apps
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
 
 from accounts import services
-from accounts.models import User
+from accounts.models import BrowserSession, User
 from accounts.roles import Role
 from accounts.sockets import announce_sign_out, session_user, still_signed_in
 from accounts.tests.conftest import signed_in_person
 from accounts.tests.factories import PASSWORD, make_admin, make_user
 from chatbot_project.lib.errors import ApplicationError
 
+BACKEND = "accounts.backends.EmailBackend"
 pytestmark = pytest.mark.django_db
 
 
@@ -201,3 +209,31 @@ def test_without_a_language_of_ones_own_the_browser_decides(browser) -> None:
     mine = browser(make_user(language="en"))
     answer = mine.get("/whoami/", headers={"Accept-Language": "de"})
     assert (answer.json()["language"], answer["Content-Language"]) == ("en", "en")
+
+
+def test_browsers_that_were_signed_in_before_the_table_of_their_own_stay_so(owner: User) -> None:
+    migration = importlib.import_module("accounts.migrations.0003_move_sessions")
+    store = DatabaseStore()
+    content = {
+        SESSION_KEY: str(owner.pk),
+        HASH_SESSION_KEY: owner.get_session_auth_hash(),
+        BACKEND_SESSION_KEY: BACKEND,
+    }
+    hour = timedelta(hours=1)
+    for key, data, expires in (
+        ("k" * 32, content, hour), ("n" * 32, {"nobody": 1}, hour), ("x" * 32, {SESSION_KEY: "x"}, hour),
+        ("o" * 32, content, -hour), ("b" * 32, None, hour),
+    ):  # fmt: skip
+        Session.objects.create(
+            session_key=key,
+            session_data="broken" if data is None else store.encode(data),
+            expire_date=timezone.now() + expires,
+        )
+    migration.BATCH = 2
+    migration.move(apps, None)
+    assert not Session.objects.exists()
+    moved = {session.session_key[0]: session.user_id for session in BrowserSession.objects.all()}
+    assert moved == {"k": owner.pk, "n": None, "x": None, "b": None}
+    assert session_user("k" * 32) == owner
+    migration.move_back(apps, None)
+    assert (Session.objects.count(), BrowserSession.objects.count()) == (4, 0)

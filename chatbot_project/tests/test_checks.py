@@ -44,6 +44,7 @@ def test_safe_settings_pass_without_a_word() -> None:
         ({"NONO_ENV": None}, "nono.E001"),
         ({"SECRET_KEY": None}, "SECRET_KEY"),
         ({"SECRET_KEY": "insecure-local-key"}, "nono.E002"),
+        ({"JWT_SIGNING_KEYS": f"{'a1' * 16},short"}, "nono.E009"),
         ({"ALLOWED_HOSTS": None}, "nono.E003"),
         ({"ALLOWED_HOSTS": "*"}, "nono.E003"),
         ({"ALLOWED_HOSTS": "chat.example.org,*"}, "nono.E003"),
