@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import jwt
 import pytest
-from django.db import connections
+from django.db import connection, connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -241,12 +241,26 @@ def at_once(count: int, work) -> list:
         return list(pool.map(run, range(count)))
 
 
+def waiting_for_locks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone()[0]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_of_twenty_refreshes_at_once_one_succeeds_and_the_family_ends(owner: User, pair: families.Pair) -> None:
-    answers = at_once(20, lambda number: refresh(pair.refresh))
-    statuses = [answer.status_code for answer in answers]
+    with ThreadPoolExecutor(1) as runner:
+        with transaction.atomic():
+            # All of them stand before the family's row when it is let go: none has been served before another began.
+            RefreshFamily.objects.select_for_update().get()
+            answers = runner.submit(at_once, 20, lambda number: refresh(pair.refresh))
+            deadline = time.monotonic() + 6
+            while waiting_for_locks() < 10 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert waiting_for_locks() >= 10, "as many as the pool has connections"
+        statuses = [answer.status_code for answer in answers.result()]
     assert sorted(statuses) == [200] + [401] * 19
-    (won,) = (answer.json() for answer in answers if answer.status_code == 200)
+    (won,) = (answer.json() for answer in answers.result() if answer.status_code == 200)
     assert refusal(refresh(won["refresh"])) == INVALID, "a replay among them revoked the family"
     assert RefreshFamily.objects.get().reason == RefreshFamily.Revoked.REPLAYED
 

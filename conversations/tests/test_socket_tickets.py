@@ -18,6 +18,7 @@ from accounts.scopes import Scope
 from accounts.tests.factories import make_admin, make_guest, make_user
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.redis import blocking_redis
+from conversations.admission import is_admissible
 from conversations.events import CLOSE_SIGNED_OUT
 from conversations.models import Conversation
 from personas.models import Persona
@@ -37,13 +38,13 @@ def make_ticket(user: User) -> str:
     return tickets.issue_ticket(user=user, credential=Credential(Kind.FAMILY, str(family.pk)))
 
 
-async def answer(url: str, query: bytes, *headers: bytes) -> tuple[int, int | None]:
-    """The handshake's status and, where a socket opened and was closed at once, its code."""
+async def answer(url: str, query: bytes, *headers: bytes) -> tuple[int, bytes | int | None]:
+    """The handshake's status and, where a socket opened, what it said first: an event, or the code of its close."""
     opened = await RawSocket.open(url, [*headers], path=b"/ws/chat/?" + query)
     try:
         if opened.status != 101:
             return opened.status, None
-        return 101, await opened.close_code()
+        return 101, await opened.first_frame_or_code()
     finally:
         await opened.close()
 
@@ -144,6 +145,20 @@ async def test_a_ticket_is_taken_from_anywhere_but_a_foreign_page(live_stack: St
         await _good(url, ticket, b"Origin: " + url.encode())  # refused unread, so it is good still
     ticket = (await run_db(make_ticket, owner)).encode()
     assert (await answer(url, b"ticket=" + ticket, b"Host: evil.example"))[0] in (400, 403)
+
+
+def test_another_sites_page_opens_a_socket_only_where_it_is_listed_and_has_a_ticket(settings) -> None:
+    settings.CORS_ALLOWED_ORIGINS = ["https://app.example.org"]
+
+    def handshake(origin: bytes, query: bytes) -> dict[str, Any]:
+        headers = [(b"host", b"127.0.0.1:8000"), (b"origin", origin)]
+        return {"headers": headers, "query_string": query, "scheme": "ws"}
+
+    listed, other = b"https://app.example.org", b"https://other.example.org"
+    assert is_admissible(handshake(listed, b"ticket=x"))
+    assert not is_admissible(handshake(listed, b""))
+    assert not is_admissible(handshake(other, b"ticket=x"))
+    assert is_admissible(handshake(b"http://127.0.0.1:8000", b""))
 
 
 async def _good(url: str, ticket: bytes, *headers: bytes) -> None:
