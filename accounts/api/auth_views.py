@@ -2,7 +2,7 @@
 
 from django.contrib.auth import authenticate, logout
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -135,6 +135,7 @@ class GuestView(OpenView):
         description="A new person without an account, where the installation allows guests.",
         request=GuestSerializer,
         responses={201: PAIR, **examples.problem(403, "Guests are not allowed: `guests_not_allowed`.")},
+        examples=[examples.GUEST],
     )
     def post(self, request: Request) -> Response:
         wanted = GuestSerializer(data=request.data)
@@ -155,6 +156,7 @@ class RefreshView(OpenView):
         "whole sign-in ends. So does it when the password or role changes, and on suspension.",
         request=RefreshSerializer,
         responses={200: PAIR, **examples.problem(401, "The token is not good any more: `invalid_token`.")},
+        examples=[examples.REFRESH],
     )
     def post(self, request: Request) -> Response:
         wanted = RefreshSerializer(data=request.data)
@@ -175,7 +177,7 @@ class LogoutView(APIView):
         "seconds. Without an access token that is good still, the refresh token ends its session. API keys go on.",
         request=LogoutSerializer,
         responses={204: OpenApiResponse(description="Signed out.")},
-        examples=[OpenApiExample("everywhere", {"all": True}, request_only=True)],
+        examples=examples.LOGOUT,
     )
     def post(self, request: Request) -> Response:
         wanted = LogoutSerializer(data=request.data)

@@ -43,6 +43,25 @@ VERIFY = OpenApiExample(
 LOGIN = OpenApiExample(
     "sign in", {"email": "ada@example.org", "password": _PASSWORD, "device": "backup script"}, request_only=True
 )
+GUEST = OpenApiExample("a guest", {"device": "kiosk"}, request_only=True)
+_REFRESH = "eyJhbGciOiJIUzI1NiIs….eyJ0b2tlbl90eXBlIjoicmVm….kQ8wTA"
+REFRESH = OpenApiExample("the next pair", {"refresh": _REFRESH}, request_only=True)
+LOGOUT = [
+    OpenApiExample("this session", {}, request_only=True),
+    OpenApiExample("every session", {"all": True}, request_only=True),
+    OpenApiExample("with an access token that has run out", {"refresh": _REFRESH}, request_only=True),
+]
+ADDRESS = OpenApiExample("forgotten", {"email": "ada@example.org"}, request_only=True)
+RESET_MAILED = OpenApiExample(
+    "mailed", {"detail": "If this address has an account, we have mailed it a link."}, response_only=True
+)
+CONFIRM_RESET = OpenApiExample(
+    "a new password", {"token": "WyIwMTkzNWY2ZS03YzFhIl0:1tq9:3Jx…", "new_password": _PASSWORD}, request_only=True
+)
+CHANGE_PASSWORD = OpenApiExample(
+    "change", {"password": "the old one", "new_password": _PASSWORD, "revoke_api_keys": False}, request_only=True
+)
+OWN_PASSWORD: dict[str, Any] = {"password": _PASSWORD}
 ME_ANSWER = OpenApiExample("me", ME, response_only=True)
 CHANGE_ME = OpenApiExample("in German", {"language": "de", "timezone": "Europe/Berlin"}, request_only=True)
 _KEY: dict[str, Any] = {

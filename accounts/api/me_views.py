@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -22,7 +23,7 @@ class MeView(APIView):
     """Any key with the scope ``read`` may ask whose it is; only the person themselves changes anything."""
 
     def get_permissions(self) -> list[Any]:
-        return [PersonRequired() if self.request.method == "GET" else OwnSignIn()]
+        return [PersonRequired() if self.request.method in SAFE_METHODS else OwnSignIn()]
 
     @extend_schema(
         operation_id="me_get",
@@ -61,10 +62,11 @@ class MeView(APIView):
         "session and key. Staff can open the account again.",
         responses={
             204: OpenApiResponse(description="Closed."),
+            **examples.problem(403, "The password is wrong: `wrong_password`."),
             **examples.problem(409, "The last admin stays: `last_admin`."),
         },
     )
-    @takes_body(OwnPasswordSerializer)
+    @takes_body(OwnPasswordSerializer, example=examples.OWN_PASSWORD)
     def delete(self, request: Request) -> Response:
         user = person_of(request)
         given = OwnPasswordSerializer(data=request.data)

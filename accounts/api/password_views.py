@@ -8,6 +8,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import families, limits, services, tokens
+from accounts.api import examples
 from accounts.api.answers import OpenView, accepted, dead_token, pair_answer, plain, wrong_password
 from accounts.api.auth_views import PAIR
 from accounts.api.authentication import credential_of, person_of
@@ -34,7 +35,12 @@ class ResetPasswordView(OpenView):
         summary="Ask for a link that sets a new password",
         description="The answer is the same whether the address has an account or not.",
         request=AddressSerializer,
-        responses={202: OpenApiResponse(AcceptedSerializer, "A mail is on its way, if there is an account.")},
+        responses={
+            202: OpenApiResponse(
+                AcceptedSerializer, "A mail is on its way, if there is an account.", examples=[examples.RESET_MAILED]
+            )
+        },
+        examples=[examples.ADDRESS],
     )
     def post(self, request: Request) -> Response:
         wanted = AddressSerializer(data=request.data)
@@ -55,6 +61,7 @@ class ConfirmResetView(OpenView):
         description="Takes the token of the link, once. Ends every session and revokes every API key; sign in anew.",
         request=ConfirmResetSerializer,
         responses={204: OpenApiResponse(description="The password is set.")},
+        examples=[examples.CONFIRM_RESET],
     )
     def post(self, request: Request) -> Response:
         wanted = ConfirmResetSerializer(data=request.data)
@@ -79,7 +86,12 @@ class ChangePasswordView(APIView):
         description="Ends every other session. A program gets new tokens, as its own have ended too; a page's session "
         "goes on (204). API keys go on unless `revoke_api_keys` is true.",
         request=ChangePasswordSerializer,
-        responses={200: PAIR, 204: OpenApiResponse(description="Changed, and this browser stays signed in.")},
+        responses={
+            200: PAIR,
+            204: OpenApiResponse(description="Changed, and this browser stays signed in."),
+            **examples.problem(403, "The present password is wrong: `wrong_password`."),
+        },
+        examples=[examples.CHANGE_PASSWORD],
     )
     def post(self, request: Request) -> Response:
         user, credential = person_of(request), credential_of(request)

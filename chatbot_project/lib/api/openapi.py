@@ -69,11 +69,13 @@ def page_of(item: type[serializers.Serializer[Any]]) -> serializers.Serializer[A
     return inline_serializer(name, {"items": item(many=True), "next": next_cursor})
 
 
-def takes_body(serializer: type[serializers.Serializer[Any]]) -> Callable[[Handler], Handler]:
+def takes_body(
+    serializer: type[serializers.Serializer[Any]], *, example: Mapping[str, Any]
+) -> Callable[[Handler], Handler]:
     """Decorates a ``delete`` that takes a body, which the schema would leave out."""
 
     def decorate(handler: Handler) -> Handler:
-        handler.body_serializer = serializer  # type: ignore[attr-defined]
+        handler.body = (serializer, example)  # type: ignore[attr-defined]
         return handler
 
     return decorate
@@ -83,11 +85,12 @@ class ApiSchema(AutoSchema):
     """Knows which operations take an Idempotency-Key, and which deletions a body."""
 
     def _get_request_body(self, direction: Literal["request", "response"] = "request") -> Any:
-        body = getattr(getattr(self.view, "delete", None), "body_serializer", None)
+        body = getattr(getattr(self.view, "delete", None), "body", None)
         if self.method != "DELETE" or body is None:
             return super()._get_request_body(direction)  # type: ignore[no-untyped-call]
-        component = self.resolve_serializer(body(), direction)
-        return {"content": {"application/json": {"schema": component.ref}}, "required": False}
+        serializer, example = body
+        schema = self.resolve_serializer(serializer(), direction).ref
+        return {"content": {"application/json": {"schema": schema, "example": example}}, "required": False}
 
     def get_override_parameters(self) -> list[Any]:
         handler = getattr(self.view, self.method.lower(), None) or getattr(
