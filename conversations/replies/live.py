@@ -29,6 +29,7 @@ class LiveReply:
     text: str
     work: Work
     sent: int = -1  # -1: the log has not been started under this epoch
+    base: int = 0  # code points there were when the epoch began: the log's first entry holds them
     checkpointed: int = 0
     splitter: markdown.BlockSplitter = field(default_factory=markdown.BlockSplitter)
     blocks: list[events.RenderedBlock] = field(default_factory=list)
@@ -46,7 +47,15 @@ class LiveReply:
 
     @classmethod
     def of(cls, claim: Claim, work: Work) -> "LiveReply":
-        return cls(claim.reply, claim.conversation, claim.epoch, claim.text, work, checkpointed=len(claim.text))
+        return cls(
+            claim.reply,
+            claim.conversation,
+            claim.epoch,
+            claim.text,
+            work,
+            base=len(claim.text),
+            checkpointed=len(claim.text),
+        )
 
     @property
     def provider(self) -> str:
@@ -54,14 +63,15 @@ class LiveReply:
         return self.work.models[0].partition("/")[0]
 
     def take_entry(self) -> Entry | None:
-        """What has to go out now, marked as gone; None where nothing has. Call only when it will be sent."""
+        """What has to go out next, marked as gone; None where nothing has. Call only when it will be sent, and until it
+        gives None: the beginning of a log and what was said since are two entries."""
         if self.sent < 0:
             return self._start_entry()
         before, seq = self.sent, len(self.text)
         if seq == before:
             return None
         new = self.text[before:]
-        blocks = self._finished_blocks() if "\n" in new else []
+        blocks = self._finished_blocks(self.text) if "\n" in new else []
         frame = events.encode(
             events.ReplyDelta(
                 conversation=self.conversation, reply=self.reply, epoch=self.epoch, seq=seq, text=new, blocks=blocks
@@ -71,15 +81,16 @@ class LiveReply:
         return Entry(self.reply, self.epoch, before, seq, DELTA, frame)
 
     def _start_entry(self) -> Entry:
-        seq = self.sent = len(self.text)
+        seq = self.sent = self.base
+        text = self.text[:seq]
         if seq:
-            self._finished_blocks()
+            self._finished_blocks(text)
             event: events.Event = events.ReplySnapshot(
                 conversation=self.conversation,
                 reply=self.reply,
                 epoch=self.epoch,
                 seq=seq,
-                text=self.text,
+                text=text,
                 blocks=self.blocks,
             )
         else:
@@ -88,14 +99,14 @@ class LiveReply:
             )
         return Entry(self.reply, self.epoch, 0, seq, START, events.encode(event))
 
-    def _finished_blocks(self) -> list[events.RenderedBlock]:
-        found = [events.RenderedBlock(block.end, block.html) for block in self.splitter.feed(self.text)]
+    def _finished_blocks(self, text: str) -> list[events.RenderedBlock]:
+        found = [events.RenderedBlock(block.end, block.html) for block in self.splitter.feed(text)]
         self.blocks.extend(found)
         return found
 
     def restart_log(self, epoch: int) -> None:
         """The log has to begin anew under a higher epoch: the whole text goes out again, as a snapshot."""
-        self.epoch, self.sent = epoch, -1
+        self.epoch, self.sent, self.base = epoch, -1, len(self.text)
 
     def checkpoint(self) -> Checkpoint:
         """What the database should know now; whoever stores it then sets ``checkpointed``. While the ending is being

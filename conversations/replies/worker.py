@@ -63,6 +63,7 @@ class ReplyWorker:
         self._used: Counter[str] = Counter()
         self._saturated = False
         self._waiting_for_tick: list[asyncio.Future[None]] = []
+        self._awake = asyncio.Event()  # ends the ticks' rest while nothing is live
         self._at_once = asyncio.Event()
         self._dirty: dict[UUID, LiveReply] = {}
         self._endings: list[tuple[Entry, set[str]]] = []
@@ -126,7 +127,7 @@ class ReplyWorker:
         for reply in replies:
             self._dirty[reply.reply] = reply
             reply.task = asyncio.create_task(self._run_reply(reply))
-        self._at_once.set()
+        self._awake.set()
 
     async def _read_followers(self, replies: list[LiveReply]) -> None:
         try:
@@ -177,11 +178,10 @@ class ReplyWorker:
         if not entries:
             log.warning("reply.overtaken", reply=str(reply.reply), epoch=reply.epoch)
             return
-        log.info("reply.ended", reply=str(reply.reply), status=ending.status, code=ending.code, model=ending.model)
-        if last := reply.take_entry():
-            self._endings.append((last, reply.followers))  # so that the deltas alone make up the text
-        self._endings.extend((entry, reply.followers) for entry in entries)
-        self._at_once.set()
+        say = log.debug if ending.status == "completed" else log.info
+        say("reply.ended", reply=str(reply.reply), status=ending.status, code=ending.code, model=ending.model)
+        said = iter(reply.take_entry, None)  # so that the deltas alone make up the text
+        self._endings.extend((entry, reply.followers) for entry in (*said, *entries))
         if background.is_due(reply.work, ending, reply.first_kept) and self._log_away_until is None:
             # Celery's broker is the same Redis.
             # Not in a database thread: where the broker is away, asking it takes seconds.
@@ -219,8 +219,9 @@ class ReplyWorker:
     async def _tick_loop(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            if not self.live:
-                await self._at_once.wait()
+            if not (self.live or self._dirty or self._endings):
+                await self._awake.wait()
+            self._awake.clear()
             at = loop.time() + (BUSY_TICK_SECONDS if len(self.live) > BUSY_REPLIES else TICK_SECONDS)
             while (rest := at - loop.time()) > 0:
                 if await _wait_for(self._at_once, rest):
@@ -232,7 +233,7 @@ class ReplyWorker:
                     waiter.set_result(None)
             if waiting:
                 await asyncio.sleep(READ_SECONDS)
-                await self._send()
+            await self._send()
 
     async def _send(self) -> None:
         """Everything that was said since the last call, in one command."""
@@ -240,7 +241,7 @@ class ReplyWorker:
             return
         dirty, self._dirty = self._dirty, {}
         endings, self._endings = self._endings, []
-        outgoing = [(entry, r.followers) for r in dirty.values() if not r.ending and (entry := r.take_entry())]
+        outgoing = [(e, r.followers) for r in dirty.values() if not r.ending for e in iter(r.take_entry, None)]
         try:
             lost = await self._log.append([*outgoing, *endings])
         except RedisError as error:
@@ -274,7 +275,11 @@ class ReplyWorker:
 
         Nothing is ever put together from two epochs: followers get a snapshot.
         """
-        replies = [r for pk in lost if (r := self.live.get(pk)) is not None and not r.ending and not r.cancelled_for]
+        replies = [
+            r
+            for pk in dict.fromkeys(lost)
+            if (r := self.live.get(pk)) is not None and not r.ending and not r.cancelled_for
+        ]
         if not replies:
             return
         renewing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -362,7 +367,7 @@ class ReplyWorker:
             epoch = orphan.epoch + 1
             frame = events.encode(ending_event(orphan.conversation, orphan.reply, epoch, ending))
             self._endings.append((Entry(orphan.reply, epoch, 0, len(shown), END, frame), followers))
-            self._at_once.set()
+            self._awake.set()
 
     # --- doorbells
 

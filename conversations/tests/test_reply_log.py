@@ -146,3 +146,16 @@ async def test_what_is_published_is_what_followers_unpack() -> None:
     assert unpack_entries(mail["nono:web:w1"]) == entries[:2]
     assert unpack_entries(mail["nono:web:w2"]) == [entries[1], end]
     assert end.kind == END
+
+
+@pytest.mark.parametrize(("kept", "first"), [("", "reply.started"), ("Kept. ", "reply.snapshot")])
+def test_what_was_said_before_the_log_began_is_its_second_entry(kept: str, first: str) -> None:
+    reply = live(kept)
+    reply.text += "At once."
+    entries = list(iter(reply.take_entry, None))
+    heard = [json.loads(entry.frame) for entry in entries]
+    assert [(event["type"], event["seq"], event.get("text", "")) for event in heard] == [
+        (first, len(kept), kept),
+        ("reply.delta", len(kept) + 8, "At once."),
+    ]
+    assert [(entry.kind, entry.before) for entry in entries] == [(START, 0), (DELTA, len(kept))]
