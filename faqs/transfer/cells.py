@@ -28,7 +28,7 @@ def join_list(texts: Sequence[str], separator: str) -> str:
     """``texts`` in one cell: with ``separator`` between them, or as a JSON list where that would be read otherwise."""
     plain = separator.join(texts)
     mark = separator.strip(" ") or separator
-    if plain.startswith("[") or any(mark in text for text in texts):
+    if plain.lstrip().startswith("[") or any(mark in text for text in texts):
         return json.dumps(list(texts), ensure_ascii=False)
     return plain
 
