@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from faqs.models import FAQ, Category, FAQVersion, Phrasing
@@ -104,6 +104,8 @@ def test_a_cell_comes_back_the_same_and_is_no_formula(text: str) -> None:
     assert not any(line.startswith(("=", "+", "-", "@", "\t", "\r")) for line in cell.split("\n"))
 
 
+@example([' ["'], ", ")
+@example([" [a", "b"], "\n")
 @given(st.lists(st.text(alphabet="ab[]\",'= ", min_size=1).filter(str.strip)), st.sampled_from([", ", "\n"]))
 def test_a_list_in_a_cell_comes_back_the_same(texts: list[str], separator: str) -> None:
     found = split_list(join_list(texts, separator), separator)
