@@ -6,6 +6,7 @@ of all budgets and takes from all of them or from none, so that any number of re
 processes, get exactly as many as there are.
 """
 
+import asyncio
 import hashlib
 import logging
 import math
@@ -14,12 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.redis import RedisError, blocking_redis
 
 logger = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 0.1
 
 # KEYS: the budgets. ARGV: for each its number of windows, then limit and seconds of each window.
 # Returns {wait, limit, remaining, reset}, times in microseconds: wait is 0 where one was taken from every budget, and
@@ -130,15 +134,25 @@ async def take_async(client: Any, budgets: Sequence[Budget], *, closed: bool) ->
     keys, arguments = _command(budgets)
     if not keys:
         return None
+    command = (len(keys), *keys, *arguments)
     try:
         try:
-            answer = await client.evalsha(_SHA, len(keys), *keys, *arguments)
-        except NoScriptError:
-            answer = await client.eval(_TAKE, len(keys), *keys, *arguments)
+            answer = await _evaluate(client, command)
+        except (RedisConnectionError, OSError):
+            # A thousand at once may find no place in the server's queue of new connections: that is not Redis away.
+            await asyncio.sleep(AGAIN_SECONDS)
+            answer = await _evaluate(client, command)
     except (RedisError, OSError) as error:
         _note_away(error, closed=closed)
         return None
     return _standing(answer)
+
+
+async def _evaluate(client: Any, command: tuple[Any, ...]) -> Any:
+    try:
+        return await client.evalsha(_SHA, *command)
+    except NoScriptError:
+        return await client.eval(_TAKE, *command)
 
 
 def unavailable() -> ApplicationError:
