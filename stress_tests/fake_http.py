@@ -52,6 +52,11 @@ class Connection(asyncio.Protocol):
         stream, self.stream = self.stream, None
         self.server.note_leaving(in_stream=stream is not None and not stream.finished)
 
+    @property
+    def leaving(self) -> bool:
+        """Whether the client has left: what is written is thrown away, and nothing says so until the loop turns."""
+        return self._transport is None or self._transport.is_closing()
+
     def pause_writing(self) -> None:
         self.paused = True
 

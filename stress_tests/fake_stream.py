@@ -96,7 +96,7 @@ class ReplyStream:
         again.
         """
         connection = self._connection
-        if self._finished or connection.stream is not self or connection.paused:
+        if self._finished or connection.stream is not self or connection.paused or connection.leaving:
             return
         now = self._server.loop.time()
         if now < self._first_at:
@@ -172,11 +172,11 @@ class ReplyStream:
     def _write_huge_line(self) -> None:
         if self._huge_left == self._script.huge_line:
             self._connection.write(http_chunk(b'data: {"choices":[{"index":0,"delta":{"content":"'))
-        while self._huge_left > 0 and not self._connection.paused:
+        while self._huge_left > 0 and not self._connection.paused and not self._connection.leaving:
             self._huge_left -= len(PIECE)
             self._connection.write(http_chunk(PIECE))
             self._server.huge_bytes_sent += len(PIECE)
-        if self._huge_left <= 0:
+        if self._huge_left <= 0 and not self._connection.leaving:
             self._end(http_chunk(b'"}}]}\n\n') + final_frames(self._model, self._script, None))
 
     def _keep_alive(self) -> None:
