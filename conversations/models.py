@@ -17,8 +17,8 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         return self.filter(owner_id=user.pk, deleted_at=None)
 
     def listed(self, *, archived: bool = False) -> Self:
-        """In the order of the list: pinned first, then the newest activity."""
-        return self.filter(archived_at__isnull=not archived).order_by("-pinned", "-updated_at", "-id")
+        """In the order of the list: pinned first, then the newest activity. What was asked in passing is in no list."""
+        return self.filter(archived_at__isnull=not archived, expires_at=None).order_by("-pinned", "-updated_at", "-id")
 
     def titled(self, words: str) -> Self:
         """Those whose title contains every one of ``words``, in any case and order."""
@@ -46,6 +46,12 @@ class Conversation(models.Model):
     deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True)
     created_at = models.DateTimeField(_("started"), default=timezone.now, editable=False)
     updated_at = models.DateTimeField(_("last activity"), default=timezone.now)
+    # Where a program asked in passing (/v1/chat/completions without "store"): purged then, and in no list until then.
+    expires_at = models.DateTimeField(_("kept until"), null=True, blank=True)
+    # A program's own names for it, {name: text}. Null, and left out of the insert, where there are none.
+    metadata = models.JSONField(_("metadata"), null=True, blank=True)
+    # What a program told the persona beside its own prompt, which stays above it. Null as above.
+    instructions = models.TextField(_("instructions"), null=True, blank=True)  # noqa: DJ001
     # Rises with every change that a list or an open page must show.
     revision = models.PositiveIntegerField(default=1)
     # The end of the branch that is shown. No constraint in the database: a message and its conversation point at
@@ -69,11 +75,14 @@ class Conversation(models.Model):
             models.Index(
                 fields=["owner", "-pinned", "-updated_at", "-id"],
                 name="conversation_list",
-                condition=models.Q(deleted_at=None),
+                condition=models.Q(deleted_at=None, expires_at=None),
             ),
-            # The purge of what was deleted.
+            # The purge of what was deleted, and of what was asked in passing.
             models.Index(
                 fields=["deleted_at"], name="conversation_purge", condition=models.Q(deleted_at__isnull=False)
+            ),
+            models.Index(
+                fields=["expires_at"], name="conversation_expiry", condition=models.Q(expires_at__isnull=False)
             ),
         ]
 
@@ -141,6 +150,8 @@ class Message(models.Model):
     prompt_tokens = models.PositiveIntegerField(null=True)
     completion_tokens = models.PositiveIntegerField(null=True)
     usage_estimated = models.BooleanField(default=False)
+    # How long the reply may become where whoever asked set a nearer bound than the persona.
+    max_tokens = models.PositiveIntegerField(null=True)
     # Where the FAQ was asked: what the reply came from, and [{kind, text, done}] that is offered below it. Null in all
     # other rows, whose insert leaves them out.
     source = models.CharField(_("source"), max_length=12, choices=Source, null=True)  # noqa: DJ001

@@ -21,7 +21,8 @@ def _columns(model: type[models.Model], alias: str, names: Sequence[str]) -> str
     return ", ".join(f"{alias}.{columns[name]}" for name in names)
 
 
-_CONVERSATION = [field.name for field in Conversation._meta.concrete_fields if field.name != "summary"]
+_UNREAD = {"summary", "metadata", "instructions"}
+_CONVERSATION = [field.name for field in Conversation._meta.concrete_fields if field.name not in _UNREAD]
 _VERSION = ["id", "persona", "name", "emoji", "model"]
 _PERSONA = ["id", "slug"]
 _LEAF = ["id", "conversation", "owner", "parent", "role", "status"]
