@@ -8,6 +8,7 @@ from chatbot_project.lib.api.errors import not_found_view
 # Each app's own part: path("", include("app.api.urls")).
 v1_patterns: list[URLPattern | URLResolver] = [
     path("", include("accounts.api.urls")),
+    path("", include("conversations.api.urls")),
 ]
 
 urlpatterns = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -159,6 +160,10 @@ class Message(models.Model):
 
     #: What the reply cites, once ``transcript.load_citations`` has read it.
     cited: "Sequence[Citation]" = ()
+    #: The branches at this point, itself included, and what its person thinks of it, once ``transcript.load_shown`` has
+    #: read them.
+    beside: "Sequence[UUID]" = ()
+    opinion: "Feedback | None" = None
 
     objects = MessageQuerySet.as_manager()
 

@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db import connection
 
 from chatbot_project.lib import markdown
-from conversations.events import CitationInfo, ConversationInfo, MessageInfo, OfferInfo
-from conversations.models import Citation, Conversation, Feedback, Message
+from conversations.events import CitationInfo, ConversationInfo, MessageInfo, OfferInfo, UsageInfo
+from conversations.models import Citation, Conversation, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +43,33 @@ def read_transcript(conversation: Conversation, *, limit: int = 50, before: UUID
 
     A ``before`` that is not of this conversation gives an empty page.
     """
-    leaf = before or conversation.active_leaf_id
-    ids = _path_up(conversation.pk, leaf, limit + (2 if before else 1)) if leaf else []
+    rows, more = read_branch(conversation.pk, conversation.active_leaf_id, limit=limit, before=before)
+    return Transcript([message_info(row) for row in rows], more)
+
+
+def read_branch(
+    conversation_id: UUID, leaf: UUID | None, *, limit: int, before: UUID | None = None
+) -> tuple[list[Message], bool]:
+    """The last ``limit`` messages of the branch that ends in ``leaf``, or of those before ``before``: oldest first, as
+    ``message_info`` takes them; and whether the branch has older ones. As many queries as ``read_transcript``."""
+    start = before or leaf
+    ids = _path_up(conversation_id, start, limit + (2 if before else 1)) if start else []
     if before:
         ids = ids[1:]
-    more = len(ids) > limit
-    rows = Message.objects.filter(pk__in=ids[:limit]).select_related("feedback")
-    by_id = {row.pk: row for row in rows}
-    messages = [by_id[pk] for pk in reversed(ids[:limit]) if pk in by_id]
+    by_id = {row.pk: row for row in Message.objects.filter(pk__in=ids[:limit]).select_related("feedback")}
+    rows = [by_id[pk] for pk in reversed(ids[:limit]) if pk in by_id]
+    load_shown(conversation_id, rows)
+    return rows, len(ids) > limit
+
+
+def load_shown(conversation_id: UUID, messages: list[Message]) -> None:
+    """Read what ``message_info`` tells of ``messages`` beside their own columns. They are of one conversation, their
+    feedback selected with them. One query, and one more where the FAQ was asked for any of them."""
     load_citations(messages)
-    siblings = _siblings(conversation.pk, messages)
-    return Transcript(
-        [message_info(m, siblings[m.parent_id], feedback=getattr(m, "feedback", None)) for m in messages], more
-    )
+    siblings = _siblings(conversation_id, messages)
+    for message in messages:
+        message.beside = siblings[message.parent_id]
+        message.opinion = getattr(message, "feedback", None)
 
 
 def load_citations(messages: Iterable[Message]) -> None:
@@ -80,9 +94,18 @@ def offer_infos(message: Message) -> list[OfferInfo]:
     return [OfferInfo(**offer) for offer in message.offers or ()]
 
 
-def message_info(message: Message, siblings: Iterable[UUID] = (), *, feedback: Feedback | None = None) -> MessageInfo:
-    """The message as clients get it; ``html`` is rendered for replies that have ended. Queries nothing."""
+def usage_info(message: Message) -> UsageInfo | None:
+    """The tokens that a reply took, as clients get them; None where no model was asked or none ended yet."""
+    if message.prompt_tokens is None or message.completion_tokens is None:
+        return None
+    return UsageInfo(message.prompt_tokens, message.completion_tokens, message.usage_estimated)
+
+
+def message_info(message: Message) -> MessageInfo:
+    """The message as clients get it; ``html`` is rendered for replies that have ended. Queries nothing: what is not
+    the message's own is told after ``load_shown``."""
     is_reply = message.role == Message.Role.ASSISTANT
+    feedback = message.opinion
     return MessageInfo(
         id=message.pk,
         parent=message.parent_id,
@@ -92,7 +115,7 @@ def message_info(message: Message, siblings: Iterable[UUID] = (), *, feedback: F
         html=markdown.render(message.text) if is_reply and not message.is_live else "",
         epoch=message.epoch,
         seq=len(message.text),
-        siblings=list(siblings) or [message.pk],
+        siblings=list(message.beside) or [message.pk],
         created_at=message.created_at,
         feedback=feedback.value if feedback else 0,
         feedback_comment=feedback.comment if feedback else "",
