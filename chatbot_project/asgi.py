@@ -3,7 +3,8 @@
 import os
 
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.asgi import get_asgi_application
+
+from chatbot_project.lib.api.late import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot_project.settings")
 django_application = get_asgi_application()

@@ -27,7 +27,7 @@ from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import doorbell, events, services
 from conversations.admission import admit, is_admissible
-from conversations.hub import NOTHING, Hub, running_hub
+from conversations.hub import NOTHING, Hub, next_epoch, running_hub
 from conversations.models import Conversation, Message
 from conversations.outbox import Outbox
 from conversations.refusals import recorded
@@ -253,7 +253,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             )
         )
         if reply.is_live:
-            self._hub.follow(self, reply.conversation_id, reply.pk, (reply.epoch, 0), epoch=_next_epoch(reply))
+            self._hub.follow(self, reply.conversation_id, reply.pk, (reply.epoch, 0), epoch=next_epoch(reply))
 
     async def _stop(self, command: events.ReplyStop) -> None:
         reply = await run_db(services.request_stop, user=self.user, reply_id=command.reply)
@@ -272,7 +272,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 cursor = command.cursors.get(message.id, NOTHING)
                 if cursor[0] > message.epoch:
                     cursor = NOTHING  # no server ever said so
-                self._hub.follow(self, conversation.pk, message.id, cursor, epoch=_next_epoch(message))
+                self._hub.follow(self, conversation.pk, message.id, cursor, epoch=next_epoch(message))
 
     async def _unfollow(self, command: events.ConversationUnfollow) -> None:
         self._hub.unfollow(self, command.conversation)
@@ -300,13 +300,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
         "websocket.disconnect": websocket_disconnect,
         "signed.out": signed_out,
     }
-
-
-def _next_epoch(reply: Message | events.MessageInfo) -> int:
-    """The first epoch of which a live reply can be heard. One that waits again is past what its log still holds; where
-    it waits for the first time there is no log, and 0 spares the hub a second look for it."""
-    again = reply.status == Message.Status.QUEUED and reply.epoch > 0
-    return reply.epoch + again
 
 
 @recorded

@@ -355,6 +355,11 @@ def leaves(kind: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:
     return below or [kind]
 
 
+def tag_of(event: msgspec.Struct | type[msgspec.Struct]) -> str:
+    """The event's ``type`` as it stands in its frame."""
+    return str(event.__struct_config__.tag)
+
+
 _encoder = msgspec.json.Encoder()
 
 

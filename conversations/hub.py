@@ -433,6 +433,13 @@ def stored_ending(row: Message) -> events.ReplyEnding:
     return ending_event(row.conversation_id, row.pk, row.epoch, ending)
 
 
+def next_epoch(reply: Message | events.MessageInfo) -> int:
+    """The first epoch of which a live reply can be heard. One that waits again is past what its log still holds; where
+    it waits for the first time there is no log, and 0 spares the hub a second look for it."""
+    again = reply.status == Message.Status.QUEUED and reply.epoch > 0
+    return reply.epoch + again
+
+
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 

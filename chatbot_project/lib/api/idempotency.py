@@ -75,10 +75,21 @@ def idempotent(*, keeps_answer: bool = True, busy_seconds: int = BUSY_SECONDS) -
     return decorate
 
 
-def _place(request: Request, key: str) -> str:
+def checked_key(key: str) -> str:
+    """``key`` itself. Raises InvalidInput for one that is none."""
     if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
         raise InvalidInput({HEADER: [_("The key is made of 1 to 255 printable ASCII characters.")]})
-    words = "\0".join((str(request.user.pk), request.method or "", request.get_full_path(), key))
+    return key
+
+
+def reused() -> ApplicationError:
+    """The key came with another request before."""
+    detail = _("This key was used with another request. Take a new key for a new request.")
+    return ApplicationError("idempotency_key_reused", detail, status=422)
+
+
+def _place(request: Request, key: str) -> str:
+    words = "\0".join((str(request.user.pk), request.method or "", request.get_full_path(), checked_key(key)))
     return f"idempotency:{sha256(words.encode()).hexdigest()}"
 
 
@@ -128,8 +139,7 @@ def _kept(response: HttpResponseBase, fingerprint: str, *, keeps_answer: bool) -
 
 def _repeated(known: dict[str, Any], fingerprint: str) -> Response:
     if known["of"] != fingerprint:
-        detail = _("This key was used with another request. Take a new key for a new request.")
-        raise ApplicationError("idempotency_key_reused", detail, status=422)
+        raise reused()
     if "status" not in known:
         detail = _("The first request under this key is still at work.")
         raise ApplicationError("in_progress", detail, status=409, retry_after=1)

@@ -1,0 +1,71 @@
+"""Answers that take long: awaited in the event loop, after the view and the middlewares are done with the request.
+
+A view runs in the request's own thread and holds a connection of the database's pool. One that has to wait for
+something (a reply that a worker is writing) returns a ``LateResponse`` instead: ``LateHandler`` gives the connection
+back and awaits the answer, so that waiting costs neither. A streamed answer with an asynchronous iterator is treated
+alike. When the client leaves, what is awaited is cancelled.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import django
+import structlog
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIHandler
+from django.db import connections
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
+
+from chatbot_project.lib.api.errors import as_application_error, problem_response
+from chatbot_project.lib.errors import ApplicationError
+
+log = structlog.get_logger(__name__)
+
+
+class LateResponse(HttpResponse):
+    """Stands for the answer that ``make()`` gives. Headers and cookies that are set on it meanwhile go out with that
+    answer, whose own headers have the last word."""
+
+    def __init__(self, make: Callable[[], Awaitable[HttpResponseBase]]) -> None:
+        super().__init__()
+        del self.headers["Content-Type"]
+        self._make = make
+
+    async def answer(self) -> HttpResponseBase:
+        """The answer itself. What ``make`` raises becomes an error in the one shape; a fault of ours is logged."""
+        try:
+            response = await self._make()
+        except Exception as error:
+            response = problem_response(as_application_error(error) or _fault(error))
+        for name, value in self.headers.items():
+            response.headers.setdefault(name, value)
+        response.cookies.update(self.cookies)
+        if isinstance(response, HttpResponse):
+            response.headers["Content-Length"] = str(len(response.content))
+        return response
+
+
+def _fault(error: Exception) -> ApplicationError:
+    log.error("late_answer.broke", exc_info=error)
+    return ApplicationError("internal_error", _("Something went wrong on our side. It has been noted."), status=500)
+
+
+class LateHandler(ASGIHandler):
+    """Django's ASGI application, which also knows answers that come late."""
+
+    async def send_response(self, response: HttpResponseBase, send: Any) -> None:
+        is_late = isinstance(response, LateResponse)
+        if is_late or (response.streaming and getattr(response, "is_async", False)):
+            # In the request's thread, where its connection is.
+            await sync_to_async(connections.close_all)()
+        if isinstance(response, LateResponse):
+            response = await response.answer()
+        await super().send_response(response, send)
+
+
+def get_asgi_application() -> LateHandler:
+    """As Django's function of that name."""
+    django.setup(set_prefix=False)
+    return LateHandler()
