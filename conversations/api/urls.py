@@ -1,3 +1,8 @@
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from conversations.api import send_views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("chat/send", send_views.SendView.as_view()),
+    path("messages/<uuid:message_id>/events", send_views.ReplyEventsView.as_view()),
+]
