@@ -24,13 +24,13 @@ from accounts.models import User
 from accounts.scopes import ALL_SCOPES, Scope
 from accounts.sources import scope_source
 from chatbot_project.lib.db import run_db
-from chatbot_project.lib.errors import ApplicationError, NotFound
+from chatbot_project.lib.errors import ApplicationError
 from conversations import doorbell, events, services
 from conversations.admission import admit, is_admissible
 from conversations.hub import NOTHING, Hub, next_epoch, running_hub
+from conversations.keeping import find_conversation
 from conversations.models import Conversation, Message
 from conversations.outbox import Outbox
-from conversations.refusals import recorded
 from conversations.transcript import Transcript, conversation_info, message_info, read_transcript
 
 log = structlog.get_logger(__name__)
@@ -302,14 +302,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
     }
 
 
-@recorded
 def _read_followed(*, user: User, conversation_id: UUID) -> tuple[Conversation, Transcript]:
-    conversation = (
-        Conversation.objects.visible_to(user)
-        .select_related("persona_version__persona")
-        .filter(pk=conversation_id)
-        .first()
-    )
-    if conversation is None:
-        raise NotFound
+    conversation = find_conversation(user=user, conversation_id=conversation_id)
     return conversation, read_transcript(conversation)

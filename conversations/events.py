@@ -238,6 +238,11 @@ class ConversationUpdated(Event):
     client_id: str = ""
 
 
+class ConversationsCleared(Event):
+    """The person deleted all of their conversations, or all archived ones, at once: lists are read anew, and what is
+    followed is followed anew."""
+
+
 class RenderedBlock(msgspec.Struct, frozen=True):
     """A finished block of a live reply: its text ends at code point ``end``, and ``html`` is safe to insert for it."""
 

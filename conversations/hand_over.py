@@ -9,9 +9,9 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from accounts.services import record_audit
 from chatbot_project.lib.errors import ApplicationError, NotFound
+from conversations.keeping import touch_conversation
 from conversations.models import Conversation, HandOver, Message
 from conversations.refusals import recorded
-from conversations.services import touch_conversation
 
 
 @recorded

@@ -1,6 +1,6 @@
 """Conversations: a tree of messages per conversation. An assistant message is a reply, and its row is the queue."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -11,6 +11,15 @@ from django.utils.translation import gettext_lazy as _
 
 from chatbot_project.lib.ids import uuid7
 
+#: How a list of conversations may be ordered. First the list's own: pinned ones, then the newest activity.
+LIST_ORDERINGS: Mapping[str, Sequence[str]] = {
+    "-pinned": ("-pinned", "-updated_at", "-id"),
+    "-updated_at": ("-updated_at", "-id"),
+    "updated_at": ("updated_at", "id"),
+    "-created_at": ("-created_at", "-id"),
+    "created_at": ("created_at", "id"),
+}
+
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     def visible_to(self, user: Any) -> Self:
@@ -18,8 +27,12 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         return self.filter(owner_id=user.pk, deleted_at=None)
 
     def listed(self, *, archived: bool = False) -> Self:
-        """In the order of the list: pinned first, then the newest activity. What was asked in passing is in no list."""
-        return self.filter(archived_at__isnull=not archived, expires_at=None).order_by("-pinned", "-updated_at", "-id")
+        """Those of the list, or of the archive, with their personas; to be paged in one of LIST_ORDERINGS.
+
+        What was asked in passing is in neither.
+        """
+        found = self.filter(archived_at__isnull=not archived, expires_at=None)
+        return found.select_related("persona_version__persona").defer("summary", "instructions")
 
     def titled(self, words: str) -> Self:
         """Those whose title contains every one of ``words``, in any case and order."""

@@ -1,4 +1,5 @@
-"""Everything that writes a conversation, each in one transaction; who may do it is decided here, for every surface.
+"""Everything that writes messages, each in one transaction; who may do it is decided here, for every surface. What is
+done with conversations as a whole is in keeping.py.
 
 Another person's object answers as an absent one, and that is recorded. Doorbells ring only after commit.
 """
@@ -6,12 +7,10 @@ Another person's object answers as an absent one, and that is recorded. Doorbell
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
-from django.db.models import F
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -20,12 +19,13 @@ from accounts.models import User
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.text import clean_text, shorten
-from conversations import doorbell, events
+from conversations import doorbell
+from conversations.keeping import announce
 from conversations.models import Conversation, Feedback, Message
 from conversations.refusals import recorded
 from conversations.signals import reply_disliked
 from conversations.store import find_persona_version, insert_conversation, insert_messages, lock_conversation
-from conversations.transcript import conversation_info, load_citations
+from conversations.transcript import load_citations
 from personas.models import PersonaVersion
 
 TITLE_LENGTH = 60
@@ -131,7 +131,7 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
             reply.save()
             _move_to(conversation, reply)
             conversation.save(update_fields=["active_leaf", "updated_at", "revision"])
-            _announce(conversation, client_id, reply_waits=True)
+            announce(conversation, client_id, reply_waits=True)
         return Accepted(conversation, reply.parent, reply, again)
 
 
@@ -159,64 +159,7 @@ def request_stop(*, user: User, reply_id: UUID) -> Message:
     return reply
 
 
-# --- the conversation itself
-
-
-@recorded
-def rename_conversation(*, user: User, conversation_id: UUID, title: str) -> Conversation:
-    """Give it a title of its person's own, which no model replaces. Raises ``empty_title``, NotFound."""
-    title = shorten(clean_text(title), 120)
-    if not title:
-        raise ApplicationError("empty_title", _("A title needs at least one character."))
-    return _change(user, conversation_id, title=title, title_source=Conversation.TitleSource.PERSON)
-
-
-@recorded
-def set_pinned(*, user: User, conversation_id: UUID, pinned: bool) -> Conversation:
-    """Keep it at the top of the list, or no longer."""
-    return _change(user, conversation_id, pinned=pinned)
-
-
-@recorded
-def set_archived(*, user: User, conversation_id: UUID, archived: bool) -> Conversation:
-    """Move it out of the list, or back."""
-    return _change(user, conversation_id, archived_at=timezone.now() if archived else None)
-
-
-@recorded
-def delete_conversation(*, user: User, conversation_id: UUID) -> Conversation:
-    """Hide it at once, ending what still streams. Until it is purged, ``restore_conversation`` undoes it."""
-    with transaction.atomic():
-        conversation = _change(user, conversation_id, deleted_at=timezone.now())
-        live = list(Message.objects.filter(conversation=conversation, status__in=Message.LIVE))
-        Message.objects.filter(pk__in=[m.pk for m in live], status=Message.Status.STREAMING).update(stop_requested=True)
-        Message.objects.filter(pk__in=[m.pk for m in live], status=Message.Status.QUEUED).update(
-            status=Message.Status.STOPPED, finished_at=timezone.now(), epoch=F("epoch") + 1
-        )
-        for reply in live:
-            transaction.on_commit(partial(doorbell.ask_to_stop, reply.pk))
-        return conversation
-
-
-@recorded
-def restore_conversation(*, user: User, conversation_id: UUID) -> Conversation:
-    """Undo a deletion. Raises NotFound where it was purged or never there."""
-    return _change(user, conversation_id, deleted_at=None, among=Conversation.objects.filter(owner=user))
-
-
-@recorded
-def select_branch(*, user: User, conversation_id: UUID, message_id: UUID) -> Conversation:
-    """Show the branch that goes through ``message_id``: its newest leaf becomes the active one."""
-    with transaction.atomic():
-        if not Message.objects.visible_to(user).filter(conversation=conversation_id, pk=message_id).exists():
-            raise NotFound
-        return _change(user, conversation_id, active_leaf_id=_newest_leaf(message_id))
-
-
-@recorded
-def touch_conversation(*, user: User, conversation_id: UUID) -> Conversation:
-    """Something about it changed elsewhere: open pages look again."""
-    return _change(user, conversation_id)
+# --- what a reply is worth
 
 
 @recorded
@@ -329,11 +272,14 @@ def _start_conversation(user: User, client_id: str, text: str, persona_slug: str
     question, reply = _exchange(conversation, client_id, text, None)
     conversation.active_leaf_id = reply.pk
     insert_conversation(conversation, [question, reply])
-    _announce(conversation, client_id, reply_waits=True)
+    announce(conversation, client_id, reply_waits=True)
     return Accepted(conversation, question, reply)
 
 
 def _ask(conversation: Conversation, client_id: str, text: str, parent: Message | None) -> Accepted:
+    if conversation.active_leaf_id is None and conversation.title_source == Conversation.TitleSource.QUESTION:
+        conversation.title = shorten(text, TITLE_LENGTH)
+        conversation.save(update_fields=["title"])
     question, reply = _exchange(conversation, client_id, text, parent)
     return _save(conversation, question, reply, [question, reply])
 
@@ -373,7 +319,7 @@ def model_of(version: PersonaVersion) -> str:
 def _save(conversation: Conversation, question: Message, reply: Message, new: list[Message]) -> Accepted:
     _move_to(conversation, reply)
     insert_messages(conversation, new)
-    _announce(conversation, new[0].client_id or "", reply_waits=True)
+    announce(conversation, new[0].client_id or "", reply_waits=True)
     return Accepted(conversation, question, reply)
 
 
@@ -382,41 +328,3 @@ def _move_to(conversation: Conversation, leaf: Message) -> None:
     conversation.active_leaf = leaf
     conversation.updated_at = timezone.now()
     conversation.revision += 1
-
-
-def _announce(conversation: Conversation, client_id: str = "", *, reply_waits: bool = False) -> None:
-    event = events.ConversationUpdated(conversation=conversation_info(conversation), client_id=client_id)
-    transaction.on_commit(partial(doorbell.tell_user, conversation.owner_id, event, reply_waits=reply_waits))
-
-
-def _change(user: User, conversation_id: UUID, *, among: Any = None, **fields: Any) -> Conversation:
-    with transaction.atomic():
-        visible = Conversation.objects.visible_to(user) if among is None else among
-        rows = visible.select_for_update(of=("self",)).select_related("persona_version__persona")
-        conversation: Conversation | None = rows.filter(pk=conversation_id).first()
-        if conversation is None:
-            raise NotFound
-        for name, value in fields.items():
-            setattr(conversation, name, value)
-        conversation.revision += 1
-        conversation.save(update_fields=[*fields, "revision"])
-        _announce(conversation)
-        return conversation
-
-
-def _newest_leaf(message_id: UUID) -> UUID:
-    """The newest message below ``message_id`` or itself; a child is newer than its parent, so it is a leaf."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            WITH RECURSIVE below(id, created_at) AS (
-                SELECT id, created_at FROM conversations_message WHERE id = %s
-                UNION ALL
-                SELECT m.id, m.created_at FROM below b JOIN conversations_message m ON m.parent_id = b.id
-            )
-            SELECT id FROM below ORDER BY created_at DESC, id DESC LIMIT 1
-            """,
-            [message_id],
-        )
-        row = cursor.fetchone()
-    return row[0] if row else message_id

@@ -76,9 +76,11 @@ def lock_conversation(owner_id: UUID, conversation_id: UUID) -> tuple[Conversati
     version.persona = _instance(Persona, _PERSONA, values)
     conversation.persona_version = version
     leaf = _instance(Message, _LEAF, values)
-    if leaf.pk == conversation.active_leaf_id:
+    if conversation.active_leaf_id is None:
+        conversation.active_leaf = None
+    elif leaf.pk == conversation.active_leaf_id:
         conversation.active_leaf = leaf
-    elif conversation.active_leaf_id:
+    else:
         # Another transaction moved the leaf while this one waited for the lock, and the join still saw the old one.
         conversation.active_leaf = Message.objects.get(pk=conversation.active_leaf_id)
     return conversation, row[0]

@@ -19,13 +19,12 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import User
 from chatbot_project.lib import markdown
+from chatbot_project.lib.api.paging import read_page
 from chatbot_project.lib.errors import ApplicationError, NotFound
-from conversations import services
+from conversations import keeping, services
 from conversations.events import MessageInfo, OfferInfo
 from conversations.hand_over import request_person
-from conversations.models import Conversation
-from conversations.paging import Page, read_page
-from conversations.refusals import recorded
+from conversations.models import LIST_ORDERINGS, Conversation
 from conversations.transcript import conversation_info, read_transcript
 from personas.models import Persona, PersonaVersion
 
@@ -130,7 +129,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @person_required
 def conversation(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
     """A conversation with its newest messages."""
-    shown = _conversation(user=user, conversation_id=conversation_id)
+    shown = keeping.find_conversation(user=user, conversation_id=conversation_id)
     transcript = read_transcript(shown)
     version = shown.persona_version
     context = {
@@ -155,7 +154,7 @@ def conversation_list(request: HttpRequest, user: User) -> HttpResponse:
 @person_required
 def earlier_messages(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
     """What stands before the message ``before``, as JSON ``{messages, more}`` in the shape of the protocol."""
-    shown = _conversation(user=user, conversation_id=conversation_id)
+    shown = keeping.find_conversation(user=user, conversation_id=conversation_id)
     transcript = read_transcript(shown, before=_uuid(request.GET.get("before", "")))
     return JsonResponse({"messages": msgspec.to_builtins(transcript.messages), "more": transcript.more})
 
@@ -168,35 +167,35 @@ def earlier_messages(request: HttpRequest, user: User, conversation_id: UUID) ->
 def rename(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
     """Set ``title``."""
     title = request.POST.get("title", "")
-    return _changed(services.rename_conversation(user=user, conversation_id=conversation_id, title=title))
+    return _changed(keeping.change_conversation(user=user, conversation_id=conversation_id, title=title))
 
 
 @require_POST
 @person_required
 def pin(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
     """Set ``on`` to 1 or 0."""
-    return _changed(services.set_pinned(user=user, conversation_id=conversation_id, pinned=_is_on(request)))
+    return _changed(keeping.change_conversation(user=user, conversation_id=conversation_id, pinned=_is_on(request)))
 
 
 @require_POST
 @person_required
 def archive(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
     """Set ``on`` to 1 or 0."""
-    return _changed(services.set_archived(user=user, conversation_id=conversation_id, archived=_is_on(request)))
+    return _changed(keeping.change_conversation(user=user, conversation_id=conversation_id, archived=_is_on(request)))
 
 
 @require_POST
 @person_required
 def delete(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
     """Delete the conversation; ``restore`` undoes it for a while."""
-    return _changed(services.delete_conversation(user=user, conversation_id=conversation_id))
+    return _changed(keeping.delete_conversation(user=user, conversation_id=conversation_id))
 
 
 @require_POST
 @person_required
 def restore(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
     """Undo a deletion."""
-    return _changed(services.restore_conversation(user=user, conversation_id=conversation_id))
+    return _changed(keeping.restore_conversation(user=user, conversation_id=conversation_id))
 
 
 @require_POST
@@ -204,7 +203,7 @@ def restore(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResp
 def branch(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
     """Show the branch that goes through ``message``."""
     message_id = _uuid(request.POST.get("message", ""))
-    changed = services.select_branch(user=user, conversation_id=conversation_id, message_id=message_id)
+    changed = keeping.select_branch(user=user, conversation_id=conversation_id, message_id=message_id)
     return _changed(changed)
 
 
@@ -242,24 +241,15 @@ def _list_context(user: User, query: Any) -> dict[str, Any]:
     words, archived = query.get("q", "").strip()[:200], query.get("archived") == "1"
     found = Conversation.objects.visible_to(user).listed(archived=archived).titled(words)
     cursor = query.get("cursor", "")
-    page: Page = read_page(found, cursor=cursor, size=LIST_SIZE)
-    infos = [conversation_info(line) for line in page.conversations]
-    return {"infos": infos, "next_cursor": page.cursor, "is_first_page": not cursor, "q": words, "archived": archived}
+    page = read_page(found, {"cursor": cursor}, orderings=LIST_ORDERINGS, usual_limit=LIST_SIZE)
+    infos = [conversation_info(line) for line in page.rows]
+    return {"infos": infos, "next_cursor": page.next, "is_first_page": not cursor, "q": words, "archived": archived}
 
 
 def _persona_cards(user: Any) -> list[PersonaCard]:
     personas = Persona.objects.visible_to(user).with_published()
     versions = [(persona.slug, persona.published) for persona in personas]
     return [PersonaCard(slug, version, markdown.render(version.greeting)) for slug, version in versions if version]
-
-
-@recorded
-def _conversation(*, user: User, conversation_id: UUID) -> Conversation:
-    visible = Conversation.objects.visible_to(user).select_related("persona_version__persona")
-    found = visible.filter(pk=conversation_id).first()
-    if found is None:
-        raise NotFound
-    return found
 
 
 def _line(info: MessageInfo) -> Line:

@@ -74,7 +74,7 @@ class Mirror:
 
     def apply(self, event: dict[str, Any]) -> list[Command]:
         match event["type"]:
-            case "ready":
+            case "ready" | "conversations.cleared":
                 return [command for pk in sorted(self.followed) for command in self.follow(pk)]
             case "message.accepted":
                 if event["again"]:

@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from accounts.models import AuditEvent, User
 from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user
 from chatbot_project.lib.errors import ApplicationError
-from conversations import moderation, services
+from conversations import keeping, moderation, services
 from conversations.admin import ConversationAdmin
 from conversations.models import Conversation, Feedback, Message
 from personas.models import Persona
@@ -30,7 +30,7 @@ def moderator(db: None) -> User:
 @pytest.fixture
 def conversation(owner: User, persona: Persona) -> Conversation:
     made = make_exchange(owner, QUESTION, ANSWER).conversation
-    services.rename_conversation(user=owner, conversation_id=made.pk, title=TITLE)
+    keeping.change_conversation(user=owner, conversation_id=made.pk, title=TITLE)
     Conversation.objects.filter(pk=made.pk).update(summary=SUMMARY)
     reply = Message.objects.replies().get(conversation=made)
     services.give_feedback(user=owner, message_id=reply.pk, value=-1, comment=COMMENT)
@@ -113,9 +113,9 @@ def test_filters_and_counts(moderator: User, owner: User, persona: Persona, conv
     broken = ask(owner).conversation
     end(Message.objects.replies().get(conversation=broken), "", "failed")
     hidden = make_conversation(owner)
-    services.delete_conversation(user=owner, conversation_id=hidden.pk)
+    keeping.delete_conversation(user=owner, conversation_id=hidden.pk)
     archived = make_conversation(owner)
-    services.set_archived(user=owner, conversation_id=archived.pk, archived=True)
+    keeping.change_conversation(user=owner, conversation_id=archived.pk, archived=True)
     view = browser(moderator)
     all_of_them = {"disliked": conversation, "trouble": broken, "deleted": hidden, "archived": archived}
     for state, expected in all_of_them.items():

@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from accounts.models import User
-from conversations import services
+from conversations import keeping
 from conversations.models import Conversation
 from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
@@ -37,7 +37,7 @@ def titled(owner: User, persona: Persona, *titles: str) -> list[Conversation]:
     made = []
     for title in titles:
         conversation = make_conversation(owner, persona=persona)
-        made.append(services.rename_conversation(user=owner, conversation_id=conversation.pk, title=title))
+        made.append(keeping.change_conversation(user=owner, conversation_id=conversation.pk, title=title))
     return made
 
 
@@ -87,7 +87,7 @@ def test_a_conversation_deleted_in_another_tab_is_left(open_tab: OpenTab, owner:
 
 def test_search_as_you_type_and_the_archive(open_tab: OpenTab, owner: User, persona: Persona) -> None:
     made = apart(titled, owner, persona, "Bread", "Crete in May", "History of Crete")
-    apart(services.set_archived, user=owner, conversation_id=made[0].pk, archived=True)
+    apart(keeping.change_conversation, user=owner, conversation_id=made[0].pk, archived=True)
     tab = open_tab(owner)
     search = tab.page.get_by_role("searchbox", name="Search titles")
     search.press_sequentially("crete may")

@@ -74,7 +74,7 @@ def test_a_cursor_may_be_any_integer() -> None:
 def test_every_event_and_command_has_its_own_name_and_says_what_it_is() -> None:
     kinds = [*events.leaves(events.Command), *events.leaves(events.Event)]
     names = [msgspec.inspect.type_info(kind).tag for kind in kinds]
-    assert len(set(names)) == len(names) == 9 + 17
+    assert len(set(names)) == len(names) == 9 + 18
     assert all(kind.__doc__ for kind in kinds)
     assert {"message.send", "reply.delta", "server.draining"} <= set(names)
 

@@ -11,7 +11,7 @@ from django.db import connections
 from accounts.models import User
 from accounts.tests.factories import make_guest, make_moderator, make_user
 from chatbot_project.lib.errors import ApplicationError, NotFound
-from conversations import services
+from conversations import keeping, services
 from conversations.models import Conversation, Feedback, Message
 from personas.models import Persona, PersonaVersion
 
@@ -223,12 +223,12 @@ def calls(conversation: Any, question: Any, reply: Any, user: User) -> list[Call
         lambda: services.regenerate_reply(**named, reply_id=reply),
         lambda: services.continue_reply(**named, reply_id=reply),
         lambda: services.request_stop(**by, reply_id=reply),
-        lambda: services.rename_conversation(**by, conversation_id=conversation, title="x"),
-        lambda: services.set_pinned(**by, conversation_id=conversation, pinned=True),
-        lambda: services.set_archived(**by, conversation_id=conversation, archived=True),
-        lambda: services.select_branch(**by, conversation_id=conversation, message_id=reply),
+        lambda: keeping.change_conversation(**by, conversation_id=conversation, title="x"),
+        lambda: keeping.change_conversation(**by, conversation_id=conversation, pinned=True),
+        lambda: keeping.change_conversation(**by, conversation_id=conversation, archived=True),
+        lambda: keeping.select_branch(**by, conversation_id=conversation, message_id=reply),
         lambda: services.give_feedback(**by, message_id=reply, value=1),
-        lambda: services.delete_conversation(**by, conversation_id=conversation),
+        lambda: keeping.delete_conversation(**by, conversation_id=conversation),
     ]
 
 
@@ -245,19 +245,19 @@ def test_anothers_conversation_is_absent_for_every_service(
             call()
         assert str(refused.value) == str(NotFound())
     with pytest.raises(NotFound):
-        services.restore_conversation(user=person, conversation_id=theirs.conversation.pk)
+        keeping.restore_conversation(user=person, conversation_id=theirs.conversation.pk)
     assert before == (Conversation.objects.values().get(), list(Message.objects.order_by("pk").values()))
 
 
 def test_a_deleted_conversation_is_absent_until_it_is_restored(owner: User, persona: Persona) -> None:
     kept = make_exchange(owner)
     live = ask(owner, conversation_id=kept.conversation.pk).reply
-    gone = services.delete_conversation(user=owner, conversation_id=kept.conversation.pk)
+    gone = keeping.delete_conversation(user=owner, conversation_id=kept.conversation.pk)
     assert gone.deleted_at
     assert Message.objects.get(pk=live.pk).status == "stopped"
     for call in calls(kept.conversation.pk, kept.question.pk, kept.reply.pk, owner):
         assert code_of(call) == "not_found"
-    services.restore_conversation(user=owner, conversation_id=kept.conversation.pk)
+    keeping.restore_conversation(user=owner, conversation_id=kept.conversation.pk)
     assert ask(owner, conversation_id=kept.conversation.pk).reply.status == "queued"
 
 
@@ -265,22 +265,22 @@ def test_every_change_raises_the_revision(owner: User, persona: Persona) -> None
     made = make_exchange(owner)
     pk, by = made.conversation.pk, {"user": owner, "conversation_id": made.conversation.pk}
     changes: list[Callable[[], Any]] = [
-        lambda: services.rename_conversation(**by, title=" A\nname "),
-        lambda: services.set_pinned(**by, pinned=True),
-        lambda: services.set_archived(**by, archived=True),
-        lambda: services.set_archived(**by, archived=False),
+        lambda: keeping.change_conversation(**by, title=" A\nname "),
+        lambda: keeping.change_conversation(**by, pinned=True),
+        lambda: keeping.change_conversation(**by, archived=True),
+        lambda: keeping.change_conversation(**by, archived=False),
         lambda: ask(owner, conversation_id=pk),
-        lambda: services.delete_conversation(**by),
-        lambda: services.restore_conversation(**by),
-        lambda: services.select_branch(**by, message_id=made.question.pk),
+        lambda: keeping.delete_conversation(**by),
+        lambda: keeping.restore_conversation(**by),
+        lambda: keeping.select_branch(**by, message_id=made.question.pk),
     ]
     for number, change in enumerate(changes, start=2):
         change()
         assert Conversation.objects.get().revision == number
     conversation = Conversation.objects.get()
     assert (conversation.title, conversation.title_source, conversation.pinned) == ("A name", "person", True)
-    assert code_of(lambda: services.rename_conversation(**by, title=" \n ")) == "empty_title"
-    assert len(services.rename_conversation(**by, title="x" * 500).title) <= 120
+    assert code_of(lambda: keeping.change_conversation(**by, title=" \n ")) == "empty_title"
+    assert len(keeping.change_conversation(**by, title="x" * 500).title) <= 120
 
 
 def test_selecting_a_branch_shows_its_newest_leaf(owner: User, persona: Persona) -> None:
@@ -291,10 +291,10 @@ def test_selecting_a_branch_shows_its_newest_leaf(owner: User, persona: Persona)
     end(edited.reply)
     select = {"user": owner, "conversation_id": first.conversation.pk}
     for chosen in (first.question, first.reply, later.question, later.reply):
-        assert services.select_branch(**select, message_id=chosen.pk).active_leaf_id == later.reply.pk
-    assert services.select_branch(**select, message_id=edited.question.pk).active_leaf_id == edited.reply.pk
+        assert keeping.select_branch(**select, message_id=chosen.pk).active_leaf_id == later.reply.pk
+    assert keeping.select_branch(**select, message_id=edited.question.pk).active_leaf_id == edited.reply.pk
     elsewhere = make_exchange(owner)
-    assert code_of(lambda: services.select_branch(**select, message_id=elsewhere.reply.pk)) == "not_found"
+    assert code_of(lambda: keeping.select_branch(**select, message_id=elsewhere.reply.pk)) == "not_found"
 
 
 def test_feedback_is_one_per_reply_and_can_be_taken_back(owner: User, persona: Persona) -> None:

@@ -12,7 +12,7 @@ from accounts.models import AuditEvent, User
 from accounts.tests.factories import make_guest, make_moderator
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import NotFound
-from conversations import refusals, services
+from conversations import keeping, refusals, services
 from conversations.models import Conversation, Message
 from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
@@ -120,9 +120,9 @@ def test_pages_and_actions_record_it_too(
 
 def test_ones_own_deleted_conversation_is_absent_and_not_recorded(owner: User, persona: Persona) -> None:
     own = make_exchange(owner)
-    services.delete_conversation(user=owner, conversation_id=own.conversation.pk)
+    keeping.delete_conversation(user=owner, conversation_id=own.conversation.pk)
     with pytest.raises(NotFound):
-        services.rename_conversation(user=owner, conversation_id=own.conversation.pk, title="x")
+        keeping.change_conversation(user=owner, conversation_id=own.conversation.pk, title="x")
     assert not AuditEvent.objects.exists()
 
 

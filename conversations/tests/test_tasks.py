@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from chatbot_project.lib.llm.providers import Provider
-from conversations import services, tasks
+from conversations import keeping, tasks
 from conversations.models import Conversation, Message
 from conversations.replies import background
 from conversations.replies.queue import Ending
@@ -63,7 +63,7 @@ def test_a_title_of_the_persons_own_stays_even_one_given_meanwhile(
     complete = tasks._complete
 
     def renamed_meanwhile(*arguments: Any) -> str:
-        services.rename_conversation(user=owner, conversation_id=made.pk, title="Mine")
+        keeping.change_conversation(user=owner, conversation_id=made.pk, title="Mine")
         return complete(*arguments)
 
     monkeypatch.setattr(tasks, "_complete", renamed_meanwhile)
@@ -91,9 +91,9 @@ def test_without_a_title_model_or_for_a_conversation_that_is_gone_nothing_is_ask
 ) -> None:
     made = make_exchange(owner).conversation
     tasks.make_title(str(owner.pk))
-    services.delete_conversation(user=owner, conversation_id=made.pk)
+    keeping.delete_conversation(user=owner, conversation_id=made.pk)
     tasks.make_title(str(made.pk))
-    services.restore_conversation(user=owner, conversation_id=made.pk)
+    keeping.restore_conversation(user=owner, conversation_id=made.pk)
     settings.TITLE_MODEL = ""
     tasks.make_title(str(made.pk))
     assert not fake_model.requests
@@ -205,9 +205,9 @@ def test_the_purge_removes_what_was_deleted_a_day_ago_and_nothing_else(
     monkeypatch.setattr(tasks, "PURGE_BATCH", 2)
     old = [make_conversation(owner, turns=2) for _ in range(3)]
     fresh, kept = make_conversation(owner), make_conversation(owner)
-    services.delete_conversation(user=owner, conversation_id=fresh.pk)
+    keeping.delete_conversation(user=owner, conversation_id=fresh.pk)
     for conversation in old:
-        services.delete_conversation(user=owner, conversation_id=conversation.pk)
+        keeping.delete_conversation(user=owner, conversation_id=conversation.pk)
     past = timezone.now() - tasks.PURGE_AFTER - timedelta(seconds=1)
     Conversation.objects.filter(pk__in=[c.pk for c in old]).update(deleted_at=past)
     tasks.purge_deleted_conversations()

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from accounts.models import User
-from conversations import services
+from conversations import keeping, services
 from conversations.models import Conversation
 from conversations.transcript import read_transcript
 from personas.models import Persona
@@ -41,7 +41,7 @@ def test_only_the_active_branch_is_shown_with_its_siblings(owner: User, persona:
     assert [(m.text, m.siblings) for m in page.messages] == [
         ("Two", [first.question.pk, edited.question.pk]), ("3", [edited.reply.pk, again.reply.pk]),
     ]  # fmt: skip
-    services.select_branch(user=owner, conversation_id=pk, message_id=first.question.pk)
+    keeping.select_branch(user=owner, conversation_id=pk, message_id=first.question.pk)
     page = read_transcript(Conversation.objects.get(pk=pk))
     assert [m.text for m in page.messages] == ["One", "1"]
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from accounts.models import User
 from accounts.tests.factories import make_guest
 from chatbot_project.middleware import CONTENT_SECURITY_POLICY
-from conversations import services
+from conversations import keeping, services
 from conversations.models import Conversation, Feedback, Message
 from personas.models import Persona
 
@@ -48,7 +48,7 @@ def titled(user: User, persona: Persona, *titles: str) -> list[Conversation]:
     made = []
     for title in titles:
         conversation = make_conversation(user, persona=persona)
-        made.append(services.rename_conversation(user=user, conversation_id=conversation.pk, title=title))
+        made.append(keeping.change_conversation(user=user, conversation_id=conversation.pk, title=title))
     return made
 
 
@@ -143,7 +143,7 @@ def test_other_user_and_guest_cannot_open_a_conversation(
 
 def test_a_deleted_conversation_is_absent(owner: User, persona: Persona) -> None:
     conversation = make_conversation(owner, persona=persona)
-    services.delete_conversation(user=owner, conversation_id=conversation.pk)
+    keeping.delete_conversation(user=owner, conversation_id=conversation.pk)
     assert client_of(owner).get(path(conversation)).status_code == 404
 
 
@@ -189,7 +189,7 @@ def test_pages_hold_no_inline_script_or_style(owner: User, persona: Persona, cli
 
 def test_the_list_has_pinned_ones_first_then_the_newest(owner: User, persona: Persona) -> None:
     first, _second, _third = titled(owner, persona, "first", "second", "third")
-    services.set_pinned(user=owner, conversation_id=first.pk, pinned=True)
+    keeping.change_conversation(user=owner, conversation_id=first.pk, pinned=True)
     assert listed(owner) == ["first", "third", "second"]
 
 
@@ -207,7 +207,7 @@ def test_search_finds_titles_by_all_their_words_in_any_case(owner: User, persona
 
 def test_archived_ones_have_a_list_of_their_own(owner: User, persona: Persona) -> None:
     old, _new = titled(owner, persona, "old", "new")
-    services.set_archived(user=owner, conversation_id=old.pk, archived=True)
+    keeping.change_conversation(user=owner, conversation_id=old.pk, archived=True)
     assert listed(owner) == ["new"]
     assert listed(owner, archived="1") == ["old"]
 
@@ -218,7 +218,7 @@ def test_paging_shows_each_line_once_also_when_new_ones_arrive(
     monkeypatch.setattr("conversations.views.LIST_SIZE", 2)
     made = titled(owner, persona, "a", "b", "c", "d", "e")
     for pinned in made[:3]:
-        services.set_pinned(user=owner, conversation_id=pinned.pk, pinned=True)
+        keeping.change_conversation(user=owner, conversation_id=pinned.pk, pinned=True)
     client, seen, url = client_of(owner), [], "/conversations/"
     while url:
         page = client.get(url).content.decode()
@@ -232,7 +232,7 @@ def test_paging_shows_each_line_once_also_when_new_ones_arrive(
 @pytest.mark.parametrize("cursor", ["x", "!!!", "MSAyMDI2", "M" * 5000, "é", "MSAyMDI2LTAxLTAxIHg="])
 def test_a_made_up_cursor_is_refused(owner: User, cursor: str) -> None:
     answer = client_of(owner).get("/conversations/", {"cursor": cursor})
-    assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
 
 
 @pytest.mark.parametrize(("url", "budget"), [("/", 8), ("/conversations/?q=que", 8), ("conversation", 10)])

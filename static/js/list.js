@@ -43,6 +43,7 @@ export class ConversationList {
 
   #event(event) {
     if (event.type === "conversation.updated" || event.type === "message.accepted") this.#update(event.conversation);
+    if (event.type === "conversations.cleared") this.refresh();
     if (event.type !== "ready") return;
     // After a break there may be news that nobody told.
     if (this.wasReady) this.refresh();

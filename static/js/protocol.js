@@ -58,6 +58,7 @@ const HANDLERS = {
   "message.accepted": onAccepted,
   "conversation.snapshot": onConversationSnapshot,
   "conversation.updated": onConversationUpdated,
+  "conversations.cleared": onReady, // what is followed may be gone: its follow tells
   "reply.queued": (state, event) => onReply(state, event, queued),
   "reply.started": (state, event) => onReply(state, event, started),
   "reply.snapshot": (state, event) => onReply(state, event, replaced),
