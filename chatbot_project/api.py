@@ -13,6 +13,7 @@ v1_patterns: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("schema/", api_docs.schema, name="api-schema"),
+    path("asyncapi.json", api_docs.asyncapi, name="asyncapi"),
     path("v1/", include(v1_patterns)),
     re_path(r"^(?P<rest>.*)$", not_found_view),  # last: no address of the API is answered with a page
 ]

@@ -1,10 +1,13 @@
-"""The API's schema, and two pages that show it. All they load comes from this server."""
+"""The API's schema, two pages that show it, and the chat socket's. All they load comes from this server."""
 
+import json
 import threading
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,6 +19,7 @@ from drf_spectacular.renderers import OpenApiJsonRenderer2, OpenApiYamlRenderer
 
 from chatbot_project.lib.api.etag import is_known
 from chatbot_project.middleware import CONTENT_SECURITY_POLICY
+from conversations.asyncapi import asyncapi_document
 
 _RENDERERS = {"json": OpenApiJsonRenderer2, "yaml": OpenApiYamlRenderer}
 _TYPES = {"json": "application/json", "yaml": "application/yaml"}
@@ -36,6 +40,12 @@ def schema(request: HttpRequest) -> HttpResponse:
     if wanted not in _RENDERERS:
         raise Http404
     return _cached(request, lambda: _rendered(wanted), _TYPES[wanted])
+
+
+@require_safe
+def asyncapi(request: HttpRequest) -> HttpResponse:
+    """The chat socket's protocol as AsyncAPI 3."""
+    return _cached(request, _rendered_asyncapi, "application/json")
 
 
 @require_safe
@@ -77,6 +87,12 @@ def _rendered(kind: str) -> bytes:
     made = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     text = _RENDERERS[kind]().render(made, renderer_context={})
     return text.encode() if isinstance(text, str) else text
+
+
+@lru_cache(maxsize=1)
+def _rendered_asyncapi() -> bytes:
+    host = urlsplit(settings.BASE_URL).netloc
+    return json.dumps(asyncapi_document(host, secure=settings.IS_HTTPS), ensure_ascii=False).encode()
 
 
 @lru_cache(maxsize=1)

@@ -223,7 +223,8 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Nono",
-    "DESCRIPTION": "Conversations with personas, grounded in a curated FAQ.",
+    "DESCRIPTION": "Conversations with personas, grounded in a curated FAQ. The chat socket, `/ws/chat/`, is described "
+    "by [AsyncAPI](/api/asyncapi.json).",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "COMPONENT_SPLIT_REQUEST": True,

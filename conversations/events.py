@@ -20,6 +20,11 @@ MAX_TEXT = 16_000
 ClientId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+\Z")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
 Cursor: TypeAlias = tuple[int, int]
+Cursors = Annotated[
+    dict[UUID, Cursor],
+    msgspec.Meta(max_length=200, extra_json_schema={"propertyNames": {"type": "string", "format": "uuid"}}),
+]
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def event_name(class_name: str) -> str:
@@ -78,7 +83,7 @@ class ConversationFollow(Command):
     the client holds, as ``{reply: [epoch, seq]}``; what cannot be joined to it comes as a snapshot."""
 
     conversation: UUID
-    cursors: Annotated[dict[UUID, Cursor], msgspec.Meta(max_length=200)] = {}
+    cursors: Cursors = {}
 
 
 class ConversationUnfollow(Command):
@@ -147,7 +152,7 @@ class ConversationInfo(msgspec.Struct, frozen=True, kw_only=True):
     pinned: bool
     archived: bool
     deleted: bool
-    updated_at: datetime
+    updated_at: Time
     revision: int
 
 
@@ -191,7 +196,7 @@ class MessageInfo(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     seq: int
     siblings: list[UUID]
-    created_at: datetime
+    created_at: Time
     feedback: int = 0
     feedback_comment: str = ""
     finish_reason: str = ""
@@ -375,8 +380,18 @@ def encode(event: Event) -> bytes:
 
 # --- close codes
 
-CLOSE_GOING_AWAY = 1012  # the server restarts: come back
-CLOSE_BAD_FRAME = 4400  # a binary frame
-CLOSE_SIGNED_OUT = 4401  # no session, or it has ended: sign in again
-CLOSE_TOO_SLOW = 4408  # the reader did not read: come back and resume
-CLOSE_TOO_MANY = 4429  # too many frames or sockets: come back later
+CLOSE_GOING_AWAY = 1012
+CLOSE_BAD_FRAME = 4400
+CLOSE_SIGNED_OUT = 4401
+CLOSE_TOO_SLOW = 4408
+CLOSE_TOO_MANY = 4429
+
+CLOSE_CODES = {
+    1007: "a text frame that is no UTF-8",
+    1009: "a frame above the bound",
+    CLOSE_GOING_AWAY: "the server restarts: come back",
+    CLOSE_BAD_FRAME: "a binary frame",
+    CLOSE_SIGNED_OUT: "no session or ticket that is good, or it has ended: sign in again",
+    CLOSE_TOO_SLOW: "the reader did not read: come back and resume",
+    CLOSE_TOO_MANY: "too many frames or sockets: come back later",
+}

@@ -1,7 +1,7 @@
-"""``manage.py protocol_docs``: writes docs/protocol.md from the protocol's own classes."""
+"""``manage.py protocol_docs``: writes docs/protocol.md and docs/asyncapi.json from the protocol's own classes."""
 
 import inspect
-import re
+import json
 from argparse import ArgumentParser
 from collections.abc import Iterable
 from typing import Any
@@ -12,10 +12,12 @@ from django.core.management.base import BaseCommand, CommandError
 from msgspec import inspect as types
 
 from conversations import events
+from conversations.asyncapi import asyncapi_document
 
 HEAD = """# The chat protocol
 
-Made by `manage.py protocol_docs` from `conversations/events.py`: change that, not this page.
+Made by `manage.py protocol_docs` from `conversations/events.py`: change that, not this page. For programs, the same is
+an AsyncAPI 3 document, [asyncapi.json](asyncapi.json), which a server also gives at `/api/asyncapi.json`.
 
 """
 PLAIN: dict[type[types.Type], str] = {
@@ -30,19 +32,20 @@ PLAIN: dict[type[types.Type], str] = {
 
 
 class Command(BaseCommand):
-    help = "Writes docs/protocol.md from conversations/events.py; --check only says whether it is up to date."
+    help = "Writes docs/protocol.md and docs/asyncapi.json from conversations/events.py; --check only compares them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--check", action="store_true", help="change nothing; fail where the page is out of date")
+        parser.add_argument("--check", action="store_true", help="change nothing; fail where a file is out of date")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write the page, or raise CommandError where ``--check`` finds it out of date."""
-        path = settings.BASE_DIR / "docs" / "protocol.md"
-        text = protocol_page()
-        if not options["check"]:
-            path.write_text(text)
-        elif not path.exists() or path.read_text() != text:
-            raise CommandError("docs/protocol.md is out of date: run manage.py protocol_docs")
+        """Write the files, or raise CommandError where ``--check`` finds one out of date."""
+        document = json.dumps(asyncapi_document(), indent=1, ensure_ascii=False) + "\n"
+        for name, text in {"protocol.md": protocol_page(), "asyncapi.json": document}.items():
+            path = settings.BASE_DIR / "docs" / name
+            if not options["check"]:
+                path.write_text(text)
+            elif not path.exists() or path.read_text() != text:
+                raise CommandError(f"docs/{name} is out of date: run manage.py protocol_docs")
 
 
 def protocol_page() -> str:
@@ -87,6 +90,8 @@ def _lower(sentence: str) -> str:
 def _type(info: types.Type) -> str:
     """A type in words."""
     match info:
+        case types.Metadata(type=plain):
+            return _type(plain)
         case types.StructType(cls=cls):
             return f"[{cls.__name__}](#{cls.__name__.lower()})"
         case types.UnionType(types=members):
@@ -138,5 +143,5 @@ def _nested(kinds: Iterable[type[msgspec.Struct]]) -> list[type[msgspec.Struct]]
 
 
 def _close_codes() -> str:
-    lines = re.findall(r"^CLOSE_\w+ = (\d+)  # (.+)$", inspect.getsource(events), re.MULTILINE)
-    return "\n".join(["| code | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in lines)])
+    rows = [f"| {code} | {meaning} |" for code, meaning in events.CLOSE_CODES.items()]
+    return "\n".join(["| code | meaning |", "|---|---|", *rows])
