@@ -8,7 +8,7 @@ from typing import Any
 
 from chatbot_project.embedded.redis import EmbeddedRedis
 
-from .stack import Process, Stack
+from .stack import START_SECONDS, Process, Stack
 
 LEASE_SECONDS = 3
 DRAIN_SECONDS = 2
@@ -87,7 +87,7 @@ class FaultStack(Stack):
         """One more reply worker, ready."""
         worker = self.new_worker().start()
         self.workers.append(worker)
-        await eventually(lambda: "worker.started" in worker.output(), "a reply worker", 40)
+        await eventually(lambda: "worker.started" in worker.output(), "a reply worker", START_SECONDS)
         return worker
 
     def worker_called(self, name: str) -> Process:

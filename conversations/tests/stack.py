@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import connection
 
 ROOT = Path(settings.BASE_DIR)
+START_SECONDS = 120  # a process that starts has to share its processors with all others
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
@@ -90,7 +91,7 @@ class CeleryWorker(Process):
 
     def __enter__(self) -> Self:
         self.start()
-        wait_until(lambda: not self.is_running or " ready." in self.output(), "a Celery worker", 40)
+        wait_until(lambda: not self.is_running or " ready." in self.output(), "a Celery worker", START_SECONDS)
         assert self.is_running, self.output()
         return self
 
@@ -158,11 +159,15 @@ class Stack:
 
     def wait_web(self, port: int) -> None:
         web = self.web[self.ports.index(port)]
-        wait_until(lambda: not web.is_running or _answers(f"http://127.0.0.1:{port}/healthz"), f"web on {port}", 40)
+        wait_until(
+            lambda: not web.is_running or _answers(f"http://127.0.0.1:{port}/healthz"), f"web on {port}", START_SECONDS
+        )
         assert web.is_running, web.output()
 
     def wait_worker(self, worker: Process) -> None:
-        wait_until(lambda: not worker.is_running or "worker.started" in worker.output(), "a reply worker", 40)
+        wait_until(
+            lambda: not worker.is_running or "worker.started" in worker.output(), "a reply worker", START_SECONDS
+        )
         assert worker.is_running, worker.output()
 
     def __exit__(self, *error: object) -> None:
