@@ -65,7 +65,7 @@ def send_message(
     """
 
     def store() -> Accepted:
-        words = _checked_text(text)
+        words = checked_text(text)
         if conversation_id is None:
             return _start_conversation(user, client_id, words, persona_slug)
         conversation = _locked_to_ask(user, conversation_id)
@@ -83,7 +83,7 @@ def edit_message(*, user: User, client_id: str, message_id: UUID, text: str) -> 
     """Ask the question ``message_id`` anew in other words: a branch beside it, which becomes the active one."""
 
     def store() -> Accepted:
-        words = _checked_text(text)
+        words = checked_text(text)
         question = _find(user, message_id, Message.Role.USER)
         conversation = _locked_to_ask(user, question.conversation_id)
         _refuse_while_live(conversation.active_leaf)
@@ -123,7 +123,7 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
         again = reply.is_live
         if not again:
             _check_continuable(reply)
-            _check_room(live_replies)
+            check_room(live_replies)
             _refuse_while_live(conversation.active_leaf)
             now = timezone.now()
             reply.status, reply.queued_at, reply.finished_at = Message.Status.QUEUED, now, None
@@ -188,13 +188,14 @@ def _once(user: User, client_id: str, store: Callable[[], Accepted]) -> Accepted
         with transaction.atomic():
             return store()
     except (IntegrityError, ApplicationError):
-        accepted = _stored_before(user, client_id)
+        accepted = stored_before(user, client_id)
         if accepted is None:
             raise
         return accepted
 
 
-def _stored_before(user: User, client_id: str) -> Accepted | None:
+def stored_before(user: User, client_id: str) -> Accepted | None:
+    """What ``client_id`` stored, if it did."""
     found = (
         Message.objects.filter(owner=user, client_id=client_id)
         .select_related("conversation__persona_version__persona", "parent")
@@ -208,7 +209,8 @@ def _stored_before(user: User, client_id: str) -> Accepted | None:
     return Accepted(found.conversation, found, reply, again=True) if reply else None
 
 
-def _checked_text(text: str) -> str:
+def checked_text(text: str) -> str:
+    """``text`` as a question is stored. Raises ``empty_text``."""
     cleaned = clean_text(text).strip()
     if not cleaned:
         raise ApplicationError("empty_text", _("A message needs some text."))
@@ -227,7 +229,7 @@ def _locked(user: User, conversation_id: UUID) -> tuple[Conversation, int]:
 def _locked_to_ask(user: User, conversation_id: UUID) -> Conversation:
     """The same where a reply will be added. Raises ``too_many_replies``."""
     conversation, live_replies = _locked(user, conversation_id)
-    _check_room(live_replies)
+    check_room(live_replies)
     return conversation
 
 
@@ -256,7 +258,8 @@ def _check_continuable(reply: Message) -> None:
         raise ApplicationError("not_continuable", _("This reply is whole: there is nothing to continue."), status=409)
 
 
-def _check_room(live_replies: int) -> None:
+def check_room(live_replies: int) -> None:
+    """Raise ``too_many_replies`` where so many of the person's replies are under way that one more is too much."""
     if live_replies >= MAX_LIVE_REPLIES:
         detail = _("Too many replies are under way. Wait for one to end.")
         raise ApplicationError("too_many_replies", detail, status=429)
@@ -267,9 +270,9 @@ def _start_conversation(user: User, client_id: str, text: str, persona_slug: str
     if found is None:
         raise NotFound(_("There is no such persona."))
     version, live_replies = found
-    _check_room(live_replies)
+    check_room(live_replies)
     conversation = Conversation(owner=user, persona_version=version, title=shorten(text, TITLE_LENGTH))
-    question, reply = _exchange(conversation, client_id, text, None)
+    question, reply = new_exchange(conversation, client_id, text, None)
     conversation.active_leaf_id = reply.pk
     insert_conversation(conversation, [question, reply])
     announce(conversation, client_id, reply_waits=True)
@@ -280,11 +283,14 @@ def _ask(conversation: Conversation, client_id: str, text: str, parent: Message 
     if conversation.active_leaf_id is None and conversation.title_source == Conversation.TitleSource.QUESTION:
         conversation.title = shorten(text, TITLE_LENGTH)
         conversation.save(update_fields=["title"])
-    question, reply = _exchange(conversation, client_id, text, parent)
+    question, reply = new_exchange(conversation, client_id, text, parent)
     return _save(conversation, question, reply, [question, reply])
 
 
-def _exchange(conversation: Conversation, client_id: str, text: str, parent: Message | None) -> tuple[Message, Message]:
+def new_exchange(
+    conversation: Conversation, client_id: str | None, text: str, parent: Message | None
+) -> tuple[Message, Message]:
+    """A question and the queued reply to it, not stored yet."""
     question = Message(
         conversation=conversation,
         owner_id=conversation.owner_id,

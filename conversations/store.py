@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import models
+from psycopg.types.json import Jsonb
 
 from chatbot_project.lib.db import fetch_prepared
 from conversations.models import Conversation, Message
@@ -103,7 +104,8 @@ def _insert(rows: Sequence[models.Model]) -> tuple[str, list[Any]]:
         f"INSERT INTO {meta.db_table} ({columns}) "  # noqa: S608  names, no input
         f"VALUES {', '.join([values] * len(rows))}"
     )
-    return sql, [getattr(row, field.attname) for row in rows for field in fields]
+    values_of_rows = (getattr(row, field.attname) for row in rows for field in fields)
+    return sql, [Jsonb(value) if isinstance(value, (dict, list)) else value for value in values_of_rows]
 
 
 def insert_conversation(conversation: Conversation, messages: Sequence[Message]) -> None:
@@ -112,6 +114,25 @@ def insert_conversation(conversation: Conversation, messages: Sequence[Message])
     second, more = _insert(messages)
     fetch_prepared(f"WITH first AS ({first}) {second}", [*parameters, *more])
     _mark_stored([conversation, *messages])
+
+
+_HISTORY = """
+    INSERT INTO conversations_message (
+        id, conversation_id, owner_id, parent_id, role, status, text, created_at, finished_at, epoch,
+        provider, worker, stop_requested, model, finish_reason, error_code, usage_estimated)
+    SELECT v.id, %s, %s, v.parent, v.role, v.status, v.text, v.at, CASE WHEN v.role = 'assistant' THEN v.at END,
+           v.epoch, '', '', false, '', '', '', false
+    FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::int[])
+        AS v(id, parent, role, status, text, at, epoch)
+"""
+
+
+def insert_history(conversation: Conversation, messages: Sequence[Message]) -> None:
+    """Insert messages that were said elsewhere, however many in one plan. Their conversation may follow in the same
+    transaction."""
+    rows = [(m.pk, m.parent_id, m.role, m.status, m.text, m.created_at, m.epoch) for m in messages]
+    fetch_prepared(_HISTORY, [conversation.pk, conversation.owner_id, *map(list, zip(*rows, strict=True))])
+    _mark_stored(messages)
 
 
 def insert_messages(conversation: Conversation, messages: Sequence[Message]) -> None:

@@ -1,4 +1,4 @@
-"""Celery tasks of conversations: titles, summaries, and the purge of what was deleted. All may run twice."""
+"""Celery tasks of conversations: titles, summaries, and the purge of what is kept no longer. All may run twice."""
 
 import asyncio
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from chatbot_project.lib.llm.client import LLMClient
@@ -16,7 +16,7 @@ from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
 from conversations.replies.pipeline import deadlines
-from conversations.replies.prompt import Turn, build_prompt
+from conversations.replies.prompt import Turn, build_prompt, cost_of_instructions
 from conversations.replies.work import Work, claim_of, load_work
 from conversations.services import TITLE_LENGTH
 from conversations.transcript import conversation_info
@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 PURGE_AFTER = timedelta(days=1)
 PURGE_BATCH = 200
+PASSING_BATCHES = 50  # programs ask in passing as often as their limits allow: a run has to keep up with a busy hour
 MISSED_WITHIN = timedelta(days=2)
 MISSED_BATCH = 200
 
@@ -103,14 +104,12 @@ def summarise_conversation(reply_id: str) -> None:
 
 
 def _budget_for_turns(work: Work) -> int:
-    """What of the budget is for prompt and conversation: approved answers may take the rest."""
+    """What of the budget is for prompt and conversation: instructions and approved answers take the rest."""
     version = work.version
+    budget = version.context_budget - cost_of_instructions(work.instructions)
     if not version.answers_from_faqs or not work.turns:
-        return version.context_budget
-    question = work.turns[-1].text
-    return version.context_budget - room_for_sources(
-        version.system_prompt, question=question, budget=version.context_budget
-    )
+        return budget
+    return budget - room_for_sources(version.system_prompt, question=work.turns[-1].text, budget=budget)
 
 
 def _to_summarise(summary: str, turns: list[Turn], budget: int) -> str:
@@ -153,8 +152,18 @@ def record_missed_gaps() -> None:
 
 @shared_task
 def purge_deleted_conversations() -> None:
-    """Remove for good what was deleted a day ago, in bounded batches; what is left goes with the next run."""
-    old = Conversation.objects.filter(deleted_at__lt=timezone.now() - PURGE_AFTER).order_by("deleted_at")
+    """Remove for good what was deleted a day ago and what was asked in passing and has expired, in bounded batches;
+    what is left goes with the next run."""
+    now = timezone.now()
+    _purge_batch(Conversation.objects.filter(deleted_at__lt=now - PURGE_AFTER).order_by("deleted_at"))
+    for _batch in range(PASSING_BATCHES):
+        if _purge_batch(Conversation.objects.filter(expires_at__lt=now).order_by("expires_at")) < PURGE_BATCH:
+            break
+
+
+def _purge_batch(old: QuerySet[Conversation]) -> int:
+    """Remove the first of ``old``; how many those were."""
     batch = list(old.values_list("pk", flat=True)[:PURGE_BATCH])
-    deleted, _per_model = Conversation.objects.filter(pk__in=batch).delete()
-    log.info("conversations.purged", conversations=len(batch), rows=deleted)
+    rows, _per_model = Conversation.objects.filter(pk__in=batch).delete()
+    log.info("conversations.purged", conversations=len(batch), rows=rows)
+    return len(batch)

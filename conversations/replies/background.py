@@ -23,10 +23,14 @@ def is_due(work: Work, ending: Ending, first_kept: int) -> bool:
 
 
 def _wants_title(work: Work, ending: Ending) -> bool:
+    if work.in_passing:
+        return False  # it is in no list
     return bool(settings.TITLE_MODEL) and ending.status == "completed" and len(work.turns) == 1
 
 
 def _wants_summary(work: Work, first_kept: int) -> bool:
+    if work.in_passing:
+        return False  # nobody goes on with it
     return first_kept - work.summarised >= SUMMARISE_FROM
 
 

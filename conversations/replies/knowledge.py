@@ -97,6 +97,7 @@ def with_sources(reply: LiveReply, ending: Ending) -> Ending:
     or it says so already."""
     if ending.source or not ending.text or not (reply.knows or reply.work.cited):
         return ending
-    said = "\n".join([reply.work.version.system_prompt, *(turn.text for turn in reply.work.turns)])
+    work = reply.work
+    said = "\n".join([work.version.system_prompt, work.instructions, *(turn.text for turn in work.turns)])
     used = used_sources(ending.text, reply.told, earlier=reply.work.cited, said=said)
     return replace(ending, source=Message.Source.MODEL, citations=tuple(used))

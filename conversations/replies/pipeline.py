@@ -15,7 +15,7 @@ from chatbot_project.lib.llm.types import ChatRequest, Deadlines
 from chatbot_project.lib.token_budget import TokenBudget
 from conversations.replies.knowledge import approved_ending, consult_faqs, offline_ending
 from conversations.replies.live import LiveReply
-from conversations.replies.prompt import Turn, build_prompt
+from conversations.replies.prompt import Turn, build_prompt, cost_of_instructions
 from conversations.replies.queue import Ending
 from personas.sources import with_knowledge, without_marks
 
@@ -36,7 +36,7 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
             return approved
     request = ask(reply)
     asked = estimate_prompt(request.messages)
-    most = asked + reply.work.version.max_reply_tokens
+    most = asked + reply.work.reply_tokens
     try:
         async with budget.reserved(person=reply.work.owner, reply=reply.reply, tokens=most) as spending:
             try:
@@ -61,13 +61,16 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
 
 
 def ask(reply: LiveReply) -> ChatRequest:
-    """What the model is asked: the persona's prompt, the approved answers that were found, and what fits of the
-    conversation."""
+    """What the model is asked: the persona's prompt, the approved answers that were found, what a program added, and
+    what fits of the conversation."""
     work, version = reply.work, reply.work.version
     system_prompt, turns = version.system_prompt, work.turns
     if reply.sources:
         system_prompt, reply.told = with_knowledge(
-            system_prompt, reply.sources, question=turns[-1].text if turns else "", budget=version.context_budget
+            system_prompt,
+            reply.sources,
+            question=turns[-1].text if turns else "",
+            budget=version.context_budget - cost_of_instructions(work.instructions),
         )
         turns = [Turn(t.role, without_marks(t.text)) if t.role == "assistant" else t for t in turns]
     prompt = build_prompt(
@@ -77,9 +80,10 @@ def ask(reply: LiveReply) -> ChatRequest:
         summary=work.summary,
         summarised=work.summarised,
         continued=reply.text,
+        instructions=work.instructions,
     )
     reply.first_kept = prompt.first_kept
-    return ChatRequest(prompt.messages, temperature=version.temperature, max_tokens=version.max_reply_tokens)
+    return ChatRequest(prompt.messages, temperature=version.temperature, max_tokens=work.reply_tokens)
 
 
 async def relay(stream: ChatStream, reply: LiveReply, next_tick: NextTick, say: Say) -> None:

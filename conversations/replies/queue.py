@@ -43,7 +43,7 @@ _WAITING = f"""
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A reply that a worker holds: the epoch it was claimed under, the text it goes on behind, and what its
-    conversation says about answering it."""
+    conversation says about answering it. ``in_passing`` where a program asked and keeps no conversation."""
 
     reply: UUID
     conversation: UUID
@@ -54,6 +54,9 @@ class Claim:
     summary_upto: UUID | None
     source: str | None = None
     owner: UUID | None = None
+    max_tokens: int | None = None
+    instructions: str | None = None
+    in_passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
         FROM mine JOIN conversations_conversation c ON c.id = mine.conversation_id
         WHERE m.id = mine.id
         RETURNING m.id, m.conversation_id, m.epoch, m.text, c.persona_version_id, c.summary, c.summary_upto_id,
-                  m.source, m.owner_id
+                  m.source, m.owner_id, m.max_tokens, c.instructions, c.expires_at IS NOT NULL
         """,  # noqa: S608  the text is a constant
         {
             "providers": list(free),

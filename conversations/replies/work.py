@@ -25,7 +25,8 @@ MAX_TURNS = 400
 class Work:
     """All that answering one reply needs from the database. ``turns`` are oldest first and end with the question;
     the first ``summarised`` of them are covered by ``summary``. ``cited`` is what the text that goes on cites.
-    ``owner`` is whose budget of tokens it takes from."""
+    ``owner`` is whose budget of tokens it takes from. ``max_tokens``, ``instructions`` and ``in_passing`` are what the
+    program that asked said."""
 
     reply: UUID
     conversation: UUID
@@ -37,6 +38,15 @@ class Work:
     summarised: int
     cited: tuple[Source, ...] = ()
     owner: UUID | None = None
+    max_tokens: int | None = None
+    instructions: str = ""
+    in_passing: bool = False
+
+    @property
+    def reply_tokens(self) -> int:
+        """How many tokens the reply may have: the nearer of the persona's bound and the asker's."""
+        most = self.version.max_reply_tokens
+        return most if self.max_tokens is None else min(most, self.max_tokens)
 
 
 def take_up(
@@ -57,7 +67,7 @@ def load_work(claims: Sequence[Claim]) -> dict[UUID, Work]:
     versions: dict[UUID, PersonaVersion] = {}
     for c in claims:
         with contextlib.suppress(PersonaVersion.DoesNotExist):
-            versions[c.reply] = _version(c.persona_version)
+            versions[c.reply] = read_version(c.persona_version)
     budget = max((version.context_budget for version in versions.values()), default=0)
     branches = _branches([c.reply for c in claims], budget * CHARACTERS_PER_TOKEN)
     cited = _cited([c.reply for c in claims if c.source])
@@ -80,11 +90,15 @@ def claim_of(reply: Message) -> Claim:
         conversation.summary,
         conversation.summary_upto_id,
         reply.source,
+        max_tokens=reply.max_tokens,
+        instructions=conversation.instructions,
+        in_passing=conversation.expires_at is not None,
     )
 
 
 @lru_cache(maxsize=512)
-def _version(pk: UUID) -> PersonaVersion:
+def read_version(pk: UUID) -> PersonaVersion:
+    """A persona's version, which never changes once it is published. Raises PersonaVersion.DoesNotExist."""
     return PersonaVersion.objects.get(pk=pk)
 
 
@@ -110,6 +124,9 @@ def _work(claimed: Claim, version: PersonaVersion, branch: list[tuple[UUID, Turn
         summarised=summarised,
         cited=cited,
         owner=claimed.owner,
+        max_tokens=claimed.max_tokens,
+        instructions=claimed.instructions or "",
+        in_passing=claimed.in_passing,
     )
 
 

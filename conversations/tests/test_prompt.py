@@ -4,7 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot_project.lib.llm.tokens import estimate_tokens
-from conversations.replies.prompt import CONTINUE, MESSAGE_OVERHEAD, SUMMARY_HEAD, Turn, build_prompt
+from conversations.replies.prompt import (
+    CONTINUE,
+    INSTRUCTIONS_HEAD,
+    MESSAGE_OVERHEAD,
+    SUMMARY_HEAD,
+    Turn,
+    build_prompt,
+    cost_of_instructions,
+)
 
 
 def talk(*texts: str) -> list[Turn]:
@@ -68,3 +76,31 @@ def test_where_all_fits_there_is_no_summary() -> None:
 def test_an_empty_reply_is_left_out() -> None:
     prompt = build_prompt(system_prompt="S", turns=talk("a", "", "c"), budget=900)
     assert [m.content for m in prompt.messages] == ["S", "a", "c"]
+
+
+def test_a_programs_instructions_stand_below_all_else_that_the_system_says() -> None:
+    turns = talk("a" * 400, "b" * 400, "c" * 400, "d" * 400, "last")
+    prompt = build_prompt(
+        system_prompt="S", turns=turns, budget=260, summary="They met.", summarised=2, instructions="Rhyme."
+    )
+    assert prompt.messages[0].content == f"S\n\n{SUMMARY_HEAD}They met.\n\n{INSTRUCTIONS_HEAD}Rhyme."
+    assert "what stands above holds" in INSTRUCTIONS_HEAD
+
+
+@given(turns=talks, budget=st.integers(0, 1500), instructions=st.text(min_size=1, max_size=2000))
+def test_a_programs_instructions_always_go_and_take_from_the_budget(
+    turns: list[Turn], budget: int, instructions: str
+) -> None:
+    prompt = build_prompt(system_prompt="S", turns=turns, budget=budget, instructions=instructions)
+    assert prompt.messages[0].content.endswith(instructions)
+    assert prompt.messages[-1].content == turns[-1].text
+    cost = sum(estimate_tokens(m.content) + MESSAGE_OVERHEAD for m in prompt.messages)
+    assert prompt.tokens == cost
+    assert cost <= budget or prompt.first_kept == len(turns) - 1
+    without = build_prompt(system_prompt="S", turns=turns, budget=budget)
+    assert prompt.first_kept >= without.first_kept
+
+
+def test_instructions_cost_what_they_add() -> None:
+    assert cost_of_instructions("") == 0
+    assert cost_of_instructions("Rhyme.") >= estimate_tokens(INSTRUCTIONS_HEAD + "Rhyme.")

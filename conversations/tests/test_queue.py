@@ -43,6 +43,27 @@ def test_a_claim_starts_the_reply_under_a_new_epoch_and_a_lease(owner: User, per
     assert claim(5) == []
 
 
+def test_a_claim_knows_what_a_program_said_beside_the_question(owner: User, persona: Persona) -> None:
+    plain, told = ask(owner), ask(owner)
+    expires_at = timezone.now() + timedelta(days=1)
+    Conversation.objects.filter(pk=told.conversation.pk).update(instructions="Rhyme.", expires_at=expires_at)
+    Message.objects.filter(pk=told.reply.pk).update(max_tokens=50)
+    works = {work.reply: work for _claim, work in take_up("w", {"fake": 5}, 0, LEASE)}
+    said = [
+        (w.instructions, w.max_tokens, w.reply_tokens, w.in_passing)
+        for w in (works[plain.reply.pk], works[told.reply.pk])
+    ]
+    assert said == [("", None, 200, False), ("Rhyme.", 50, 50, True)]
+
+
+def test_the_nearer_bound_of_a_reply_holds(owner: User, persona: Persona) -> None:
+    pk = ask(owner).reply.pk
+    for asked, allowed in ((None, 200), (1, 1), (199, 199), (5000, 200)):
+        Message.objects.filter(pk=pk).update(max_tokens=asked)
+        stored = Message.objects.select_related("conversation").get(pk=pk)
+        assert load_work([claim_of(stored)])[pk].reply_tokens == allowed
+
+
 def test_who_asks_once_is_second_after_one_who_asks_ten_times(owner: User, other: User, persona: Persona) -> None:
     crowd = [ask(owner).reply.pk for _ in range(10)]
     single = ask(other).reply.pk

@@ -199,6 +199,19 @@ def test_after_a_reply_only_what_is_due_is_queued(
     assert len(queued) == 2
 
 
+def test_what_was_asked_in_passing_gets_neither_title_nor_summary(
+    owner: User, persona: Persona, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for task in (tasks.make_title, tasks.summarise_conversation):
+        monkeypatch.setattr(task, "apply_async", lambda *_arguments, **_options: pytest.fail("queued"))
+    Conversation.objects.filter(pk=ask(owner).conversation.pk).update(expires_at=timezone.now())
+    reply = Message.objects.select_related("conversation").get(role="assistant")
+    work = load_work([claim_of(reply)])[reply.pk]
+    done = Ending("completed", "x")
+    assert not background.is_due(work, done, background.SUMMARISE_FROM)
+    background.after_reply(work, done, background.SUMMARISE_FROM)
+
+
 def test_the_purge_removes_what_was_deleted_a_day_ago_and_nothing_else(
     owner: User, persona: Persona, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,3 +229,16 @@ def test_the_purge_removes_what_was_deleted_a_day_ago_and_nothing_else(
         tasks.purge_deleted_conversations()
         assert set(Conversation.objects.values_list("pk", flat=True)) == {fresh.pk, kept.pk}
         assert Message.objects.count() == 4
+
+
+def test_the_purge_removes_all_that_was_asked_in_passing_and_has_expired(
+    owner: User, persona: Persona, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "PURGE_BATCH", 2)
+    expired = [make_conversation(owner) for _ in range(5)]
+    passing, kept = make_conversation(owner), make_conversation(owner)
+    now = timezone.now()
+    Conversation.objects.filter(pk__in=[c.pk for c in expired]).update(expires_at=now - timedelta(seconds=1))
+    Conversation.objects.filter(pk=passing.pk).update(expires_at=now + timedelta(hours=1))
+    tasks.purge_deleted_conversations()
+    assert set(Conversation.objects.values_list("pk", flat=True)) == {passing.pk, kept.pk}
