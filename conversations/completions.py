@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from accounts.audience import visibilities_for
 from accounts.models import User
+from chatbot_project.lib.api.idempotency import reused
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.llm.tokens import estimate_tokens
 from chatbot_project.lib.text import clean_text, shorten
@@ -76,8 +77,7 @@ def find_asked(*, user: User, key: Key) -> Accepted | None:
     request."""
     accepted = stored_before(user, key.client_id)
     if accepted is not None and accepted.reply.client_id != key.request:
-        detail = _("This key was used with another request. Take a new key for a new request.")
-        raise ApplicationError("idempotency_key_reused", detail, status=422)
+        raise reused()
     return accepted
 
 
@@ -101,8 +101,9 @@ def _store(user: User, persona_slug: str, asking: Asking, key: Key | None) -> Ac
     history = _messages(conversation, asking.history)
     first = next((m.text for m in history if m.role == Message.Role.USER), text)
     conversation.title = shorten(first, TITLE_LENGTH)
-    question, reply = new_exchange(conversation, key and key.client_id, text, history[-1] if history else None)
-    reply.client_id, reply.max_tokens = key and key.request, asking.max_tokens
+    client_id, request = (key.client_id, key.request) if key else (None, None)
+    question, reply = new_exchange(conversation, client_id, text, history[-1] if history else None)
+    reply.client_id, reply.max_tokens = request, asking.max_tokens
     conversation.active_leaf_id = reply.pk
     if history:
         insert_history(conversation, history)
