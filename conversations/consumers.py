@@ -112,7 +112,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _open(self, hub: Hub) -> None:
         self._hub, self._opened = hub, True
-        hub.add(self)
+        hub.add(self, transport="websocket")
         await self.accept()
         await self._in_group(join=True)
         self.push(events.Ready())
@@ -267,6 +267,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 conversation=conversation_info(conversation), messages=transcript.messages, more=transcript.more
             )
         )
+        self._hub.presence.turned_to(self, conversation.pk)
         for message in transcript.messages:
             if message.role == "assistant" and message.status in Message.LIVE:
                 cursor = command.cursors.get(message.id, NOTHING)

@@ -8,11 +8,8 @@ their position) or have been silent (Redis may be away, their worker may have di
 """
 
 import asyncio
-import contextlib
 import random
-from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -20,14 +17,13 @@ import structlog
 from django.db import DatabaseError, InterfaceError
 
 from accounts.models import User
-from accounts.sockets import still_signed_in
 from accounts.throttles import ask_budgets
 from chatbot_project.lib import markdown, ratelimit
 from chatbot_project.lib.db import run_db
-from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.loops import cancel_until_done
-from chatbot_project.lib.redis import RedisError, make_redis, subscribe
+from chatbot_project.lib.redis import RedisError, subscribe
 from conversations import doorbell, events
+from conversations.connections import Connections, Socket
 from conversations.models import Message
 from conversations.replies import queue
 from conversations.replies.live import ending_event
@@ -51,21 +47,8 @@ LOOK_SECONDS = 1.0
 SILENT_SECONDS = 2.0
 UNCLAIMED_SECONDS = 0.4
 AWAY_SECONDS = 2.0
-SESSIONS_SECONDS = 2.5
 MAX_SYNC_ROUNDS = 5
 NOTHING = (0, 0)
-DRAIN_SPREAD_MILLISECONDS = 3000
-
-
-class Socket(Protocol):
-    """What the hub needs of an open socket."""
-
-    credential: str
-    user_id: UUID
-    auth_epoch: int
-
-    def offer(self, frame: bytes) -> None: ...
-    def close_soon(self, code: int) -> None: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -92,44 +75,31 @@ class FollowedReply:
     place: int = 0
 
 
-class Hub:
-    """Create it in the event loop; ``start`` before the first socket, ``drain`` before the process ends."""
+class Hub(Connections):
+    """The process's sockets and what they follow.
+
+    Create it in the event loop; ``start`` before the first socket, ``drain`` before the process ends.
+    """
 
     def __init__(self) -> None:
-        self.web = uuid7().hex
-        self.sockets: set[Socket] = set()
-        self.draining = False
-        self._tabs: dict[UUID, set[Socket]] = {}
+        super().__init__()
         self._followed: dict[UUID, FollowedReply] = {}
-        self._redis = make_redis()
         self._log = LiveLog(self._redis)
         self._log_away_until = 0.0
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._empty = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
 
     def start(self) -> None:
         """Begin to listen. Ringing doorbells goes through this process's loop from now on."""
         doorbell.connect()
         self.run(subscribe(web_channel(self.web), self._heard, self._heard_again))
-        self.run(subscribe(doorbell.PEOPLE_CHANNEL, self._heard_of_person, _nothing_missed))
+        self.run(subscribe(doorbell.PEOPLE_CHANNEL, self.heard_of_person, _nothing_missed))
         self.run(self._look_loop())
-        self.run(self._sessions_loop())
-
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Run ``coroutine`` as a task of the hub; what it raises is logged."""
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("hub.task_broke", exc_info=error)
+        self.run(self.keep_checking())
+        self.run(self.presence.keep_telling())
 
     async def stop(self) -> None:
         """End all tasks and connections."""
         await cancel_until_done(list(self._tasks))
+        await self.presence.leave()
         await doorbell.disconnect()
         await self._redis.aclose()
 
@@ -138,43 +108,12 @@ class Hub:
         Redis is away: nothing is asked of a model uncounted."""
         await ratelimit.take_async(self._redis, ask_budgets(user, source), closed=True)
 
-    # --- sockets
-
-    def add(self, socket: Socket) -> None:
-        """Count the socket in: it is told of everything that concerns all sockets."""
-        self.sockets.add(socket)
-        self._tabs.setdefault(socket.user_id, set()).add(socket)
-        self._empty.clear()
-
     def remove(self, socket: Socket) -> None:
         """Forget the socket and all that it followed."""
-        self.sockets.discard(socket)
-        tabs = self._tabs.get(socket.user_id, set())
-        tabs.discard(socket)
-        if not tabs:
-            self._tabs.pop(socket.user_id, None)
-        if not self.sockets:
-            self._empty.set()
+        super().remove(socket)
         for followed in list(self._followed.values()):
             if followed.followers.pop(socket, None) is not None:
                 self._forget_if_alone(followed)
-
-    def count_of(self, user_id: UUID) -> int:
-        """How many sockets of one person are open here."""
-        return len(self._tabs.get(user_id, ()))
-
-    async def drain(self, seconds: float) -> None:
-        """Tell every client to go elsewhere, each after a random wait, then close what is left, with a code."""
-        self.draining = True
-        frame = events.encode(events.ServerDraining(within=DRAIN_SPREAD_MILLISECONDS))
-        for socket in list(self.sockets):
-            socket.offer(frame)
-        if self.sockets:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), seconds)
-        for socket in list(self.sockets):
-            socket.close_soon(events.CLOSE_GOING_AWAY)
-        await asyncio.sleep(0.2)
 
     # --- following
 
@@ -185,6 +124,7 @@ class Hub:
 
         Nothing of an epoch before ``epoch`` is sent: the database, of which ``socket`` was told, is past it.
         """
+        self.presence.turned_to(socket, conversation)
         followed = self._followed.get(reply)
         if followed is None:
             followed = self._followed[reply] = FollowedReply(reply, conversation, heard_at=self._loop.time())
@@ -210,10 +150,6 @@ class Hub:
             self._end(followed, events.encode(stored_ending(row)))
 
     # --- what others say
-
-    def _heard_of_person(self, message: bytes) -> None:
-        for socket in list(self._tabs.get(UUID(bytes=message[:16]), ())):
-            socket.offer(message[16:])
 
     def _heard(self, message: bytes) -> None:
         now = self._loop.time()
@@ -381,27 +317,6 @@ class Hub:
         if (row.epoch, len(row.text)) > (follower.epoch, follower.seq):
             blocks = [events.RenderedBlock(b.end, b.html) for b in markdown.finished_blocks(row.text, 0)]
             self._send_snapshot(followed, follower, row.epoch, row.text, blocks)
-
-    # --- sessions
-
-    async def _sessions_loop(self) -> None:
-        """Close sockets whose session has ended, whoever ended it and wherever, within SESSIONS_SECONDS."""
-        while True:
-            await asyncio.sleep(SESSIONS_SECONDS)
-            try:
-                await self.check_sessions(self.sockets)
-            except (DatabaseError, InterfaceError) as error:
-                log.warning("hub.database_away", error=type(error).__name__)
-
-    async def check_sessions(self, sockets: Iterable[Socket]) -> None:
-        """Close those of ``sockets`` whose session is no longer good."""
-        checked = list(sockets)
-        if not checked:
-            return
-        good = await run_db(still_signed_in, [(s.credential, s.user_id, s.auth_epoch) for s in checked])
-        for socket in checked:
-            if socket.credential not in good:
-                socket.close_soon(events.CLOSE_SIGNED_OUT)
 
 
 async def _nothing_missed() -> None:
