@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 from uuid import UUID
 
 import msgspec
@@ -31,6 +31,7 @@ WEBS_KEY = "nono:presence"
 FORGET_SECONDS = 3600.0  # no process's clock is wrong by so much
 
 Transport = Literal["websocket", "http"]
+TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 
 
 class Connected(Protocol):

@@ -5,7 +5,7 @@ into a query, and only ours do.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -21,7 +21,8 @@ MAX_LIMIT = 100
 USUAL_LIMIT = 30
 _MAX_CURSOR = 2000
 
-Row = TypeVar("Row", bound=Model)
+Row = TypeVar("Row")
+Stored = TypeVar("Stored", bound=Model)
 Orderings = Mapping[str, Sequence[str]]
 
 
@@ -38,8 +39,8 @@ class Page(Generic[Row]):
 
 
 def read_page(
-    found: QuerySet[Row], query: Mapping[str, Any], *, orderings: Orderings, usual_limit: int = USUAL_LIMIT
-) -> Page[Row]:
+    found: QuerySet[Stored], query: Mapping[str, Any], *, orderings: Orderings, usual_limit: int = USUAL_LIMIT
+) -> Page[Stored]:
     """The page of ``found`` that the query parameters ask for: ``cursor``, ``limit`` (1 to 100) and ``ordering``.
 
     ``orderings`` maps each name that ``ordering`` may have to the fields it sorts by, as ``order_by`` takes them; the
@@ -59,6 +60,17 @@ def read_page(
     last = rows[limit - 1]
     values = [_value(last, field.lstrip("-")) for field in fields]
     return Page(rows[:limit], _encode(values, salt))
+
+
+def page_of_rows(rows: Sequence[Row], query: Mapping[str, Any], *, key: Callable[[Row], UUID], name: str) -> Page[Row]:
+    """The page that ``cursor`` and ``limit`` ask for of ``rows`` that are no table's, in descending order of ``key``,
+    which is unique. ``name`` tells the list from others. Raises InvalidInput (400)."""
+    limit, salt = read_limit(query), f"api.cursor:{name}"
+    if cursor := query.get("cursor"):
+        (last,) = _decode(cursor, salt, 1)
+        rows = [row for row in rows if key(row) < last]
+    shown = list(rows[:limit])
+    return Page(shown, _encode([key(shown[-1])], salt) if len(rows) > limit else None)
 
 
 def read_limit(query: Mapping[str, Any], *, usual: int = USUAL_LIMIT) -> int:
@@ -91,7 +103,7 @@ def _value(row: Any, path: str) -> Any:
     return row
 
 
-def _salt(found: QuerySet[Row], fields: Sequence[str]) -> str:
+def _salt(found: QuerySet[Stored], fields: Sequence[str]) -> str:
     return f"api.cursor:{found.model._meta.label_lower}:{','.join(fields)}"
 
 
