@@ -48,7 +48,7 @@ read_heading = msgspec.json.Decoder(Heading).decode
 
 
 class ReplyListener:
-    """A follower of one reply (``hub.Socket``) that is read by ``next``. What is not read is bounded as a socket's."""
+    """A follower of one reply (a ``Socket``) that is read by ``next``. What is not read is bounded as a socket's."""
 
     def __init__(self, user: User, credential: Credential) -> None:
         self.credential, self.user_id, self.auth_epoch = credential.name, user.pk, user.auth_epoch

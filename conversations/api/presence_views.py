@@ -1,7 +1,7 @@
 """Who is connected."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
@@ -19,11 +19,9 @@ from chatbot_project.lib.api.errors import unavailable
 from chatbot_project.lib.api.openapi import PAGE_PARAMETERS, page_of
 from chatbot_project.lib.api.paging import page_of_rows
 from chatbot_project.lib.redis import RedisError
+from conversations.api.serializers import AnySerializer
 from conversations.models import Conversation
 from conversations.presence import EXPIRY_SECONDS, TRANSPORTS, Connection, who_is_connected
-
-# The framework's own class takes no type at run time; the stubs' does.
-AnySerializer = serializers.Serializer[Any] if TYPE_CHECKING else serializers.Serializer
 
 
 class ConnectedPersonSerializer(AnySerializer):
