@@ -52,10 +52,18 @@ class RequestThrottle(BaseThrottle):
     """One request of whoever asks. Reads go on while Redis is away, and so do writes that ask no model: only signing in
     and asking are refused then, by their own limits."""
 
+    closed = False
+
     def allow_request(self, request: Request, view: Any) -> bool:
         """True, or raises RateLimited, which says more than the framework's own refusal."""
-        _note(request, lambda source: ratelimit.take(request_budgets(request.user, source), closed=False))
+        _note(request, lambda source: ratelimit.take(request_budgets(request.user, source), closed=self.closed))
         return True
+
+
+class ModelThrottle(RequestThrottle):
+    """For reads that may ask a model, of embeddings for one: uncounted, nobody has it asked."""
+
+    closed = True
 
 
 def _note(request: HttpRequest | Request, taking: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import (
     Http404,
     HttpRequest,
@@ -25,8 +25,9 @@ from unfold.admin import ModelAdmin
 from chatbot_project.lib.errors import ApplicationError
 from personas import services, side_chat
 from personas.diffs import as_lines, diff_content
-from personas.forms import PersonaForm, working_version
+from personas.forms import PersonaForm
 from personas.models import Persona, PersonaVersion
+from personas.versions import version_key, working_version
 
 CHANGE, PUBLISH = "personas.change_persona", "personas.publish_persona"
 
@@ -53,9 +54,8 @@ class PersonaAdmin(ModelAdmin):
 
     # --- The list and the form ----------------------------------------------------------------------------------------
     def get_queryset(self, request: HttpRequest) -> QuerySet[Persona]:
-        drafts = PersonaVersion.objects.drafts().filter(persona=OuterRef("pk"))
-        personas: QuerySet[Persona] = super().get_queryset(request).annotate(has_draft=Exists(drafts))
-        return personas
+        personas: Any = super().get_queryset(request)
+        return personas.with_has_draft()  # type: ignore[no-any-return]
 
     @admin.display(description=_("name"), ordering="published__name")
     def name(self, persona: Persona) -> str:
@@ -190,7 +190,7 @@ class PersonaAdmin(ModelAdmin):
         """The history, and what changed between two versions: ``?old=&new=`` by number, ``draft`` for the draft."""
         persona = self._get(request, persona_id, "personas.view_persona")
         versions = list(persona.versions.select_related("author"))
-        by_key = {_key(version): version for version in versions}
+        by_key = {version_key(version): version for version in versions}
         old, new = by_key.get(request.GET.get("old", "")), by_key.get(request.GET.get("new", ""))
         if (old is None or new is None) and len(versions) > 1:
             new, old = versions[0], versions[1]
@@ -200,9 +200,9 @@ class PersonaAdmin(ModelAdmin):
             "versions",
             persona,
             gettext("Versions"),
-            versions=[(_key(version), version) for version in versions],
-            old=old and _key(old),
-            new=new and _key(new),
+            versions=[(version_key(version), version) for version in versions],
+            old=old and version_key(old),
+            new=new and version_key(new),
             diff=[(_label(field.name), field.lines) for field in diff],
         )
 
@@ -268,11 +268,6 @@ class PersonaAdmin(ModelAdmin):
 
 def _actor(request: HttpRequest) -> Any:
     return request.user  # staff, or admin_view would not have let them in
-
-
-def _key(version: PersonaVersion) -> str:
-    """How an address names a version."""
-    return "draft" if version.number is None else str(version.number)
 
 
 def _label(name: str) -> str:

@@ -18,6 +18,7 @@ from unfold.widgets import (
 from faqs.models import Category
 from personas.models import CONTENT_FIELDS, Persona, PersonaVersion, missing_categories
 from personas.services import VersionFields, fill
+from personas.versions import working_version
 
 # Django's own class takes no type at run time; the stubs' does.
 if TYPE_CHECKING:
@@ -125,8 +126,3 @@ def category_choices(chosen: list[str]) -> list[tuple[str, str]]:
         choices.append((category.slug, f"{'— ' * depth}{category.name}"))
         waiting += [(child, depth + 1) for child in reversed(children.get(category.pk, []))]
     return choices + [(slug, gettext("%s (gone)") % slug) for slug in missing_categories(chosen)]
-
-
-def working_version(persona: Persona) -> PersonaVersion | None:
-    """What the admin edits and tries: the draft, or where there is none the published version."""
-    return persona.versions.drafts().first() or persona.published

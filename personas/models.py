@@ -1,13 +1,14 @@
 """Personas and their versions. A published version never changes: conversations pin one and rely on it."""
 
 import math
+from collections.abc import Iterable
 from typing import Any, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -63,13 +64,21 @@ ROOM_FOR_SOURCES = 512
 class PersonaQuerySet(models.QuerySet["Persona"]):
     def visible_to(self, user: Any) -> Self:
         """Published personas that ``user`` may start a conversation with; archived ones are for nobody."""
+        return self.meant_for(visibilities_for(user))
+
+    def meant_for(self, visibilities: Iterable[str]) -> Self:
+        """Published personas of these visibilities that are not archived."""
         return self.filter(
-            archived_at__isnull=True, published__isnull=False, published__visibility__in=visibilities_for(user)
+            archived_at__isnull=True, published__isnull=False, published__visibility__in=list(visibilities)
         )
 
     def with_published(self) -> Self:
         """Each persona with its published version, in one query."""
         return self.select_related("published")
+
+    def with_has_draft(self) -> Self:
+        """Each persona with ``has_draft``, whether it has one."""
+        return self.annotate(has_draft=Exists(PersonaVersion.objects.drafts().filter(persona=OuterRef("pk"))))
 
 
 class Persona(models.Model):

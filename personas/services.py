@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from accounts.services import record_audit
-from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.errors import ApplicationError, NotFound
 from personas.models import CONTENT_FIELDS, Persona, PersonaVersion
 
 
@@ -58,8 +58,13 @@ def _tidy(value: Any) -> Any:
     return value
 
 
-def _lock(persona: Persona) -> Persona:
-    return Persona.objects.select_for_update(of=("self",)).with_published().get(pk=persona.pk)
+def lock_persona(persona: Persona) -> Persona:
+    """The persona as stored now, with its published version, locked until the transaction ends. Raises NotFound where
+    it is gone."""
+    found = Persona.objects.select_for_update(of=("self",)).with_published().filter(pk=persona.pk).first()
+    if found is None:
+        raise NotFound(_("This persona is gone."))
+    return found
 
 
 @transaction.atomic
@@ -78,7 +83,7 @@ def create_persona(
 @transaction.atomic
 def move_persona(*, persona: Persona, position: int) -> Persona:
     """Put a persona at another place in the list."""
-    persona = _lock(persona)
+    persona = lock_persona(persona)
     persona.position = position
     persona.full_clean(exclude=["published"], validate_unique=False)
     persona.save(update_fields=["position"])
@@ -88,7 +93,7 @@ def move_persona(*, persona: Persona, position: int) -> Persona:
 @transaction.atomic
 def edit_draft(*, persona: Persona, actor: User | None, **fields: Unpack[VersionFields]) -> PersonaVersion:
     """Change the draft, which is begun from the published version where there is none."""
-    persona = _lock(persona)
+    persona = lock_persona(persona)
     draft = persona.versions.drafts().first()
     if draft is None:
         published = persona.published
@@ -102,7 +107,7 @@ def edit_draft(*, persona: Persona, actor: User | None, **fields: Unpack[Version
 @transaction.atomic
 def discard_draft(*, persona: Persona) -> None:
     """Forget the draft, if there is one. The persona that was never published goes with it."""
-    persona = _lock(persona)
+    persona = lock_persona(persona)
     persona.versions.drafts().delete()
     if not persona.versions.exists():
         persona.delete()
@@ -114,7 +119,7 @@ def publish_draft(*, persona: Persona, actor: User | None) -> PersonaVersion:
 
     Raises ApplicationError ``no_draft`` (409), also for the second of two who publish at once, and ``archived`` (409).
     """
-    persona = _lock(persona)
+    persona = lock_persona(persona)
     draft = persona.versions.drafts().first()
     if draft is None:
         raise ApplicationError("no_draft", _("There is no draft to publish."), status=409)
@@ -124,7 +129,7 @@ def publish_draft(*, persona: Persona, actor: User | None) -> PersonaVersion:
 @transaction.atomic
 def publish_content(*, persona: Persona, actor: User | None, **fields: Unpack[VersionFields]) -> PersonaVersion | None:
     """Put exactly this content in force, past the draft, which stays. ``None`` where it is in force already."""
-    persona = _lock(persona)
+    persona = lock_persona(persona)
     version = fill(PersonaVersion(persona=persona, author=actor), fields)
     if persona.published and persona.published.content == version.content:
         return None
@@ -138,7 +143,7 @@ def roll_back(*, persona: Persona, version: PersonaVersion, actor: User | None) 
     Raises ApplicationError ``not_a_past_version`` (409) for a draft, the version in force or another persona's, and
     ``archived`` (409).
     """
-    persona = _lock(persona)
+    persona = lock_persona(persona)
     past = persona.versions.published().filter(pk=version.pk).first()
     if past is None or past == persona.published:
         raise ApplicationError("not_a_past_version", _("Choose an earlier version of this persona."), status=409)
@@ -164,7 +169,7 @@ def _publish(persona: Persona, version: PersonaVersion, actor: User | None, deta
 @transaction.atomic
 def archive(*, persona: Persona, actor: User | None) -> Persona:
     """Offer it for no new conversation; those that have it go on. Nothing happens where it is archived already."""
-    persona = _lock(persona)
+    persona = lock_persona(persona)
     if persona.archived_at is None:
         persona.archived_at = timezone.now()
         persona.save(update_fields=["archived_at"])
@@ -175,7 +180,7 @@ def archive(*, persona: Persona, actor: User | None) -> Persona:
 @transaction.atomic
 def restore(*, persona: Persona, actor: User | None) -> Persona:
     """Undo ``archive``. Nothing happens where it is not archived."""
-    persona = _lock(persona)
+    persona = lock_persona(persona)
     if persona.archived_at is not None:
         persona.archived_at = None
         persona.save(update_fields=["archived_at"])

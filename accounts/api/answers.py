@@ -1,13 +1,17 @@
-"""Answers that several endpoints share, and the base of those that anybody may call."""
+"""Answers that several endpoints share, and the bases of those that more may call than who is signed in."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from rest_framework.permissions import AllowAny
+from rest_framework.permissions import SAFE_METHODS, AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api.authentication import CHALLENGE, GuestAuthentication
+from accounts.api.permissions import MayDo, Reader
 from accounts.api.serializers import MeSerializer
 from accounts.families import Pair
 from accounts.jwts import ACCESS_LIFETIME, REFRESH_LIFETIME
@@ -20,6 +24,15 @@ class OpenView(APIView):
 
     authentication_classes = [GuestAuthentication]
     permission_classes = [AllowAny]
+
+
+class PublishedView(APIView):
+    """Everybody reads what is meant for them; who changes it is said by ``permissions``, as ``MayDo`` takes them."""
+
+    permissions: Mapping[str, str] = {}
+
+    def get_permissions(self) -> list[Any]:
+        return [Reader() if self.request.method in SAFE_METHODS else MayDo()]
 
 
 class SignInFailed(ApplicationError):

@@ -15,6 +15,7 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from accounts.api.authentication import credential_of, person_of
+from accounts.audience import Visibility, visibilities_for
 from accounts.credentials import Kind
 from accounts.models import User
 from accounts.scopes import Scope
@@ -49,8 +50,18 @@ class PersonRequired(BasePermission):
 class PersonOrNobody(PersonRequired):
     """Everybody; but who is signed in is held to their key's scopes."""
 
+    lets_nobody_in = True  # the schema asks
+
     def has_permission(self, request: Request, view: "APIView") -> bool:
         return super().has_permission(request, view) if isinstance(request.user, User) else True
+
+
+class Reader(PersonOrNobody):
+    """Everybody, for what each may read of something published (``audience_of``). A key needs the scope ``read``, or
+    ``staff`` where its person is staff."""
+
+    def scope(self, request: Request, view: "APIView") -> Scope:
+        return Scope.STAFF if acts_as_staff(request) else super().scope(request, view)
 
 
 class MemberRequired(PersonRequired):
@@ -103,3 +114,20 @@ class MayDo(PersonRequired):
 
     def scope(self, request: Request, view: "APIView") -> Scope:
         return Scope.STAFF
+
+
+def acts_as_staff(request: Request) -> bool:
+    """Whether the caller is staff and, with a key, has its scope ``staff``: without it, a key adds nothing to what any
+    person may do."""
+    user = request.user
+    return isinstance(user, User) and user.is_staff and Scope.STAFF in credential_of(request).scopes
+
+
+def may(request: Request, permission: str) -> bool:
+    """Whether ``MayDo`` would let the caller do ``permission``."""
+    return acts_as_staff(request) and request.user.has_perm(permission)
+
+
+def audience_of(request: Request) -> list[str]:
+    """The visibilities of what the caller may read."""
+    return [each for each in visibilities_for(request.user) if each != Visibility.STAFF or acts_as_staff(request)]

@@ -9,7 +9,17 @@ from rest_framework.views import APIView
 
 from accounts import families, services, tokens
 from accounts.api.authentication import BearerAuthentication, SessionAuthentication
-from accounts.api.permissions import MayDo, MemberRequired, MemberSignIn, OwnSignIn, PersonOrNobody, PersonRequired
+from accounts.api.permissions import (
+    MayDo,
+    MemberRequired,
+    MemberSignIn,
+    OwnSignIn,
+    PersonOrNobody,
+    PersonRequired,
+    Reader,
+    audience_of,
+    may,
+)
 from accounts.models import User
 from accounts.scopes import Scope
 from accounts.tests.api_client import ApiClient, refusal
@@ -160,6 +170,7 @@ NO_ACCOUNT, NO_SCOPE, NO_KEYS = (403, "account_needed"), (403, "scope_missing"),
     [
         (PersonRequired, NOBODY, OK, OK, OK),
         (PersonOrNobody, OK, OK, OK, OK),
+        (Reader, OK, OK, OK, OK),
         (MemberRequired, NOBODY, NO_ACCOUNT, OK, OK),
         (OwnSignIn, NOBODY, OK, OK, NO_KEYS),
         (MemberSignIn, NOBODY, NO_ACCOUNT, OK, NO_KEYS),
@@ -193,6 +204,18 @@ def test_a_role_does_what_its_permissions_say(owner: User) -> None:
     assert ask(view, key_of(moderator, Scope.READ, Scope.WRITE, Scope.CHAT)) == NO_SCOPE
     assert ask(view, key_of(moderator, Scope.STAFF)) == OK
     assert ask(view, key_of(owner, Scope.STAFF)) == FORBIDDEN, "a scope adds nothing to a role"
+
+
+def test_what_staff_read_takes_a_key_its_scope() -> None:
+    def told(self, request: Request) -> Response:
+        return Response({"code": f"{','.join(audience_of(request))} {may(request, 'faqs.view_faq')}"})
+
+    view, moderator = endpoint(Reader, get=told), make_moderator()
+    everything = (200, "guests,users,staff True")
+    assert ask(view) == ask(view, bearer_of(make_guest())) == (200, "guests False")
+    assert ask(view, bearer_of(make_user())) == ask(view, key_of(moderator, Scope.READ)) == (200, "guests,users False")
+    assert ask(view, bearer_of(moderator)) == ask(view, key_of(moderator, Scope.STAFF)) == everything
+    assert ask(view, key_of(make_user(), Scope.STAFF)) == ask(view, key_of(moderator, Scope.CHAT)) == NO_SCOPE
 
 
 def test_a_method_without_a_permission_is_nobodys() -> None:

@@ -1,5 +1,6 @@
 """What the organisation has approved: categories, FAQs, the ways to ask them, their history, and what readers say."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
@@ -63,7 +64,11 @@ class FAQQuerySet(models.QuerySet["FAQ"]):
 
     def visible_to(self, user: Any) -> Self:
         """What ``user`` (a User or AnonymousUser) may read: in force and meant for them."""
-        return self.in_force().filter(visibility__in=visibilities_for(user))
+        return self.meant_for(visibilities_for(user))
+
+    def meant_for(self, visibilities: Iterable[str]) -> Self:
+        """What is in force and has one of these visibilities."""
+        return self.in_force().filter(visibility__in=list(visibilities))
 
 
 class FAQ(models.Model):

@@ -1,12 +1,16 @@
 """Conditional requests: two who edit the same thing at once do not overwrite each other, and what is known is not
 sent again (RFC 9110, section 13)."""
 
+import json
 import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Protocol
 
 from django.utils.translation import gettext as _
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from chatbot_project.lib.errors import ApplicationError
 
@@ -35,6 +39,19 @@ def etag_of(*parts: Any) -> str:
     """
     digest = blake2b("\0".join(str(part) for part in parts).encode(), digest_size=12).hexdigest()
     return f'"{digest}"'
+
+
+def etag_of_body(body: Any) -> str:
+    """The entity tag of an answer whose JSON is ``body``."""
+    return etag_of(json.dumps(body, sort_keys=True, default=str))
+
+
+def tagged(request: Request, body: Any, *, status: int = 200, location: str = "") -> Response:
+    """``body`` under its entity tag; 304 without it where a reader knows it already."""
+    headers = {"ETag": etag_of_body(body)} | ({"Location": location} if location else {})
+    if request.method in SAFE_METHODS and is_known(request, headers["ETag"]):
+        return Response(status=304, headers=headers)
+    return Response(body, status=status, headers=headers)
 
 
 def require_match(request: HasHeaders, etag: str) -> None:

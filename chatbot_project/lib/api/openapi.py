@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, inline_serializer
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
 from chatbot_project.lib.api.errors import PROBLEM
@@ -38,6 +38,7 @@ IF_MATCH = OpenApiParameter(
 IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match", str, OpenApiParameter.HEADER, description="An ETag that is known; the same state answers 304."
 )
+NOT_MODIFIED = {304: OpenApiResponse(description="As it was: the client has it already.")}
 IDEMPOTENCY_KEY = OpenApiParameter(
     HEADER,
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
@@ -82,7 +83,12 @@ def takes_body(
 
 
 class ApiSchema(AutoSchema):
-    """Knows which operations take an Idempotency-Key, and which deletions a body."""
+    """Knows which operations take an Idempotency-Key, which deletions a body, and which need nobody to be signed in."""
+
+    def get_auth(self) -> list[Any]:
+        found: list[Any] = super().get_auth()
+        is_open = any(getattr(each, "lets_nobody_in", False) for each in self.view.get_permissions())
+        return [*found, {}] if is_open and {} not in found else found
 
     def _get_request_body(self, direction: Literal["request", "response"] = "request") -> Any:
         body = getattr(getattr(self.view, "delete", None), "body", None)

@@ -1,0 +1,1 @@
+"""The knowledge over the JSON API."""
