@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+# The suite starts some two hundred processes: what one has compiled, the others read. Many containers set this.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 from chatbot_project.embedded.paths import VarPaths, default_database_url, default_redis_url
 from chatbot_project.embedded.postgres import EmbeddedPostgres
 from chatbot_project.embedded.redis import EmbeddedRedis
