@@ -20,6 +20,7 @@ from chatbot_project.lib.errors import ApplicationError, NotFound
 PREFIX = "nono_sk_"
 SHOWN = len(PREFIX) + 4  # characters by which its owner knows a key
 MOST = 25  # live keys of one person
+NAME_LENGTH = 60
 USED_EVERY = timedelta(minutes=1)
 _LENGTH = len(PREFIX) + 43
 
@@ -27,6 +28,14 @@ _LENGTH = len(PREFIX) + 43
 def live_keys(user: User) -> "models.QuerySet[ApiKey]":
     """The keys of ``user`` that have not been revoked, those that have run out included, newest first."""
     return ApiKey.objects.filter(user=user, revoked_at=None).order_by("-id")
+
+
+def own_key(*, user: User, key_id: UUID) -> ApiKey:
+    """A live key of ``user``. Raises NotFound."""
+    key = live_keys(user).filter(pk=key_id).first()
+    if key is None:
+        raise NotFound(_("There is no such thing here."))
+    return key
 
 
 def create_key(

@@ -1,14 +1,20 @@
 """The forms of the pages about people. A field that is not listed here cannot be set by a request."""
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
+from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
+from accounts.api_keys import NAME_LENGTH, live_keys
 from accounts.models import USERNAME_LENGTH, User, normalise_address, username_characters
+from accounts.scopes import Scope
+from chatbot_project.lib.text import clean_text
 
 # Django's own classes take no type at run time; the stubs' do.
 if TYPE_CHECKING:
@@ -126,6 +132,51 @@ class ProfileForm(UserModelForm):
         if User.objects.exclude(pk=self.instance.pk).filter(username__iexact=name).exists():
             raise forms.ValidationError(_("That username is taken."))
         return name
+
+
+class NewKeyForm(forms.Form):
+    """Asks for what an API key is to be. ``staff`` is offered to those alone whose role adds anything.
+
+    A name that a live key of ``user`` has is refused, so that a page sent twice makes one key.
+    """
+
+    LIFETIMES = (("30", _("30 days")), ("90", _("90 days")), ("365", _("One year")), ("", _("For good")))
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=NAME_LENGTH,
+        help_text=_("By which you will know it again: the program or the machine that uses it."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    scopes = forms.MultipleChoiceField(
+        label=_("What it may do"), widget=forms.CheckboxSelectMultiple, initial=[Scope.READ, Scope.CHAT]
+    )
+    days = forms.ChoiceField(label=_("How long it holds"), choices=LIFETIMES, required=False, initial="90")
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        offered = [scope for scope in Scope if scope != Scope.STAFF or user.is_staff]
+        self.fields["scopes"].choices = [  # type: ignore[attr-defined]
+            (scope.value, format_html("<code>{}</code> {}", scope.value, scope.label)) for scope in offered
+        ]
+
+    def clean_name(self) -> str:
+        name = clean_text(self.cleaned_data["name"]).strip()
+        if not name:
+            raise forms.ValidationError(_("Give it a name."))
+        if live_keys(self.user).filter(name__iexact=name).exists():
+            raise forms.ValidationError(_("You have a key of this name already."))
+        return name
+
+    def clean_scopes(self) -> list[Scope]:
+        return [Scope(scope) for scope in self.cleaned_data["scopes"]]
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When a key made now runs out; ``None`` for never."""
+        days: str = self.cleaned_data["days"]
+        return timezone.now() + timedelta(days=int(days)) if days else None
 
 
 def check_strength(form: forms.Form, field: str, password: str, person: User) -> None:

@@ -294,6 +294,11 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.prefix}…"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has run out."""
+        return self.expires_at is not None and self.expires_at <= now()
+
 
 class AppendOnly(Exception):
     """Something tried to change or remove what may only be added to."""

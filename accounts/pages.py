@@ -33,6 +33,13 @@ def current_member(request: HttpRequest) -> User | None:
     return None if person is None or person.is_guest else person
 
 
+def member_of(request: HttpRequest) -> User:
+    """The person with an account, on a page that MemberRequired guards."""
+    member = current_member(request)
+    assert member is not None
+    return member
+
+
 def next_page(request: HttpRequest) -> str:
     """Where to go on: the request's ``next`` if it lies on this site, else the chat."""
     wish = request.POST.get("next") or request.GET.get("next") or ""

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts import link_views, views
+from accounts import key_views, link_views, session_views, views
 
 app_name = "accounts"
 urlpatterns = [
@@ -16,6 +16,10 @@ urlpatterns = [
     path("password/forgot/", views.ForgotPasswordView.as_view(), name="forgot_password"),
     path("password/forgot/sent/", views.MailSentView.as_view(), {"reason": "reset"}, name="reset_sent"),
     path("profile/", views.ProfileView.as_view(), name="profile"),
+    path("keys/", key_views.KeysView.as_view(), name="keys"),
+    path("keys/<uuid:key_id>/revoke/", key_views.RevokeKeyView.as_view(), name="revoke_key"),
+    path("sessions/", session_views.SessionsView.as_view(), name="sessions"),
+    path("sessions/<uuid:sign_in_id>/end/", session_views.EndSessionView.as_view(), name="end_session"),
     path("email/", views.ChangeEmailView.as_view(), name="change_email"),
     # All mailed links lie below link/, so that logs can leave out what follows.
     path("link/sign-up/<str:token>/", link_views.ConfirmSignUpView.as_view(), name="confirm_sign_up"),

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
+from accounts.api_keys import NAME_LENGTH
 from accounts.devices import LABEL_LENGTH
 from accounts.forms import AddressForm, ChangePasswordForm, NewPasswordForm, ProfileForm, SignUpForm
 from accounts.models import USERNAME_LENGTH, ApiKey, User
@@ -194,7 +195,7 @@ class ApiKeySerializer(KeySerializer):
 
 
 class NewApiKeySerializer(AnySerializer):
-    name = serializers.CharField(max_length=60)
+    name = serializers.CharField(max_length=NAME_LENGTH)
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=Scope.choices), min_length=1, max_length=len(Scope)
     )

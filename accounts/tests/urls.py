@@ -20,6 +20,7 @@ def whoami(request: HttpRequest) -> JsonResponse:
 conversations = ([path("", whoami, name="home")], "conversations")
 faqs = ([path("", whoami, name="home")], "faqs")
 urlpatterns = [
+    path("docs", whoami, name="swagger"),
     path("", include(conversations)),
     path("help/", include(faqs)),
     path("whoami/", whoami),

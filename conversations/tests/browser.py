@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
@@ -129,6 +130,34 @@ def apart(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(run).result()
+
+
+def violations(tab: Tab) -> list[str]:
+    """What axe finds that is serious or critical."""
+    found = Axe().run(tab.page).response["violations"]
+    return [
+        f"{each['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+def overflow(tab: Tab) -> int:
+    """By how much the page is wider than its window."""
+    width: int = tab.page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+    return width
+
+
+def focus_by_tab(tab: Tab, name: str, most: int = 40) -> None:
+    """Press Tab until the element with this accessible name has the focus."""
+    for _ in range(most):
+        tab.page.keyboard.press("Tab")
+        if tab.page.evaluate(
+            "name => [document.activeElement.ariaLabel, document.activeElement.textContent.trim()].includes(name)", name
+        ):
+            return
+    pytest.fail(f"{name!r} cannot be reached by Tab")
 
 
 @pytest.fixture(scope="module")

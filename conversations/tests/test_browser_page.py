@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from accounts.models import User
@@ -14,7 +13,7 @@ from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
-from .browser import NARROW, OpenTab, Tab, apart
+from .browser import NARROW, OpenTab, Tab, apart, focus_by_tab, overflow, violations
 from .factories import make_conversation, make_persona
 from .stack import wait_until
 
@@ -135,17 +134,6 @@ def test_moving_between_conversations_follows_what_is_live(tab: Tab, fake_model:
 # --- keyboard -------------------------------------------------------------------------------------------------------
 
 
-def focus_by_tab(tab: Tab, name: str, most: int = 40) -> None:
-    """Press Tab until the element with this accessible name has the focus."""
-    for _ in range(most):
-        tab.page.keyboard.press("Tab")
-        if tab.page.evaluate(
-            "name => [document.activeElement.ariaLabel, document.activeElement.textContent.trim()].includes(name)", name
-        ):
-            return
-    pytest.fail(f"{name!r} cannot be reached by Tab")
-
-
 def test_a_whole_chat_by_keyboard_alone(tab: Tab, fake_model: FakeModelServer) -> None:
     press = tab.page.keyboard.press
     tab.page.locator(".brand").focus()
@@ -236,17 +224,6 @@ def test_a_reply_is_announced_once_when_it_is_whole(tab: Tab, fake_model: FakeMo
     expect(tab.field).to_be_focused()
 
 
-def violations(tab: Tab) -> list[str]:
-    """What axe finds that is serious or critical."""
-    found = Axe().run(tab.page).response["violations"]
-    return [
-        f"{each['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_on_the_chat(
     open_tab: OpenTab, owner: User, fake_model: FakeModelServer, scheme: str
@@ -309,12 +286,6 @@ def test_axe_finds_nothing_serious_on_a_narrow_page_with_its_list_open(
 
 
 # --- looks ----------------------------------------------------------------------------------------------------------
-
-
-def overflow(tab: Tab) -> int:
-    """By how much the page is wider than its window."""
-    width: int = tab.page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
-    return width
 
 
 @pytest.mark.parametrize("path", ["/", "/accounts/sign-in/", "/accounts/sign-up/"])

@@ -1,0 +1,96 @@
+"""The pages about one's keys and sessions in a real browser: by keyboard, narrow, in both themes, without scripts."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from accounts import api_keys
+from accounts.models import User
+from accounts.scopes import Scope
+
+from .browser import NARROW, OpenTab, Tab, apart, focus_by_tab, overflow, violations
+from .client import session_key
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+KEYS, SESSIONS = "/accounts/keys/", "/accounts/sessions/"
+LONG = "Rindfleischetikettierungsüberwachungsaufgabenübertragungsge"
+
+
+def make_key(owner: User, name: str = LONG) -> None:
+    apart(api_keys.create_key, user=owner, name=name, scopes=[Scope.READ, Scope.WRITE, Scope.CHAT])
+
+
+def test_a_key_is_made_copied_and_revoked_by_keyboard(open_tab: OpenTab, owner: User) -> None:
+    tab = open_tab(owner, KEYS, permissions=["clipboard-read", "clipboard-write"])
+    press = tab.page.keyboard.press
+    tab.page.get_by_label("Name", exact=True).focus()
+    tab.page.keyboard.type("laptop")
+    press("Tab")
+    press("Space")  # no longer `read`
+    press("Tab")
+    press("Space")  # `write` instead
+    focus_by_tab(tab, "Make a key")
+    press("Enter")
+    field = tab.page.get_by_label("Your new key “laptop”")
+    expect(field).to_be_focused()
+    text = field.input_value()
+    focus_by_tab(tab, "Copy")
+    press("Enter")
+    expect(tab.page.get_by_role("button", name="Copied")).to_be_focused()
+    assert tab.page.evaluate("navigator.clipboard.readText()") == text
+    key = apart(api_keys.find_key, text)
+    assert (key.user_id, key.scopes) == (owner.pk, ["chat", "write"])
+
+    tab.open(KEYS)
+    assert text not in tab.page.content()
+    focus_by_tab(tab, "Revoke laptop")
+    press("Enter")
+    expect(tab.page.get_by_role("heading", level=1)).to_have_text("Revoke “laptop”?")
+    focus_by_tab(tab, "Revoke")
+    press("Enter")
+    expect(tab.page.get_by_text("The key is revoked.")).to_be_visible()
+    expect(tab.page.locator(".entry")).to_have_count(0)
+
+
+def test_without_scripts_a_key_is_made_and_revoked(open_tab: OpenTab, owner: User) -> None:
+    tab = open_tab(owner, KEYS, java_script_enabled=False)
+    tab.page.get_by_label("Name", exact=True).fill("laptop")
+    tab.button("Make a key").click()
+    expect(tab.page.get_by_label("Your new key “laptop”")).to_have_value(re.compile(r"nono_sk_[\w-]{43}"))
+    expect(tab.button("Copy")).to_be_hidden()
+    tab.page.get_by_role("link", name="Revoke laptop").click()
+    tab.button("Revoke").click()
+    expect(tab.page.get_by_text("You have no keys yet.")).to_be_visible()
+
+
+def test_another_browser_is_signed_out_from_here(open_tab: OpenTab, owner: User) -> None:
+    elsewhere = open_tab(owner, SESSIONS)
+    tab = open_tab(owner, SESSIONS)
+    expect(tab.page.locator(".entry")).to_have_count(2)
+    tab.page.get_by_role("button", name="End").click()
+    expect(tab.page.get_by_text("That session has ended.")).to_be_visible()
+    expect(tab.page.locator(".entry")).to_have_count(1)
+    elsewhere.open(SESSIONS)
+    expect(elsewhere.page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_and_320_pixels_are_enough(open_tab: OpenTab, owner: User, scheme: str) -> None:
+    make_key(owner)
+    session_key(owner)
+    tab = open_tab(owner, KEYS, color_scheme=scheme, viewport=NARROW)
+    fits(tab)
+    tab.page.get_by_label("Name", exact=True).fill("another")
+    tab.button("Make a key").click()
+    expect(tab.page.get_by_label("Your new key “another”")).to_be_focused()
+    fits(tab)
+    tab.page.get_by_role("link", name=f"Revoke {LONG}").click()
+    fits(tab)
+    fits(tab.open(SESSIONS))
+
+
+def fits(tab: Tab) -> None:
+    assert violations(tab) == [], tab.page.url
+    assert overflow(tab) == 0, tab.page.url
