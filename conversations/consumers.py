@@ -28,9 +28,9 @@ from chatbot_project.lib.errors import ApplicationError
 from conversations import doorbell, events, services
 from conversations.admission import admit, is_admissible
 from conversations.hub import NOTHING, Hub, next_epoch, running_hub
-from conversations.keeping import find_conversation
 from conversations.models import Conversation, Message
 from conversations.outbox import Outbox
+from conversations.selectors import find_conversation
 from conversations.transcript import Transcript, conversation_info, message_info, read_transcript
 
 log = structlog.get_logger(__name__)

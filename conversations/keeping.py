@@ -38,16 +38,6 @@ class Changes(TypedDict, total=False):
     metadata: Mapping[str, str]
 
 
-@recorded
-def find_conversation(*, user: User, conversation_id: UUID) -> Conversation:
-    """The person's conversation with its persona. Raises NotFound."""
-    visible = Conversation.objects.visible_to(user).select_related("persona_version__persona")
-    found = visible.filter(pk=conversation_id).first()
-    if found is None:
-        raise NotFound
-    return found
-
-
 def create_conversation(
     *, user: User, persona_slug: str | None = None, title: str = "", metadata: Mapping[str, str] | None = None
 ) -> Conversation:

@@ -34,6 +34,10 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
         found = self.filter(archived_at__isnull=not archived, expires_at=None)
         return found.select_related("persona_version__persona").defer("summary", "instructions")
 
+    def with_persona(self, slug: str) -> Self:
+        """Those with any version of that persona."""
+        return self.filter(persona_version__persona__slug=slug)
+
     def titled(self, words: str) -> Self:
         """Those whose title contains every one of ``words``, in any case and order."""
         found = self

@@ -163,20 +163,22 @@ def request_stop(*, user: User, reply_id: UUID) -> Message:
 
 
 @recorded
-def give_feedback(*, user: User, message_id: UUID, value: int, comment: str = "") -> None:
-    """Record what the person thinks of a reply: 1, -1, or 0 to take it back. Raises NotFound, ``bad_feedback``."""
+def give_feedback(*, user: User, message_id: UUID, value: int, comment: str = "") -> Feedback | None:
+    """Record what the person thinks of a reply: 1, -1, or 0 to take it back. Returns what is stored, None where it was
+    taken back. Raises NotFound, ``bad_feedback``."""
     reply = _find(user, message_id, Message.Role.ASSISTANT)
     if value not in (1, 0, -1):
         raise ApplicationError("bad_feedback", _("Feedback is 1, -1 or 0."))
     if value == 0:
         Feedback.objects.filter(message=reply).delete()
-        return
+        return None
     with transaction.atomic():
-        Feedback.objects.update_or_create(
+        given, _is_new = Feedback.objects.update_or_create(
             message=reply, defaults={"value": value, "comment": clean_text(comment)[:2000].strip()}
         )
         if value < 0:
             transaction.on_commit(partial(reply_disliked.send, Message, reply=reply.pk))
+        return given
 
 
 # --- parts

@@ -25,6 +25,7 @@ from conversations import keeping, services
 from conversations.events import MessageInfo, OfferInfo
 from conversations.hand_over import request_person
 from conversations.models import LIST_ORDERINGS, Conversation
+from conversations.selectors import find_conversation
 from conversations.transcript import conversation_info, read_transcript
 from personas.models import Persona, PersonaVersion
 
@@ -129,7 +130,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @person_required
 def conversation(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
     """A conversation with its newest messages."""
-    shown = keeping.find_conversation(user=user, conversation_id=conversation_id)
+    shown = find_conversation(user=user, conversation_id=conversation_id)
     transcript = read_transcript(shown)
     version = shown.persona_version
     context = {
@@ -154,7 +155,7 @@ def conversation_list(request: HttpRequest, user: User) -> HttpResponse:
 @person_required
 def earlier_messages(request: HttpRequest, user: User, conversation_id: UUID) -> HttpResponse:
     """What stands before the message ``before``, as JSON ``{messages, more}`` in the shape of the protocol."""
-    shown = keeping.find_conversation(user=user, conversation_id=conversation_id)
+    shown = find_conversation(user=user, conversation_id=conversation_id)
     transcript = read_transcript(shown, before=_uuid(request.GET.get("before", "")))
     return JsonResponse({"messages": msgspec.to_builtins(transcript.messages), "more": transcript.more})
 

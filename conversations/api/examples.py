@@ -98,3 +98,37 @@ ASK_REFUSALS: dict[Any, Any] = {
     **problem(422, "The `client_id` or Idempotency-Key came with another request before: `idempotency_key_reused`."),
     **problem(503, "Asking is not possible right now: `unavailable`."),
 }
+
+# --- conversations
+
+A_CONVERSATION = OpenApiExample("a conversation", CONVERSATION, response_only=True)
+CONVERSATIONS = OpenApiExample("a page", {"items": [CONVERSATION], "next": None}, response_only=True)
+NEW_CONVERSATION = OpenApiExample(
+    "with a title", {"persona": "support", "title": "Opening hours", "metadata": {"ticket": "4711"}}, request_only=True
+)
+EMPTY_CONVERSATION = OpenApiExample(
+    "a conversation", {**CONVERSATION, "active_leaf": None, "revision": 1}, response_only=True
+)
+REPLACE_CONVERSATION = OpenApiExample(
+    "the whole",
+    {"title": "Opening hours", "pinned": True, "archived": False, "metadata": {"ticket": "4711"}},
+    request_only=True,
+)
+CHANGE_CONVERSATION = OpenApiExample("rename", {"title": "When they are open"}, request_only=True)
+CLEAR = [
+    OpenApiExample("all", {}, request_only=True),
+    OpenApiExample("the archive", {"archived": True}, request_only=True),
+]
+CLEARED = OpenApiExample("cleared", {"deleted": 12}, response_only=True)
+SELECT_BRANCH = OpenApiExample("a branch", {"message": _REPLY_ID}, request_only=True)
+
+# --- messages
+
+A_MESSAGE = OpenApiExample("a reply", REPLY, response_only=True)
+MESSAGES = OpenApiExample("a page", {"items": [REPLY, QUESTION], "next": None}, response_only=True)
+EDIT = OpenApiExample(
+    "in other words", {"text": "When are you open today?", "client_id": "web-7f3c"}, request_only=True
+)
+ANEW = OpenApiExample("anew", {"client_id": "web-7f3d"}, request_only=True)
+FEEDBACK = OpenApiExample("not helpful", {"value": -1, "comment": "This was last year."}, request_only=True)
+FEEDBACK_GIVEN = OpenApiExample("feedback", {"value": -1, "comment": "This was last year."}, response_only=True)

@@ -39,6 +39,9 @@ IF_NONE_MATCH = OpenApiParameter(
     "If-None-Match", str, OpenApiParameter.HEADER, description="An ETag that is known; the same state answers 304."
 )
 NOT_MODIFIED = {304: OpenApiResponse(description="As it was: the client has it already.")}
+ETAG = OpenApiParameter(
+    "ETag", str, OpenApiParameter.HEADER, response=[200, 201], description="Names this state, for `If-Match`."
+)
 IDEMPOTENCY_KEY = OpenApiParameter(
     HEADER,
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},

@@ -53,13 +53,13 @@ def read_page(
     limit = read_limit(query, usual=usual_limit)
     salt = _salt(found, fields)
     if cursor := query.get("cursor"):
-        found = found.filter(_behind(fields, _decode(cursor, salt, len(fields))))
+        found = found.filter(_behind(fields, decode_cursor(cursor, salt, len(fields))))
     rows = list(found.order_by(*fields)[: limit + 1])
     if len(rows) <= limit:
         return Page(rows, None)
     last = rows[limit - 1]
     values = [_value(last, field.lstrip("-")) for field in fields]
-    return Page(rows[:limit], _encode(values, salt))
+    return Page(rows[:limit], encode_cursor(values, salt))
 
 
 def page_of_rows(rows: Sequence[Row], query: Mapping[str, Any], *, key: Callable[[Row], UUID], name: str) -> Page[Row]:
@@ -67,10 +67,10 @@ def page_of_rows(rows: Sequence[Row], query: Mapping[str, Any], *, key: Callable
     which is unique. ``name`` tells the list from others. Raises InvalidInput (400)."""
     limit, salt = read_limit(query), f"api.cursor:{name}"
     if cursor := query.get("cursor"):
-        (last,) = _decode(cursor, salt, 1)
+        (last,) = decode_cursor(cursor, salt, 1)
         rows = [row for row in rows if key(row) < last]
     shown = list(rows[:limit])
-    return Page(shown, _encode([key(shown[-1])], salt) if len(rows) > limit else None)
+    return Page(shown, encode_cursor([key(shown[-1])], salt) if len(rows) > limit else None)
 
 
 def read_limit(query: Mapping[str, Any], *, usual: int = USUAL_LIMIT) -> int:
@@ -107,11 +107,13 @@ def _salt(found: QuerySet[Stored], fields: Sequence[str]) -> str:
     return f"api.cursor:{found.model._meta.label_lower}:{','.join(fields)}"
 
 
-def _encode(values: Sequence[Any], salt: str) -> str:
+def encode_cursor(values: Sequence[Any], salt: str) -> str:
+    """A cursor that holds ``values``; ``salt`` names the list that it belongs to."""
     return signing.dumps([_pack(value) for value in values], salt=salt)
 
 
-def _decode(cursor: str, salt: str, count: int) -> list[Any]:
+def decode_cursor(cursor: str, salt: str, count: int) -> list[Any]:
+    """The ``count`` values in a cursor of that list. Raises InvalidInput where it is none of ours."""
     try:
         if len(cursor) > _MAX_CURSOR:
             raise signing.BadSignature
