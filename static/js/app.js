@@ -5,6 +5,7 @@ import { createState, liveReply, reduce, shownMessages } from "./protocol.js";
 import { ChatSocket } from "./socket.js";
 import { say } from "./strings.js";
 import { toast } from "./toast.js";
+import { Typing } from "./typing.js";
 
 const AGAIN_AFTER = 2000;
 
@@ -22,6 +23,7 @@ export class ChatApp {
       onEvent: (event) => this.#receive(event),
       onState: (state) => this.#connected(state),
     });
+    this.typing = new Typing((command) => this.socket.send(command));
     for (const entry of this.outbox.entries) this.#reduce({ type: "local.sent", client_id: entry.command.client_id });
   }
 
@@ -103,6 +105,11 @@ export class ChatApp {
     this.#changed();
   }
 
+  /** Something is being written to what is shown. */
+  wrote() {
+    if (this.conversation) this.typing.tell(this.conversation);
+  }
+
   resend(clientId) {
     this.#transmit(this.outbox.retry(clientId));
     this.#changed();
@@ -168,6 +175,8 @@ export class ChatApp {
       setTimeout(() => (entry ? this.#transmit(this.outbox.find(clientId)) : this.#reduce({ type: "ready" })), AGAIN_AFTER);
     } else if (entry && "text" in entry.command) {
       this.outbox.refuse(clientId, detail);
+    } else if (code === "scope_missing" && !clientId && this.stopping.size === 0) {
+      this.typing.giveUp(); // beside a stop, the one thing that is sent without being asked for
     } else {
       if (entry) this.outbox.settle(clientId);
       toast(detail);

@@ -73,6 +73,7 @@ export class Composer {
 
   #changed() {
     keepDraft(this.app.user, this.app.conversation, this.field.value);
+    if (this.field.value.trim()) this.app.wrote();
     this.#grow();
     this.show();
   }

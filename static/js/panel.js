@@ -5,6 +5,7 @@ import { StickyScroll } from "./scroll.js";
 import { say } from "./strings.js";
 import { labelThemeButtons } from "./theme.js";
 import { Transcript } from "./transcript.js";
+import { ElsewhereNote } from "./typing.js";
 
 const SHOW_CONNECTING_AFTER = 1500;
 
@@ -20,6 +21,7 @@ export class Panel {
       onSend: (text) => this.send(text),
       onEditLast: () => this.transcript.editLast(),
     });
+    this.elsewhere = new ElsewhereNote(root, app);
     this.offs = [app.on("change", () => this.show()), app.on("connection", () => this.#showConnection())];
     root.addEventListener("click", (event) => this.#clicked(event));
     root.addEventListener("change", (event) => event.target.name === "persona" && this.#choose(event.target));
@@ -40,6 +42,7 @@ export class Panel {
   close() {
     for (const off of this.offs) off();
     this.scroll.close();
+    this.elsewhere.close();
     clearTimeout(this.connecting);
   }
 
