@@ -9,6 +9,7 @@ from chatbot_project.lib.api.errors import not_found_view
 v1_patterns: list[URLPattern | URLResolver] = [
     path("", include("accounts.api.urls")),
     path("", include("conversations.api.urls")),
+    path("", include("faqs.api.urls")),
     path("", include("personas.api.urls")),
 ]
 

@@ -17,13 +17,14 @@ from unfold.decorators import action, display
 
 from chatbot_project.lib.errors import ApplicationError
 from faqs import services
-from faqs.admin_files import FilePages, download
+from faqs.admin_files import FilePages
 from faqs.admin_filters import CategoryFilter, LanguageFilter, StatusFilter, TagFilter, ValidityFilter
 from faqs.admin_forms import FAQForm
 from faqs.admin_history import HistoryPages
 from faqs.admin_site_pages import PUBLISH, actor_of, rights
 from faqs.admin_translations import translation_actions
 from faqs.admin_trying import TryingPages
+from faqs.downloads import download
 from faqs.models import FAQ, FAQFeedback, Phrasing
 from faqs.phrasings import phrasings_of
 from faqs.translations import translations_of

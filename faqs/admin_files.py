@@ -7,7 +7,6 @@ from django.contrib import messages
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from redis.exceptions import RedisError
 
@@ -15,8 +14,9 @@ from chatbot_project.lib.errors import ApplicationError
 from faqs.admin_forms import ImportForm
 from faqs.admin_history import field_label
 from faqs.admin_site_pages import ADD, CHANGE, PUBLISH, VIEW, PagesAdmin, View, actor_of, require
+from faqs.downloads import download
 from faqs.models import FAQ
-from faqs.transfer import ImportReport, Outcome, export_faqs, import_faqs
+from faqs.transfer import ImportReport, Outcome, import_faqs
 
 MAX_UPLOAD = 5 * 1024 * 1024  # bytes; larger ones go through the command
 KEPT_SECONDS = 1800  # how long a file that was looked at waits to be confirmed
@@ -104,17 +104,6 @@ class FilePages(PagesAdmin):
             hidden=len(every) - len(rows), options=_options(request),
             counts=[(outcome_label(outcome), count) for outcome, count in report.counts.items()] if report else [],
         )  # fmt: skip
-
-
-def download(faqs: Any, kind: Any) -> HttpResponse:
-    """``faqs``, or all, as a file to keep."""
-    text = export_faqs(faqs=faqs, format=kind)
-    media = "application/json" if kind == "json" else "text/csv"
-    response = HttpResponse(text, content_type=f"{media}; charset=utf-8")
-    name = f"faqs-{timezone.localdate().isoformat()}.{kind}"
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 def done_text(report: ImportReport) -> str:

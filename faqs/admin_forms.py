@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext
@@ -17,13 +16,12 @@ from unfold.widgets import (
 )
 
 from accounts.audience import Visibility
-from accounts.models import User
-from accounts.roles import STAFF_ROLES
 from chatbot_project.lib.errors import ApplicationError
 from faqs.categories import category_paths
 from faqs.content import CONTENT_FIELDS, FAQFields
 from faqs.models import FAQ, Category
 from faqs.models.catalog import validate_language
+from faqs.owners import owners
 from faqs.phrasings import phrasings_of
 
 # Django's own class takes no type at run time; the stubs' does.
@@ -151,11 +149,6 @@ class FAQForm(FAQModelForm):
         names = (*CONTENT_FIELDS, "owner")
         content: Any = {name: self.cleaned_data[name] for name in names if name in self.cleaned_data}
         return content  # type: ignore[no-any-return]
-
-
-def owners() -> QuerySet[User]:
-    """Who may keep an FAQ right: staff."""
-    return User.objects.filter(role__in=STAFF_ROLES, is_active=True).order_by("username")
 
 
 class CategoryForm(CategoryModelForm):

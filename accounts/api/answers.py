@@ -1,6 +1,5 @@
 """Answers that several endpoints share, and the bases of those that more may call than who is signed in."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest
@@ -11,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api.authentication import CHALLENGE, GuestAuthentication
-from accounts.api.permissions import MayDo, Reader
+from accounts.api.permissions import MayDo, Permissions, Reader
 from accounts.api.serializers import MeSerializer
 from accounts.families import Pair
 from accounts.jwts import ACCESS_LIFETIME, REFRESH_LIFETIME
@@ -29,7 +28,7 @@ class OpenView(APIView):
 class PublishedView(APIView):
     """Everybody reads what is meant for them; who changes it is said by ``permissions``, as ``MayDo`` takes them."""
 
-    permissions: Mapping[str, str] = {}
+    permissions: Permissions = {}
 
     def get_permissions(self) -> list[Any]:
         return [Reader() if self.request.method in SAFE_METHODS else MayDo()]

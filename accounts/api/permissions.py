@@ -8,6 +8,7 @@ A view lists one of these in ``permission_classes``. What an API key has to be g
         scopes = {"POST": Scope.CHAT}
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext as _
@@ -23,6 +24,9 @@ from chatbot_project.lib.errors import ApplicationError
 
 if TYPE_CHECKING:  # rest_framework.views loads the settings' permissions, so these, while it is loaded itself
     from rest_framework.views import APIView
+
+#: By method, or under ``"*"``: what a role must have, one permission or several.
+Permissions = Mapping[str, str | tuple[str, ...]]
 
 
 class PersonRequired(BasePermission):
@@ -100,17 +104,18 @@ class MayDo(PersonRequired):
     """People whose role has what the view names in ``permissions``, per method or under ``"*"``; with a key, also its
     scope ``staff``.
 
-        permissions = {"*": "faqs.view_faq", "POST": "faqs.add_faq"}
+        permissions = {"*": "faqs.view_faq", "POST": ("faqs.add_faq", "faqs.publish_faq")}
 
-    A method that is named under neither is nobody's. Others: ``forbidden`` (403).
+    Of several, all are needed. A method that is named under neither is nobody's. Others: ``forbidden`` (403).
     """
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         if not super().has_permission(request, view):
             return False
-        permissions: dict[str, str] = view.permissions  # type: ignore[attr-defined]  # the view must name them
-        needed = permissions.get(request.method or "", permissions.get("*", ""))
-        return bool(needed) and request.user.has_perm(needed)
+        permissions: Permissions = view.permissions  # type: ignore[attr-defined]  # the view must name them
+        named = permissions.get(request.method or "", permissions.get("*", ()))
+        needed = (named,) if isinstance(named, str) else named
+        return bool(needed) and request.user.has_perms(needed)
 
     def scope(self, request: Request, view: "APIView") -> Scope:
         return Scope.STAFF

@@ -1,13 +1,17 @@
 """Calls the JSON API as a program does: a bearer's header, JSON in and out."""
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import pytest
 from django.http import HttpResponse
 from django.test import Client
 
 from accounts import api_keys, families
 from accounts.models import User
 from accounts.scopes import Scope
+from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user
+from chatbot_project.lib.redis import blocking_redis
 
 BASE = "/api/v1/"
 
@@ -54,3 +58,31 @@ def refusal(answer: HttpResponse) -> tuple[int, str]:
     assert body["status"] == answer.status_code
     assert body["detail"]
     return answer.status_code, body["code"]
+
+
+#: Who may call. A key that is named only by its scope is a moderator's.
+CALLERS: Mapping[str, Callable[[], ApiClient]] = {
+    "nobody": ApiClient,
+    "guest": lambda: ApiClient.of(make_guest()),
+    "user": lambda: ApiClient.of(make_user()),
+    "a user's key for staff": lambda: ApiClient.with_key(make_user(), Scope.READ, Scope.STAFF),
+    "a key to read": lambda: ApiClient.with_key(make_moderator(), Scope.READ),
+    "a key for staff": lambda: ApiClient.with_key(make_moderator(), Scope.STAFF),
+    "moderator": lambda: ApiClient.of(make_moderator()),
+    "admin": lambda: ApiClient.of(make_admin()),
+}
+#: Those who have nothing of what a role adds, and how they are refused it.
+OUTSIDERS: Mapping[str, tuple[int, str]] = {
+    "nobody": (401, "signed_out"),
+    "guest": (403, "forbidden"),
+    "user": (403, "forbidden"),
+    "a user's key for staff": (403, "forbidden"),
+    "a key to read": (403, "scope_missing"),
+}
+
+
+@pytest.fixture(autouse=True)
+def fresh_budgets() -> Iterator[None]:
+    """Nobody is refused for what other tests asked."""
+    yield
+    blocking_redis().flushdb()

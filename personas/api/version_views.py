@@ -237,12 +237,10 @@ def _compared(persona: Persona, query: Any) -> tuple[PersonaVersion, PersonaVers
         if len(newest) < 2:
             raise NotFound(_("There are no two versions yet."))
         return newest[1], newest[0]
-    found = {name: find_version(persona, query.get(name, "")) for name in ("old", "new")}
-    if unknown := [name for name, version in found.items() if version is None]:
-        raise InvalidInput({name: [_("There is no such version.")] for name in unknown})
-    old, new = found["old"], found["new"]
-    assert old is not None
-    assert new is not None
+    old, new = (find_version(persona, query.get(name, "")) for name in ("old", "new"))
+    if old is None or new is None:
+        missing = [name for name, version in (("old", old), ("new", new)) if version is None]
+        raise InvalidInput({name: [_("There is no such version.")] for name in missing})
     return old, new
 
 
