@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponse
@@ -11,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from accounts.devices import remember_device
 from accounts.models import User
-from accounts.presence import mark_seen, speak_to
+from accounts.presence import mark_seen, speak_to, time_zone_of
 from accounts.sessions import SessionStore
 from accounts.sockets import announce_sign_out
 from chatbot_project.lib.api.errors import problem_response
@@ -68,9 +67,4 @@ class PersonMiddleware:
 
 
 def _time_zone(person: User | None) -> AbstractContextManager[None]:
-    if person is None or not person.timezone:
-        return nullcontext()
-    try:
-        return timezone.override(ZoneInfo(person.timezone))
-    except (ZoneInfoNotFoundError, ValueError):
-        return nullcontext()
+    return nullcontext() if person is None else timezone.override(time_zone_of(person))

@@ -1,4 +1,6 @@
-"""That a person is here, and the language they are spoken to in, whichever way they came in."""
+"""That a person is here, the language they are spoken to in and the time they go by, whichever way they came in."""
+
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -20,3 +22,11 @@ def speak_to(request: HttpRequest, person: User) -> None:
     if person.language in dict(settings.LANGUAGES):
         translation.activate(person.language)  # LocaleMiddleware sets it anew for every request
         request.LANGUAGE_CODE = translation.get_language()
+
+
+def time_zone_of(person: User) -> ZoneInfo:
+    """The time zone that ``person`` has chosen, else the installation's."""
+    try:
+        return ZoneInfo(person.timezone or settings.TIME_ZONE)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo(settings.TIME_ZONE)

@@ -32,6 +32,8 @@ _MODERATOR = frozenset(
         "conversations.view_feedback",
         "conversations.view_handover",
         "conversations.change_handover",  # note that it is done
+        "analytics.view_figures",
+        "analytics.view_person",  # another's figures
         "conversations.read_text",  # opens the text of a conversation, with a reason that is recorded
         # The knowledge is theirs to keep; only its removal for good is an admin's.
         "faqs.view_category",

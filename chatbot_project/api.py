@@ -2,11 +2,13 @@
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from chatbot_project import api_docs
+from chatbot_project import api_docs, api_health
 from chatbot_project.lib.api.errors import not_found_view
 
 # Each app's own part: path("", include("app.api.urls")).
 v1_patterns: list[URLPattern | URLResolver] = [
+    path("health", api_health.HealthView.as_view()),
+    path("", include("analytics.api.urls")),
     path("", include("accounts.api.urls")),
     path("", include("conversations.api.urls")),
     path("", include("faqs.api.urls")),

@@ -1,7 +1,8 @@
 """``/healthz``: this process is alive. ``/readyz``: all that a reply needs is there, and what is not by name."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -11,10 +12,11 @@ from django.http import HttpRequest, JsonResponse
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.redis import make_redis
-from conversations.hub import running_hub
+from conversations.hub import is_draining
 from conversations.replies.worker import HEARTBEAT_KEY
 
 CHECK_SECONDS = 3.0
+PARTS = ("database", "redis", "model", "worker", "web")
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -24,12 +26,29 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 async def readyz(request: HttpRequest) -> JsonResponse:
     """200 where every part answers, else 503; ``parts`` says which does not. A draining process is not ready."""
-    names = ("database", "redis", "model", "worker")
-    answers = await asyncio.gather(*(_state(check()) for check in (_database, _redis, _model, _worker)))
-    parts: dict[str, str] = dict(zip(names, answers, strict=True))
-    parts["web"] = "draining" if running_hub().draining else "ok"
-    ready = all(state == "ok" for state in parts.values())
-    return JsonResponse({"status": "ok" if ready else "unavailable", "parts": parts}, status=200 if ready else 503)
+    health = await check_health()
+    status = "ok" if health.is_ready else "unavailable"
+    return JsonResponse({"status": status, "parts": health.parts}, status=200 if health.is_ready else 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is there of all that a reply needs. A part's state is ``ok``, ``draining``, or begins with ``unavailable``
+    and names the kind of its error."""
+
+    parts: Mapping[str, str]
+
+    @property
+    def is_ready(self) -> bool:
+        return all(state == "ok" for state in self.parts.values())
+
+
+async def check_health() -> Health:
+    """Ask every part, within CHECK_SECONDS. Raises nothing of theirs."""
+    checks = (_database, _redis, _model, _worker)
+    answers = await asyncio.gather(*(_state(check()) for check in checks))
+    web = "draining" if is_draining() else "ok"
+    return Health(dict(zip(PARTS, (*answers, web), strict=True)))
 
 
 async def _state(check: Awaitable[Any]) -> str:

@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "faqs",
     "personas",
     "conversations",
+    "analytics",
 ]
 MIDDLEWARE = [
     "accounts.middleware.TokenInAddressMiddleware",  # first: not even a redirect repeats the address

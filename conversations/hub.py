@@ -366,3 +366,9 @@ def running_hub() -> Hub:
         hub = _hubs[loop] = Hub()
         hub.start()
     return hub
+
+
+def is_draining() -> bool:
+    """Whether this process sends its sockets elsewhere. Starts no hub where none runs."""
+    hub = _hubs.get(asyncio.get_running_loop())
+    return hub is not None and hub.draining

@@ -99,6 +99,9 @@ class Conversation(models.Model):
             models.Index(
                 fields=["deleted_at"], name="conversation_purge", condition=models.Q(deleted_at__isnull=False)
             ),
+            # Figures: those of some days, and their list in order of beginning and of last activity.
+            models.Index(fields=["created_at", "id"], name="conversation_begun"),
+            models.Index(fields=["updated_at", "id"], name="conversation_activity"),
             models.Index(
                 fields=["expires_at"], name="conversation_expiry", condition=models.Q(expires_at__isnull=False)
             ),
@@ -207,6 +210,8 @@ class Message(models.Model):
             models.Index(fields=["owner"], name="message_live", condition=models.Q(status__in=["queued", "streaming"])),
             # A worker's claim, and the position of what waits.
             models.Index(fields=["queued_at"], name="message_queue", condition=models.Q(status="queued")),
+            # Figures: what was said on some days.
+            models.Index(fields=["created_at"], name="message_created"),
             # What was not known of late, to make up for lost lines of the editors' list.
             models.Index(fields=["finished_at"], name="message_unknown", condition=models.Q(source="unknown")),
         ]

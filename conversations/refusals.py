@@ -44,15 +44,23 @@ def recorded(service: Callable[P, T]) -> Callable[P, T]:
     return guarded
 
 
+def record_refusal(user: User, obj: models.Model, *, action: str = ACTION) -> None:
+    """Record that ``user`` reached for ``obj``, once in a minute at most. A database that is away is logged and no
+    more: the answer must not tell another's object from an absent one."""
+    try:
+        _record_once(user, obj, action)
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("refusal.not_recorded", user=str(user.pk), error=type(error).__name__)
+
+
 def _record(arguments: Mapping[str, Any]) -> None:
     user: User = arguments["user"]
     try:
         for name, model in _NAMES.items():
             pk = arguments.get(name)
             if pk is not None and _is_anothers(user, model, pk):
-                _record_once(user, model(pk=pk))
+                record_refusal(user, model(pk=pk))
     except (DatabaseError, InterfaceError) as error:
-        # The answer must not tell this from an absent object.
         log.warning("refusal.not_recorded", user=str(user.pk), error=type(error).__name__)
 
 
@@ -60,7 +68,7 @@ def _is_anothers(user: User, model: type[models.Model], pk: UUID) -> bool:
     return model._default_manager.filter(pk=pk).exclude(owner=user).exists()
 
 
-def _record_once(user: User, obj: models.Model) -> None:
+def _record_once(user: User, obj: models.Model, action: str) -> None:
     """Not more than one event per person, object and minute, however fast they ask: the lock makes them take turns."""
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
@@ -68,8 +76,8 @@ def _record_once(user: User, obj: models.Model) -> None:
             object_type=obj._meta.label_lower,
             object_id=str(obj.pk),
             actor=user,
-            action=ACTION,
+            action=action,
             at__gt=timezone.now() - ONCE_IN,
         )
         if not recent.exists():
-            record_audit(actor=user, action=ACTION, obj=obj)
+            record_audit(actor=user, action=action, obj=obj)

@@ -100,3 +100,59 @@ async def test_a_part_that_hangs_is_named_within_the_deadline(
 async def test_a_process_that_drains_is_not_ready(ready: Callable[[], Any]) -> None:
     running_hub().draining = True
     assert await ready() == (503, {"web"})
+
+
+# --- the same over the API
+
+
+@pytest.fixture
+def api_health(ready: Callable[[], Any]) -> Callable[..., Any]:
+    """Ask ``/api/v1/health``; gives the answer."""
+
+    async def ask(**headers: str) -> Any:
+        return await AsyncClient().get("/api/v1/health", headers=headers)
+
+    return ask
+
+
+async def test_the_api_says_that_every_part_is_there(api_health: Callable[..., Any]) -> None:
+    answer = await api_health()
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+    assert answer.json() == {"status": "ok", "parts": dict.fromkeys(health.PARTS, "ok")}
+
+
+async def test_the_api_names_what_is_missing_as_a_problem_and_no_more(
+    api_health: Callable[..., Any], redis: Any, settings: Any
+) -> None:
+    await redis.delete(HEARTBEAT_KEY)
+    running_hub().draining = True
+    answer = await api_health()
+    assert (answer.status_code, answer["Content-Type"]) == (503, "application/problem+json")
+    body = answer.json()
+    assert (body["code"], body["status"], answer["Retry-After"]) == ("unavailable", 503, "5")
+    assert body["parts"] == {
+        "database": "ok", "redis": "ok", "model": "ok", "worker": "unavailable", "web": "draining"
+    }  # fmt: skip
+
+
+async def test_the_api_answers_without_a_database_and_whoever_asks(
+    api_health: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_arguments: object) -> None:
+        raise OperationalError("secret host name")
+
+    monkeypatch.setattr(health, "run_db", away)
+    answer = await api_health(Authorization="Bearer of.no.use")
+    assert answer.status_code == 503
+    assert answer.json()["parts"]["database"] == "unavailable"
+    assert b"Error" not in answer.content
+
+
+async def test_the_api_answers_without_redis(api_health: Callable[..., Any], settings: Any) -> None:
+    settings.REDIS_URL = f"redis://127.0.0.1:{closed_port()}/0"
+    answer = await api_health()
+    assert (answer.status_code, answer.json()["parts"]["redis"]) == (503, "unavailable")
+
+
+def test_asked_where_no_sockets_are_served_none_is_started() -> None:
+    assert Client().get("/api/v1/health").json()["parts"]["web"] == "ok"

@@ -1,0 +1,31 @@
+"""The people of this app's tests."""
+
+import pytest
+
+from accounts.models import User
+from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return make_user()
+
+
+@pytest.fixture
+def other(db: None) -> User:
+    return make_user()
+
+
+@pytest.fixture
+def moderator(db: None) -> User:
+    return make_moderator()
+
+
+@pytest.fixture
+def admin(db: None) -> User:
+    return make_admin()
+
+
+@pytest.fixture
+def guest(db: None) -> User:
+    return make_guest()

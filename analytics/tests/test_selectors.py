@@ -1,0 +1,70 @@
+"""The figures are those that counting the rows one by one gives."""
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from accounts.models import User
+from accounts.tests.factories import make_user
+from analytics.figures import Figures
+from analytics.period import Period
+from analytics.selectors import report
+from analytics.tests.history import make_history
+from conversations.tests.factories import make_persona
+
+pytestmark = pytest.mark.django_db
+
+ZONES = ["UTC", "Europe/Berlin", "America/Havana", "Pacific/Kiritimati", "Asia/Kathmandu"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_totals_days_and_personas_are_as_counted_one_by_one(seed: int, django_assert_num_queries) -> None:
+    people = [make_user() for _ in range(4)]
+    personas = [make_persona() for _ in range(3)]
+    zone = ZoneInfo(ZONES[seed])
+    # The clocks change in Berlin on 29 March, in Havana on the 8th.
+    start = datetime(2026, 3, 29 if zone.key != "America/Havana" else 8, tzinfo=zone) - timedelta(days=2)
+    history = make_history(seed, people, personas, start.astimezone(UTC), 4.5)
+    period = Period(start.date() + timedelta(days=1), start.date() + timedelta(days=4), zone)
+    with django_assert_num_queries(3):
+        found = report(period)
+
+    def day_of(row) -> date:
+        return row.created_at.astimezone(zone).date()
+
+    def persona_of(row) -> str:
+        return (row if hasattr(row, "persona_version") else row.conversation).persona_version.persona.slug
+
+    def within(row) -> bool:
+        return period.first <= day_of(row) <= period.last
+
+    assert found.totals == history.figures(within)
+    assert [each.day for each in found.days] == period.days
+    for each in found.days:
+        assert each.figures == history.figures(lambda row, day=each.day: day_of(row) == day), each.day
+    talked_with = {persona_of(row) for row in [*history.conversations, *history.messages] if within(row)}
+    assert {each.persona for each in found.personas} == talked_with
+    for each in found.personas:
+        counted = history.figures(lambda row, slug=each.persona: within(row) and persona_of(row) == slug)
+        assert each.figures == counted
+    for person in people:
+        own = report(period, person=person)
+        assert own.totals == history.figures(lambda row, who=person: within(row) and row.owner_id == who.pk)
+        assert sum(each.figures.questions for each in own.days) == own.totals.questions
+
+
+def test_a_period_without_anything_is_all_zeros(owner: User) -> None:
+    found = report(Period(date(2026, 1, 1), date(2026, 1, 3), ZoneInfo("UTC")))
+    assert found.totals == Figures()
+    assert [each.figures for each in found.days] == [Figures()] * 3
+    assert found.personas == []
+
+
+def test_a_persona_that_is_not_published_has_no_name(owner: User) -> None:
+    persona = make_persona(slug="gone")
+    make_history(1, [owner], [persona], datetime(2026, 1, 1, tzinfo=UTC), 1)
+    persona.published = None
+    persona.save()
+    (found,) = report(Period(date(2026, 1, 1), date(2026, 1, 3), ZoneInfo("UTC"))).personas
+    assert (found.persona, found.name) == ("gone", "")
