@@ -2,8 +2,7 @@
 
 from asgiref.sync import async_to_sync
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, inline_serializer
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,19 +11,20 @@ from rest_framework.views import APIView
 from chatbot_project.health import PARTS, check_health
 from chatbot_project.lib.api.errors import PROBLEM, problem, unavailable
 
-STATES = ("ok", "unavailable", "draining")
-_PARTS_SCHEMA = inline_serializer("HealthParts", {name: serializers.ChoiceField(choices=STATES) for name in PARTS})
-_HEALTH_SCHEMA = inline_serializer(
-    "Health", {"status": serializers.ChoiceField(choices=["ok"]), "parts": _PARTS_SCHEMA}
-)
-_NOT_READY_SCHEMA = {
+_PARTS = {
+    "type": "object",
+    "required": list(PARTS),
+    "properties": {name: {"type": "string", "enum": ["ok", "unavailable", "draining"]} for name in PARTS},
+}
+_READY = {
+    "type": "object",
+    "required": ["status", "parts"],
+    "properties": {"status": {"type": "string", "const": "ok"}, "parts": _PARTS},
+}
+_NOT_READY = {
     "allOf": [
         {"$ref": "#/components/schemas/Problem"},
-        {
-            "type": "object",
-            "required": ["parts"],
-            "properties": {"parts": {"$ref": "#/components/schemas/HealthParts"}},
-        },
+        {"type": "object", "required": ["parts"], "properties": {"parts": _PARTS}},
     ]
 }
 _OK = OpenApiExample("ready", {"status": "ok", "parts": dict.fromkeys(PARTS, "ok")}, response_only=True)
@@ -43,10 +43,8 @@ class HealthView(APIView):
         description="`database`, `redis`, `model`, `worker` (of replies) and `web` (the process that answers: "
         "`draining` before it ends).",
         responses={
-            200: OpenApiResponse(_HEALTH_SCHEMA, "Everything is there.", examples=[_OK]),
-            (503, PROBLEM): OpenApiResponse(
-                _NOT_READY_SCHEMA, "Something is not: `unavailable`, and `parts` says what."
-            ),
+            200: OpenApiResponse(_READY, "Everything is there.", examples=[_OK]),
+            (503, PROBLEM): OpenApiResponse(_NOT_READY, "Something is not: `unavailable`, and `parts` says what."),
         },
     )
     def get(self, request: Request) -> Response:
