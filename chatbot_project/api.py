@@ -15,6 +15,12 @@ v1_patterns: list[URLPattern | URLResolver] = [
     path("", include("personas.api.urls")),
 ]
 
+# Below ``/v1/``, where OpenAI's clients look.
+openai_patterns: list[URLPattern | URLResolver] = [
+    path("", include("conversations.openai_api.urls")),
+    re_path(r"^(?P<rest>.*)$", not_found_view),
+]
+
 urlpatterns = [
     path("schema/", api_docs.schema, name="api-schema"),
     path("asyncapi.json", api_docs.asyncapi, name="asyncapi"),

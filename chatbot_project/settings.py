@@ -57,7 +57,8 @@ INSTALLED_APPS = [
     "analytics",
 ]
 MIDDLEWARE = [
-    "accounts.middleware.TokenInAddressMiddleware",  # first: not even a redirect repeats the address
+    "chatbot_project.lib.api.openai_errors.OpenAIErrorsMiddleware",
+    "accounts.middleware.TokenInAddressMiddleware",  # before all that answers: not even a redirect repeats the address
     "django.middleware.security.SecurityMiddleware",
     "chatbot_project.middleware.StaticFilesMiddleware",
     "chatbot_project.middleware.ContentSecurityPolicyMiddleware",
@@ -237,6 +238,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "chatbot_project.lib.api.openapi.add_problems",
+        "conversations.openai_api.schema.add_structs",
     ],
 }
 # Pages of other sites that may call the API, as https://app.example.org: signed in with a token, never a cookie.

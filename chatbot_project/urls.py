@@ -5,6 +5,7 @@ from django.urls import include, path
 from django.views.i18n import JavaScriptCatalog
 
 from chatbot_project import api_docs, health
+from chatbot_project.api import openai_patterns
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
@@ -13,6 +14,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("help/", include("faqs.urls")),
     path("api/", include("chatbot_project.api")),
+    path("v1/", include(openai_patterns)),
     path("docs", api_docs.swagger, name="swagger"),
     path("redoc", api_docs.redoc, name="redoc"),
     path("redoc/redoc.js", api_docs.redoc_script, name="redoc-script"),

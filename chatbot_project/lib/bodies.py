@@ -4,14 +4,13 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from chatbot_project.lib.api.errors import PROBLEM, problem, too_large
+from chatbot_project.lib.api.openai_errors import PREFIX, openai_body
+
 Message = Any
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Any, Receive, Send], Awaitable[None]]
-
-_ANSWER = json.dumps(
-    {"code": "too_large", "detail": "The request is too large.", "status": 413, "title": "Content Too Large"}
-).encode()
 
 
 class BoundedBodies:
@@ -26,7 +25,7 @@ class BoundedBodies:
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         # Servers let through only digits here; a number of twenty is large enough without reading it.
         if len(announced) > 20 or int(announced or b"0") > self._limit:
-            await _refuse(send)
+            await _refuse(scope, send)
             return
         received = 0
         refused = False
@@ -38,7 +37,7 @@ class BoundedBodies:
             if received <= self._limit or refused:
                 return message
             refused = True
-            await _refuse(send)
+            await _refuse(scope, send)
             return {"type": "http.disconnect"}
 
         async def guarded(message: Message) -> None:
@@ -48,7 +47,12 @@ class BoundedBodies:
         await self._app(scope, counted, guarded)
 
 
-async def _refuse(send: Send) -> None:
-    headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
+async def _refuse(scope: Any, send: Send) -> None:
+    error = too_large()
+    if scope["path"].startswith(PREFIX):
+        content_type, body = "application/json", openai_body(error)
+    else:
+        content_type, body = PROBLEM, json.dumps(problem(error)).encode()
+    headers = [(b"content-type", content_type.encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": _ANSWER})
+    await send({"type": "http.response.body", "body": body})

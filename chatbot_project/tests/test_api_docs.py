@@ -37,10 +37,11 @@ def test_an_unknown_format_of_the_schema_is_absent_in_the_one_shape() -> None:
 
 def test_every_operation_can_answer_with_a_problem() -> None:
     schema = Client().get("/api/schema/").json()
-    operations = [operation for methods in schema["paths"].values() for operation in methods.values()]
-    for operation in operations:
-        content = operation["responses"]["default"]["content"]
-        assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    openai = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
+    for path, methods in schema["paths"].items():
+        for operation in methods.values():
+            assert operation["responses"]["default"]["content"] == (openai if path.startswith("/v1/") else problem)
     assert schema["components"]["schemas"]["Problem"]["required"] == ["code", "detail", "status", "title"]
 
 

@@ -16,6 +16,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -166,6 +167,7 @@ def _django_fields(error: DjangoValidationError) -> dict[str, list[str]]:
     return {BODY if name == NON_FIELD_ERRORS else name: list(said) for name, said in error.message_dict.items()}
 
 
+@csrf_exempt  # else other methods than GET would be refused before they are not found
 def not_found_view(request: HttpRequest, rest: str = "") -> JsonResponse:
     """What answers an address of the API that there is not."""
     return problem_response(NotFound(_("There is no such address.")))

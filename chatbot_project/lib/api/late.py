@@ -26,19 +26,24 @@ log = structlog.get_logger(__name__)
 
 class LateResponse(HttpResponse):
     """Stands for the answer that ``make()`` gives. Headers and cookies that are set on it meanwhile go out with that
-    answer, whose own headers have the last word."""
+    answer, whose own headers have the last word. ``tell`` makes an answer of an error."""
 
-    def __init__(self, make: Callable[[], Awaitable[HttpResponseBase]]) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Awaitable[HttpResponseBase]],
+        tell: Callable[[ApplicationError], HttpResponseBase] = problem_response,
+    ) -> None:
         super().__init__()
         del self.headers["Content-Type"]
-        self._make = make
+        self._make, self._tell = make, tell
 
     async def answer(self) -> HttpResponseBase:
-        """The answer itself. What ``make`` raises becomes an error in the one shape; a fault of ours is logged."""
+        """The answer itself. What ``make`` raises is told as an error; a fault of ours is logged."""
         try:
             response = await self._make()
         except Exception as error:
-            response = problem_response(as_application_error(error) or _fault(error))
+            response = self._tell(told_error(error))
+        self.headers.pop("Content-Length", None)  # of nothing: a middleware has counted what stands for the answer
         for name, value in self.headers.items():
             response.headers.setdefault(name, value)
         response.cookies.update(self.cookies)
@@ -47,9 +52,14 @@ class LateResponse(HttpResponse):
         return response
 
 
-def _fault(error: Exception) -> ApplicationError:
-    log.error("late_answer.broke", exc_info=error)
-    return ApplicationError("internal_error", _("Something went wrong on our side. It has been noted."), status=500)
+def told_error(error: Exception) -> ApplicationError:
+    """What a client is told of ``error``, which came up outside of any view. A fault of ours is logged."""
+    known = as_application_error(error)
+    if known is None:
+        log.error("late_answer.broke", exc_info=error)
+        detail = _("Something went wrong on our side. It has been noted.")
+        known = ApplicationError("internal_error", detail, status=500)
+    return known
 
 
 class LateHandler(ASGIHandler):

@@ -9,6 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
+from chatbot_project.lib.api import openai_errors
 from chatbot_project.lib.api.errors import PROBLEM
 from chatbot_project.lib.api.idempotency import HEADER
 from chatbot_project.lib.api.paging import MAX_LIMIT, USUAL_LIMIT
@@ -16,7 +17,9 @@ from chatbot_project.lib.api.paging import MAX_LIMIT, USUAL_LIMIT
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 METHODS = ("get", "post", "put", "patch", "delete")
-_PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
+OPENAI_ERROR: dict[str, Any] = {"$ref": "#/components/schemas/OpenAIError"}
+_PROBLEM_CONTENT = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_OPENAI_CONTENT = {"application/json": {"schema": OPENAI_ERROR}}
 _PROBLEM_SCHEMA = {
     "type": "object",
     "description": "An error (RFC 9457). `code` is stable and for programs, `detail` is a sentence for people; "
@@ -110,15 +113,16 @@ class ApiSchema(AutoSchema):
 
 
 def add_problems(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """A drf-spectacular postprocessing hook: every operation may answer with a Problem, and says for which reasons."""
-    result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM_SCHEMA
+    """A drf-spectacular postprocessing hook: every operation may answer with a Problem, or below ``/v1/`` with an error
+    in OpenAI's shape, and says for which reasons."""
+    schemas = result.setdefault("components", {}).setdefault("schemas", {})
+    schemas |= {"Problem": _PROBLEM_SCHEMA, "OpenAIError": openai_errors.SCHEMA}
     for path, operations in result.get("paths", {}).items():
+        content = _OPENAI_CONTENT if path.startswith(openai_errors.PREFIX) else _PROBLEM_CONTENT
         for method, operation in operations.items():
             if method in METHODS:
                 for status, text in _reasons(path, operation):
-                    operation["responses"].setdefault(
-                        status, {"description": text, "content": {PROBLEM: {"schema": _PROBLEM_REF}}}
-                    )
+                    operation["responses"].setdefault(status, {"description": text, "content": content})
     return result
 
 

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ from chatbot_project.lib.bodies import BoundedBodies
 class Connection:
     """One request by hand: what the application behind the bound heard, and what came back."""
 
-    def __init__(self, *chunks: bytes, length: bytes | None = None) -> None:
-        self.scope = {"type": "http", "headers": [] if length is None else [(b"content-length", length)]}
+    def __init__(self, *chunks: bytes, length: bytes | None = None, path: str = "/") -> None:
+        headers = [] if length is None else [(b"content-length", length)]
+        self.scope = {"type": "http", "path": path, "headers": headers}
         self.waiting = [
             {"type": "http.request", "body": chunk, "more_body": number < len(chunks) - 1}
             for number, chunk in enumerate(chunks)
@@ -61,3 +63,18 @@ async def test_a_length_that_was_not_announced_is_refused_where_it_passes_the_bo
 async def test_a_length_that_lies_within_it_is_counted_all_the_same() -> None:
     connection = Connection(b"x" * 20, length=b"5")
     assert await connection.run() == [413]
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "names"),
+    [
+        ("/api/v1/me", b"application/problem+json", {"code", "detail", "status", "title"}),
+        ("/v1/chat/completions", b"application/json", {"error"}),
+    ],
+)
+async def test_the_refusal_has_the_shape_of_its_address(path: str, content_type: bytes, names: set[str]) -> None:
+    connection = Connection(b"x", length=b"11", path=path)
+    assert await connection.run() == [413]
+    start, body = connection.sent
+    assert (b"content-type", content_type) in start["headers"]
+    assert set(json.loads(body["body"])) == names
