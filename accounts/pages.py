@@ -40,9 +40,9 @@ def member_of(request: HttpRequest) -> User:
     return member
 
 
-def next_page(request: HttpRequest) -> str:
-    """Where to go on: the request's ``next`` if it lies on this site, else the chat."""
-    wish = request.POST.get("next") or request.GET.get("next") or ""
+def next_page(request: HttpRequest, else_to: str = "") -> str:
+    """Where to go on: the request's ``next``, or ``else_to``, if that lies on this site; else the chat."""
+    wish = request.POST.get("next") or request.GET.get("next") or else_to
     if url_has_allowed_host_and_scheme(wish, {request.get_host()}, require_https=request.is_secure()):
         return wish
     return resolve_url(settings.LOGIN_REDIRECT_URL)

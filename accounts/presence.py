@@ -3,11 +3,14 @@
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
+from django.utils.translation.trans_real import language_code_re
 
 from accounts.models import User
 from accounts.sessions import SEEN_EVERY
+
+LONGEST_CODE = 10  # as User.language and FAQ.language hold
 
 
 def mark_seen(person: User) -> None:
@@ -30,3 +33,32 @@ def time_zone_of(person: User) -> ZoneInfo:
         return ZoneInfo(person.timezone or settings.TIME_ZONE)
     except (ZoneInfoNotFoundError, ValueError):
         return ZoneInfo(settings.TIME_ZONE)
+
+
+def chosen_language(request: HttpRequest) -> str:
+    """The language that was chosen in this browser; empty where none was. What a profile says overrules it, but for
+    languages that no profile can name: in those there is something to read, and no page."""
+    code = request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME, "")
+    if not is_language_code(code):
+        return ""
+    is_overruled = isinstance(request.user, User) and request.user.language and code in dict(settings.LANGUAGES)
+    return "" if is_overruled else code
+
+
+def is_language_code(code: str) -> bool:
+    return len(code) <= LONGEST_CODE and language_code_re.match(code) is not None
+
+
+def remember_language(response: HttpResponse, code: str) -> None:
+    """Keep the choice in this browser, for LocaleMiddleware and ``chosen_language``. An empty one is forgotten."""
+    if not code:
+        response.delete_cookie(settings.LANGUAGE_COOKIE_NAME, samesite="Lax")
+        return
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        code,
+        max_age=settings.LANGUAGE_COOKIE_AGE,
+        httponly=True,
+        samesite="Lax",
+        secure=settings.LANGUAGE_COOKIE_SECURE,
+    )

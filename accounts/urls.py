@@ -11,6 +11,7 @@ urlpatterns = [
     path("sign-in/", views.SignInView.as_view(), name="sign_in"),
     path("sign-out/", views.SignOutView.as_view(), name="sign_out"),
     path("sign-out/everywhere/", views.sign_out_everywhere, name="sign_out_everywhere"),
+    path("language/", views.choose_language, name="language"),
     path("guest/", views.go_on_as_guest, name="guest"),
     path("password/", views.ChangePasswordView.as_view(), name="change_password"),
     path("password/forgot/", views.ForgotPasswordView.as_view(), name="forgot_password"),

@@ -27,6 +27,7 @@ from accounts.forms import (
 )
 from accounts.models import OutgoingMail, User
 from accounts.pages import FormPage, MemberRequired, current_member, current_person, local_mail_log, next_page
+from accounts.presence import is_language_code, remember_language
 
 if TYPE_CHECKING:
     UpdateProfile = UpdateView[User, ProfileForm]
@@ -123,6 +124,19 @@ def go_on_as_guest(request: HttpRequest) -> HttpResponse:
     return redirect(next_page(request))
 
 
+@require_POST
+def choose_language(request: HttpRequest) -> HttpResponse:
+    """Speak, or show first, the language ``code`` in this browser from now on, and in the person's profile if it is one
+    of the pages' own. What is no language forgets the choice. Goes on to ``next``, or to where it was chosen."""
+    code = request.POST.get("code", "").lower()
+    person = current_person(request)
+    if person is not None and code in dict(settings.LANGUAGES):
+        services.save_profile(user=person, changes={"language": code})
+    response = redirect(next_page(request, else_to=request.headers.get("Referer", "")))
+    remember_language(response, code if is_language_code(code) else "")
+    return response
+
+
 class ForgotPasswordView(FormPage):
     form_class = AddressForm
     template_name = "accounts/forgot_password.html"
@@ -169,7 +183,9 @@ class ProfileView(LoginRequiredMixin, UpdateProfile):
     def form_valid(self, form: ProfileForm) -> HttpResponse:
         services.save_profile(user=form.instance, changes=form.cleaned_data)
         messages.success(self.request, _("Saved."))
-        return redirect(self.get_success_url())
+        response = redirect(self.get_success_url())
+        remember_language(response, form.cleaned_data["language"])
+        return response
 
 
 def _own_password(request: HttpRequest, form: forms.Form, user: User) -> bool:

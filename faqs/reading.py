@@ -15,12 +15,12 @@ from django.utils.translation import get_language, get_language_info
 from django.utils.translation.trans_real import parse_accept_lang_header
 
 from accounts.models import User
+from accounts.presence import chosen_language
 from chatbot_project.lib.markdown import render
 from chatbot_project.lib.text import shorten
 from faqs.models import FAQ, Category
 from faqs.models.catalog import FAQQuerySet, validate_language
 
-LANGUAGE_COOKIE = "nono_help_language"
 MAX_READER_LANGUAGES = 6
 MIN_MARKED = 3  # letters of a word that is marked where it was found
 EXCERPT = 170  # characters of an answer in a list
@@ -102,7 +102,7 @@ def read_tree(faqs: QuerySet[FAQ]) -> Tree:
 # --- Languages --------------------------------------------------------------------------------------------------------
 def reader_languages(request: HttpRequest) -> list[str]:
     """The languages of whoever asks, the dearest first: what they chose here, their profile's, their browser's."""
-    wishes = [request.COOKIES.get(LANGUAGE_COOKIE, "")]
+    wishes = [chosen_language(request)]
     if isinstance(request.user, User):
         wishes.append(request.user.language)
     wishes += [code for code, _weight in parse_accept_lang_header(request.headers.get("Accept-Language", "")[:200])]

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -35,7 +35,6 @@ RELATED = 5
 # So many at once from one address, then one more every so many seconds.
 SEARCHES, SEARCH_SECONDS = 120, 1
 WORDS, WORD_SECONDS = 30, 10  # whether something helped
-LANGUAGE_COOKIE_AGE = 365 * 24 * 3600  # seconds
 
 
 # --- Pages ------------------------------------------------------------------------------------------------------------
@@ -94,7 +93,7 @@ def faq(request: HttpRequest, faq_id: UUID) -> HttpResponse:
         "translations": _translations(faqs, shown),
         "related": _related(faqs, shown, languages),
         "search_url": reverse("faqs:home"),
-        **_language_context(request, faqs, languages),
+        **_language_context(faqs, languages),
         **_feedback_context(request, shown),
     }
     return render(request, "faqs/faq.html", context)
@@ -121,24 +120,6 @@ def feedback(request: HttpRequest, faq_id: UUID) -> HttpResponse:
     return HttpResponseRedirect(reverse("faqs:faq", args=[shown.pk]) + "#feedback")
 
 
-@require_GET
-@never_cache
-def language(request: HttpRequest) -> HttpResponse:
-    """Remember the reading language ``code`` in this browser and go on to ``next``. An empty one forgets it."""
-    wish = request.GET.get("next", "")
-    is_ours = url_has_allowed_host_and_scheme(wish, {request.get_host()}, require_https=request.is_secure())
-    response = HttpResponseRedirect(wish if is_ours else reverse("faqs:home"))
-    code = request.GET.get("code", "").lower()
-    if code in dict(_languages(FAQ.objects.visible_to(request.user))):
-        response.set_cookie(
-            reading.LANGUAGE_COOKIE, code, max_age=LANGUAGE_COOKIE_AGE, httponly=True, samesite="Lax",
-            secure=request.is_secure(),
-        )  # fmt: skip
-    else:
-        response.delete_cookie(reading.LANGUAGE_COOKIE, samesite="Lax")
-    return response
-
-
 # --- Parts ------------------------------------------------------------------------------------------------------------
 def _browse(
     request: HttpRequest, faqs: FAQQuerySet, listed: FAQQuerySet, context: dict[str, Any], branch: Branch | None
@@ -146,7 +127,7 @@ def _browse(
     """The page ``context`` tells of with a page of ``listed``, or what ``q`` finds among ``faqs`` in ``branch``."""
     languages = reading.reader_languages(request)
     query = clean_text(request.GET.get("q", "")).strip()[:MAX_QUERY]
-    context |= {"q": query, **_language_context(request, faqs, languages)}
+    context |= {"q": query, **_language_context(faqs, languages)}
     status, retry_after = 200, None
     if query:
         try:
@@ -203,11 +184,12 @@ def _languages(faqs: FAQQuerySet) -> list[tuple[str, str]]:
     return [(code, reading.language_name(code)) for code in codes]
 
 
-def _language_context(request: HttpRequest, faqs: FAQQuerySet, languages: Sequence[str]) -> dict[str, Any]:
-    """The languages to choose from, and of those the one that the reader reads best."""
+def _language_context(faqs: FAQQuerySet, languages: Sequence[str]) -> dict[str, Any]:
+    """What there is to read in beside the pages' own languages, and in which language the reader reads best."""
     present = _languages(faqs)
     best = next((code for wish in languages for code, _name in present if reading.is_language(code, wish)), "")
-    return {"languages": present, "reading_language": best, "here": request.get_full_path()}
+    own = dict(settings.LANGUAGES)
+    return {"more_languages": [each for each in present if each[0] not in own], "reading_language": best}
 
 
 def _feedback_context(request: HttpRequest, shown: FAQ) -> dict[str, Any]:

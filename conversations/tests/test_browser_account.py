@@ -8,9 +8,11 @@ from playwright.sync_api import expect
 from accounts import api_keys
 from accounts.models import User
 from accounts.scopes import Scope
+from personas.models import Persona
 
 from .browser import NARROW, OpenTab, Tab, apart, focus_by_tab, overflow, violations
 from .client import session_key
+from .factories import make_conversation
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -94,3 +96,38 @@ def test_axe_finds_nothing_serious_and_320_pixels_are_enough(open_tab: OpenTab, 
 def fits(tab: Tab) -> None:
     assert violations(tab) == [], tab.page.url
     assert overflow(tab) == 0, tab.page.url
+
+
+def test_the_language_is_chosen_from_the_menu_by_keyboard(open_tab: OpenTab, owner: User, persona: Persona) -> None:
+    conversation = apart(make_conversation, owner, persona=persona)
+    tab = open_tab(owner)
+    tab.page.get_by_role("link", name="Question 1").click()
+    tab.page.wait_for_url(f"**/c/{conversation.pk}/")  # without the page being loaded anew
+    tab.page.locator(".user-button").focus()
+    tab.page.keyboard.press("Enter")
+    press_until(tab, "ArrowDown", "Deutsch")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.locator("html")).to_have_attribute("lang", "de")
+    assert tab.conversation == str(conversation.pk)
+    tab.page.locator(".user-button").click()
+    expect(tab.button("Deutsch")).to_have_attribute("aria-pressed", "true")
+    assert violations(tab) == []
+
+
+def test_a_visitor_reaches_the_language_on_the_first_page(open_tab: OpenTab, persona: Persona) -> None:
+    tab = open_tab(viewport=NARROW)
+    fits(tab)
+    tab.button("Deutsch").click()
+    expect(tab.page.locator("html")).to_have_attribute("lang", "de")
+    tab.page.locator(".site-header .button-primary").click()
+    expect(tab.page.locator("html")).to_have_attribute("lang", "de")
+    fits(tab)
+
+
+def press_until(tab: Tab, key: str, name: str) -> None:
+    """Press a key until the element with that text has the focus."""
+    for _ in range(20):
+        tab.page.keyboard.press(key)
+        if tab.page.evaluate("document.activeElement.textContent.trim()") == name:
+            return
+    pytest.fail(f"{name!r} is not reached")

@@ -110,7 +110,8 @@ def test_a_translation_of_another_audience_is_not_named() -> None:
     hidden = make_faq("Wo ist es?", language="de", visibility="staff")
     link_translation(faq=shown, other=hidden, actor=None)
     assert str(hidden.pk) not in text_of(client_of(), page(shown))
-    assert "Deutsch" not in text_of(client_of(), page(shown))
+    assert 'hreflang="de"' not in text_of(client_of(), page(shown))
+    assert "Also in" not in text_of(client_of(), page(shown))
     assert str(hidden.pk) in text_of(client_of(make_moderator()), page(shown))
 
 
@@ -226,26 +227,43 @@ def test_what_is_in_another_language_is_marked(bilingual: tuple[FAQ, FAQ, FAQ]) 
     assert f'href="/help/faq/{bilingual[2].pk}/" lang="de"' in html
 
 
-def test_a_chosen_language_is_kept_and_forgotten(bilingual: tuple[FAQ, FAQ, FAQ]) -> None:
+def choose(client: Client, code: str) -> None:
+    client.post("/accounts/language/", {"code": code})
+
+
+def test_a_chosen_language_comes_first_and_is_forgotten(bilingual: tuple[FAQ, FAQ, FAQ]) -> None:
     client = client_of()
-    answer = client.get("/help/language/", {"code": "de", "next": "/help/category/words/"})
-    assert (answer.status_code, answer.url) == (302, "/help/category/words/")
+    choose(client, "de")
     assert listed(client, accept_language="en")[0] == bilingual[1].question
-    client.get("/help/language/", {"code": ""})
+    choose(client, "")
     assert listed(client, accept_language="en")[0] == bilingual[0].question
 
 
-def test_a_language_without_faqs_is_not_kept_and_nobody_is_sent_elsewhere(bilingual: tuple[FAQ, FAQ, FAQ]) -> None:
-    client = client_of()
-    answer = client.get("/help/language/", {"code": "fr", "next": "https://evil.example/"})
-    assert (answer.status_code, answer.url) == (302, "/help/")
-    assert not client.cookies["nono_help_language"].value
+def test_a_persons_choice_holds_in_all_of_their_browsers(bilingual: tuple[FAQ, FAQ, FAQ]) -> None:
+    user = make_user()
+    here, elsewhere = client_of(user), client_of(user)
+    choose(elsewhere, "en")
+    choose(here, "de")
+    assert listed(elsewhere, accept_language="en")[0] == bilingual[1].question
+
+
+def test_one_may_read_in_a_language_that_the_pages_do_not_speak(bilingual: tuple[FAQ, FAQ, FAQ]) -> None:
+    french = make_faq("Comment payer ?", "Par carte.", category=bilingual[0].category, language="fr")
+    link_translation(faq=bilingual[0], other=french, actor=make_admin())
+    client = client_of(make_user(language="de"))
+    page = text_of(client, "/help/category/words/")
+    assert re.search(r'value="fr"[^>]*>Français', page)
+    choose(client, "fr")
+    assert listed(client)[0] == french.question
+    page = text_of(client, "/help/category/words/")
+    assert '<html lang="de">' in page
+    assert re.findall(r'value="(\w+)" lang="\w+" aria-pressed="true"', page) == ["de", "fr"]  # in the menu; below
 
 
 @pytest.mark.parametrize("cookie", ["x" * 5000, "\\000", "de';--", "zz"])
 def test_a_made_up_language_cookie_does_no_harm(bilingual: tuple[FAQ, FAQ, FAQ], cookie: str) -> None:
     client = client_of()
-    client.cookies["nono_help_language"] = cookie
+    client.cookies["nono_language"] = cookie
     assert listed(client, accept_language="en")[0] == bilingual[0].question
 
 

@@ -63,7 +63,3 @@ class HelpSearch {
 }
 
 for (const form of document.querySelectorAll("[data-help-search]")) new HelpSearch(form);
-for (const form of document.querySelectorAll("[data-help-languages]")) {
-  // The address may have changed since the page came.
-  form.addEventListener("submit", () => { form.elements.next.value = location.pathname + location.search; });
-}

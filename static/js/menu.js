@@ -13,7 +13,7 @@ export function place(menu, anchor) {
 }
 
 function step(menu, key) {
-  const items = [...menu.querySelectorAll(".menu-item")].filter((item) => item.offsetParent !== null || item.getClientRects().length);
+  const items = [...menu.querySelectorAll(".menu-item, .language")].filter((item) => item.offsetParent !== null || item.getClientRects().length);
   const at = items.indexOf(document.activeElement);
   const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[key];
   items[(next + items.length) % items.length]?.focus();
