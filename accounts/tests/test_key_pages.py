@@ -162,3 +162,8 @@ def test_the_profile_leads_here_but_for_guests(owner: User, guest: User, browser
     for path in (KEYS, "/accounts/sessions/"):
         assert f'href="{path}"' in browser(owner).get("/accounts/profile/").content.decode()
         assert f'href="{path}"' not in browser(guest).get("/accounts/profile/").content.decode()
+
+
+def test_the_menu_leads_to_the_api_but_for_guests(owner: User, guest: User, browser) -> None:
+    assert 'href="/docs"' in browser(owner).get("/accounts/profile/").content.decode()
+    assert 'href="/docs"' not in browser(guest).get("/accounts/profile/").content.decode()
