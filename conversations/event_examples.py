@@ -82,6 +82,7 @@ EXAMPLES: list[events.Command | events.Event] = [
     events.MessageAccepted(client_id=_CLIENT_ID, conversation=_INFO, message=_ASKED, reply=_WAITING),
     events.ConversationSnapshot(conversation=_INFO, messages=[_ASKED, _WAITING], more=False),
     events.ConversationUpdated(conversation=_INFO, client_id=_CLIENT_ID),
+    events.ConversationsCleared(),
     _reply(events.ReplyQueued, position=3),
     _reply(events.ReplyStarted, model="openai/gpt-4o-mini"),
     _reply(events.ReplySnapshot, text=_SAID),

@@ -65,9 +65,8 @@ class Api:
 
     async def post(self, path: str, **body: Any) -> Json:
         """The answer's JSON. Waits where it is told to, within the patience; raises CannotRun for any refusal."""
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
-            async with self._http.post(f"{self.url}/api/v1/{path}", json=body, headers=headers) as answer:
+            async with self._http.post(f"{self.url}/api/v1/{path}", json=body, headers=self._shown()) as answer:
                 text = await answer.text()
                 if answer.status == 429:
                     wait = float(answer.headers.get("Retry-After", "60"))
@@ -85,6 +84,17 @@ class Api:
         self._patience -= wait
         await asyncio.sleep(wait)
         return await self.post(path, **body)
+
+    async def delete(self, path: str) -> bool:
+        """Whether the server deleted it."""
+        try:
+            async with self._http.delete(f"{self.url}/api/v1/{path}", headers=self._shown()) as answer:
+                return answer.status == 204
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    def _shown(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
     async def ticket(self) -> Json:
         """``ticket`` and ``expires_in``."""

@@ -143,7 +143,7 @@ async def _expired(run: Run) -> None:
 
 
 def _is_answer(event: Json) -> bool:
-    return event["type"] not in ("conversation.updated", "typing.seen") and not event["type"].startswith("reply.")
+    return event["type"] in ("error", "pong", "message.accepted", "conversation.snapshot")
 
 
 async def _expect_close(tab: Tab, code: int) -> None:

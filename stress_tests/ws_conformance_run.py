@@ -131,8 +131,15 @@ class Run:
         return self.other
 
     async def close(self) -> None:
-        """Leave every socket."""
+        """Leave every socket, and delete the conversations that were begun where the server lets one."""
         await asyncio.gather(*(tab.close() for tab in self.tabs))
+        for conversation in self._begun():
+            if not await self.api.delete(f"conversations/{conversation}"):
+                break
+
+    def _begun(self) -> list[str]:
+        heard = [event for tab in self.tabs for event in tab.heard if event["type"] == "message.accepted"]
+        return list(dict.fromkeys(event["conversation"]["id"] for event in heard))
 
 
 Body = Callable[[Run], Awaitable[None]]

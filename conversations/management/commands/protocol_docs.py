@@ -17,7 +17,8 @@ from conversations.asyncapi import asyncapi_document
 HEAD = """# The chat protocol
 
 Made by `manage.py protocol_docs` from `conversations/events.py`: change that, not this page. For programs, the same is
-an AsyncAPI 3 document, [asyncapi.json](asyncapi.json), which a server also gives at `/api/asyncapi.json`.
+an AsyncAPI 3 document, [asyncapi.json](asyncapi.json), which a server also gives at `/api/asyncapi.json`. How to sign
+in and get a ticket: [api.md](api.md).
 
 """
 PLAIN: dict[type[types.Type], str] = {
