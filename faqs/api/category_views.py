@@ -19,7 +19,7 @@ from chatbot_project.lib.api.openapi import IF_MATCH, IF_NONE_MATCH, NOT_MODIFIE
 from chatbot_project.lib.errors import NotFound
 from faqs import categories
 from faqs.api import examples
-from faqs.api.editing_serializers import MAX_NUMBER
+from faqs.api.editing_serializers import MAX_NUMBER, NamedField
 from faqs.locks import lock_shape
 from faqs.models import FAQ, Category
 from faqs.reading import Tree, read_tree
@@ -57,7 +57,7 @@ class CategoryFilterSerializer(AnySerializer):
 
 class EditCategorySerializer(AnySerializer):
     name = serializers.CharField(max_length=100)
-    parent = serializers.SlugRelatedField(  # type: ignore[assignment]
+    parent = NamedField(  # type: ignore[assignment]
         slug_field="slug",
         queryset=Category.objects.all(),
         required=False,
@@ -89,7 +89,7 @@ class CategoriesView(PublishedView):
         responses={200: OpenApiResponse(page_of(CategorySerializer), "Categories.", examples=[examples.CATEGORIES])},
     )
     def get(self, request: Request) -> Response:
-        query = CategoryFilterSerializer(data=request.query_params)
+        query = CategoryFilterSerializer(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         if query.validated_data["empty"] and not may(request, VIEW):
             self.permission_denied(request)

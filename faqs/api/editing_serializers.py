@@ -1,6 +1,6 @@
 """The shapes of what editors and readers send about FAQs. What a text may be is said by ``faqs.content``."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rest_framework import serializers
 
@@ -11,8 +11,23 @@ from faqs.models import FAQ, Category
 from faqs.models.catalog import MAX_ANSWER, MAX_QUESTION
 from faqs.owners import owners
 
+# The framework's own class takes no type at run time; the stubs' does.
+if TYPE_CHECKING:
+    AnySlugRelatedField = serializers.SlugRelatedField[Any]
+else:
+    AnySlugRelatedField = serializers.SlugRelatedField
+
 MAX_NUMBER = 2**31 - 1
 LANGUAGE = r"^[A-Za-z]{2}([-_][A-Za-z]{2,4})?$"
+
+
+class NamedField(AnySlugRelatedField):
+    """A row by its unique name. An empty text names none, and does not stand for null."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if data == "":
+            self.fail("does_not_exist", slug_name=self.slug_field, value=data)
+        return super().run_validation(data)
 
 
 class NewFAQSerializer(AnySerializer):
@@ -21,14 +36,14 @@ class NewFAQSerializer(AnySerializer):
     question = serializers.CharField(max_length=MAX_QUESTION, help_text="With at least one letter or digit.")
     answer = serializers.CharField(max_length=MAX_ANSWER, trim_whitespace=False, help_text="Markdown.")
     language = serializers.RegexField(LANGUAGE, default="en")
-    category = serializers.SlugRelatedField(
+    category = NamedField(
         slug_field="slug", queryset=Category.objects.all(), default=None, allow_null=True, help_text="Its slug."
     )
     tags = serializers.ListField(child=serializers.CharField(max_length=MAX_TAG), max_length=MAX_TAGS, default=list)
     visibility = serializers.ChoiceField(choices=Visibility.choices, default=Visibility.GUESTS.value)
     valid_from = serializers.DateTimeField(default=None, allow_null=True)
     valid_until = serializers.DateTimeField(default=None, allow_null=True, help_text="Later than `valid_from`.")
-    owner = serializers.SlugRelatedField(
+    owner = NamedField(
         slug_field="username", queryset=owners(), default=None, allow_null=True, help_text="Username of staff."
     )
     phrasings = serializers.ListField(

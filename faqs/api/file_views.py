@@ -162,7 +162,7 @@ class ImportView(APIView):
     )
     @idempotent(busy_seconds=LONGEST_IMPORT)
     def post(self, request: Request) -> Response:
-        options = ImportOptionsSerializer(data=request.query_params)
+        options = ImportOptionsSerializer(data=request.query_params.dict())
         options.is_valid(raise_exception=True)
         data: Any = request.data or b""  # without a body, the framework makes an empty mapping of it
         report = import_faqs(data=data, actor=person_of(request), **options.validated_data)
@@ -192,6 +192,6 @@ class ExportView(APIView):
         },
     )
     def get(self, request: Request) -> HttpResponse:
-        options = ExportOptionsSerializer(data=request.query_params)
+        options = ExportOptionsSerializer(data=request.query_params.dict())
         options.is_valid(raise_exception=True)
         return download(chosen_faqs(self, request, usual_status="any"), options.validated_data["format"])

@@ -35,7 +35,7 @@ class SearchView(APIView):
         responses={200: OpenApiResponse(FoundSerializer, "What was found.", examples=[examples.FOUND])},
     )
     def get(self, request: Request) -> Response:
-        query = SearchSerializer(data=request.query_params)
+        query = SearchSerializer(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         wanted = own_fields(query.validated_data)
         category = wanted.get("category")

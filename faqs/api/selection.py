@@ -31,7 +31,7 @@ def chosen_faqs(view: Any, request: Request, *, usual_status: str = "") -> FAQQu
 
     Raises InvalidInput, and where a status is asked for by who is no editor, what ``view`` refuses them with.
     """
-    query = FAQFilterSerializer(data=request.query_params)
+    query = FAQFilterSerializer(data=request.query_params.dict())
     query.is_valid(raise_exception=True)
     wanted = query.validated_data
     faqs = FAQ.objects.meant_for(audience_of(request))

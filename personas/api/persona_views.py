@@ -59,7 +59,7 @@ class PersonasView(PublishedView):
         return Response(page.answer([persona_body(each, for_staff=for_staff) for each in page.rows]))
 
     def _chosen(self, request: Request, for_staff: bool) -> QuerySet[Persona]:
-        query = PersonaFilterSerializer(data=request.query_params)
+        query = PersonaFilterSerializer(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         every = Persona.objects.with_published().with_has_draft()
         state = query.validated_data.get("state")

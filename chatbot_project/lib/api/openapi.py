@@ -4,6 +4,7 @@ repeated and conditional requests send, pages of lists."""
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
+from django.urls.converters import SlugConverter
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
@@ -89,12 +90,20 @@ def takes_body(
 
 
 class ApiSchema(AutoSchema):
-    """Knows which operations take an Idempotency-Key, which deletions a body, and which need nobody to be signed in."""
+    """Knows which operations take an Idempotency-Key, which deletions a body, which need nobody to be signed in,
+    and what a slug in an address looks like."""
 
     def get_auth(self) -> list[Any]:
         found: list[Any] = super().get_auth()
         is_open = any(getattr(each, "lets_nobody_in", False) for each in self.view.get_permissions())
         return [*found, {}] if is_open and {} not in found else found
+
+    def _resolve_path_parameters(self, variables: Any) -> list[Any]:
+        found: list[Any] = super()._resolve_path_parameters(variables)  # type: ignore[no-untyped-call]
+        for parameter in found:
+            if f"<slug:{parameter['name']}>" in self.path_regex:
+                parameter["schema"]["pattern"] = f"^{SlugConverter.regex}$"
+        return found
 
     def _get_request_body(self, direction: Literal["request", "response"] = "request") -> Any:
         body = getattr(getattr(self.view, "delete", None), "body", None)

@@ -46,7 +46,7 @@ def read_page(
     ``orderings`` maps each name that ``ordering`` may have to the fields it sorts by, as ``order_by`` takes them; the
     first is the usual one. Together they must be unique and never null. One query. Raises InvalidInput (400).
     """
-    name = query.get("ordering") or next(iter(orderings))
+    name = query.get("ordering", next(iter(orderings)))
     if name not in orderings:
         raise InvalidInput({"ordering": [_("Choose one of: %(names)s.") % {"names": ", ".join(orderings)}]})
     fields = orderings[name]
