@@ -53,6 +53,7 @@ class Stack:
         self.users = users
         self.personas = dict(personas)
         self.model_only = model_only
+        self.environment: dict[str, str] = {}  # the product's, once it is started
         self.overrides = dict(overrides or {})
         self.cookies: list[str] = []
         self.pins: dict[str, int] = {}
@@ -121,13 +122,13 @@ class Stack:
         self._stopping.callback(self._redis.stop)
         self._redis.start()
         self.web_port = _free_port()
-        self._environment = self._product_environment()
+        self.environment = self._product_environment()
         self._python("manage.py", "migrate", "--verbosity", "0", answer=False)
         wanted = {"users": self.users, "personas": self.personas}
         self.cookies = self._python("-m", "stress_tests.bench_seed", "make", given=wanted)
-        self._spawn("worker", ["manage.py", "runreplies"], self._environment, processor=1)
+        self._spawn("worker", ["manage.py", "runreplies"], self.environment, processor=1)
         web = ["manage.py", "runweb", "--host", "127.0.0.1", "--port", str(self.web_port)]
-        self._spawn("web", web, self._environment, processor=0)
+        self._spawn("web", web, self.environment, processor=0)
         self._wait_for("web", f"http://127.0.0.1:{self.web_port}/readyz")
 
     def _product_environment(self) -> dict[str, str]:
@@ -153,7 +154,7 @@ class Stack:
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=ROOT,
-            env=self._environment,
+            env=self.environment,
             input=json.dumps(given).encode(),
             capture_output=True,
             check=False,

@@ -1,0 +1,192 @@
+"""Who gets what of every operation of the API, and of every command of the chat socket: two tables, walked by
+test_access_matrix.py and test_socket_matrix.py.
+
+What is in the URL configuration or in conversations/events.py and not in its table fails the test, and the other way
+round.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+#: What a refused caller is answered. ``absent``: and to the letter as for an id that there is not.
+REFUSALS: Mapping[str, tuple[int, str]] = {
+    "nobody": (401, "signed_out"),
+    "gone": (401, "invalid_token"),
+    "absent": (404, "not_found"),
+    "forbid": (403, "forbidden"),
+    "account": (403, "account_needed"),
+    "no-key": (403, "key_not_enough"),
+    "scope": (403, "scope_missing"),
+    "dead": (404, "dead_link"),
+    "wrong": (403, "wrong_password"),
+    "bad": (401, "sign_in_failed"),
+}
+
+#: The people of the table. ``owner`` is whose the things are; ``suspended`` is the owner once suspended, with a token,
+#: a key and a session from before.
+CALLERS = ("owner", "other", "guest", "moder.", "admin", "nobody", "suspended")
+
+#: ``needs``: what an API key must be good for; ``self`` is for nobody but the person, signed in themselves; ``-``: who
+#: calls is not looked at. Paths are below /api/v1/ unless they begin with a slash.
+TABLE = """
+method path                          needs  owner   other   guest   moder.  admin   nobody  suspended
+POST   auth/register                 -      202     202     202     202     202     202     202
+POST   auth/verify-email             -      dead    dead    dead    dead    dead    dead    gone
+POST   auth/login                    -      200     200     200     200     200     200     bad
+POST   auth/guest                    -      201     201     201     201     201     201     201
+POST   auth/refresh                  -      200     200     200     200     200     200     gone
+POST   auth/logout                   self   204     204     204     204     204     nobody  gone
+POST   auth/password/reset           -      202     202     202     202     202     202     202
+POST   auth/password/reset/confirm   -      204     204     204     204     204     204     dead
+POST   auth/password/change          self   200     wrong   account wrong   wrong   nobody  gone
+GET    auth/api-keys                 self   200     200     account 200     200     nobody  gone
+POST   auth/api-keys                 self   201     201     account 201     201     nobody  gone
+DELETE auth/api-keys/{key_id}        self   204     absent  account absent  absent  nobody  gone
+GET    me                            read   200     200     200     200     200     nobody  gone
+PATCH  me                            self   200     200     200     200     200     nobody  gone
+DELETE me                            self   204     wrong   204     wrong   wrong   nobody  gone
+GET    sessions                      self   200     200     200     200     200     nobody  gone
+DELETE sessions/{session_id}         self   204     absent  absent  absent  absent  nobody  gone
+POST   chat/ws-ticket                read   201     201     201     201     201     nobody  gone
+POST   chat/send                     chat   200     absent  absent  absent  absent  nobody  gone
+GET    messages/{message_id}/events  read   200     absent  absent  absent  absent  nobody  gone
+"""
+
+#: What a command over the socket is answered with first: a word of REFUSALS, the event's type, ``-`` for no answer, or
+#: the code with which the socket is closed before anything can be sent.
+SOCKET_TABLE = """
+command               needs  owner                  other   guest   moder.  admin   nobody  suspended
+message.send          chat   message.accepted       absent  absent  absent  absent  4401    4401
+message.edit          chat   message.accepted       absent  absent  absent  absent  4401    4401
+reply.regenerate      chat   message.accepted       absent  absent  absent  absent  4401    4401
+reply.continue        chat   message.accepted       absent  absent  absent  absent  4401    4401
+reply.stop            chat   -                      absent  absent  absent  absent  4401    4401
+conversation.follow   read   conversation.snapshot  absent  absent  absent  absent  4401    4401
+conversation.unfollow read   -                      -       -       -       -       4401    4401
+typing                chat   -                      -       -       -       -       4401    4401
+ping                  read   pong                   pong    pong    pong    pong    4401    4401
+"""
+
+Ids = Mapping[str, str]
+_ADDRESS = "new@example.org"
+PASSWORD, NEW_PASSWORD = "correct horse battery", "another correct horse"
+
+#: What is sent with an operation: ids are those of the owner's things, or such as there are not.
+BODIES: Mapping[str, Callable[[Ids], dict[str, Any]]] = {
+    "POST auth/register": lambda ids: {"email": _ADDRESS, "password": NEW_PASSWORD},
+    "POST auth/verify-email": lambda ids: {"token": "x", "password": "x"},
+    "POST auth/login": lambda ids: {"email": ids["-email"], "password": PASSWORD},
+    "POST auth/guest": lambda ids: {},
+    "POST auth/refresh": lambda ids: {"refresh": ids["-refresh"]},
+    "POST auth/logout": lambda ids: {},
+    "POST auth/password/reset": lambda ids: {"email": ids["-email"]},
+    "POST auth/password/reset/confirm": lambda ids: {"token": ids["-reset"], "new_password": NEW_PASSWORD},
+    "POST auth/password/change": lambda ids: {"password": PASSWORD, "new_password": NEW_PASSWORD},
+    "POST auth/api-keys": lambda ids: {"name": "script", "scopes": ["read"]},
+    "PATCH me": lambda ids: {"language": "de"},
+    "DELETE me": lambda ids: {"password": PASSWORD},
+    "POST chat/ws-ticket": lambda ids: {},
+    "POST chat/send": lambda ids: {"text": "Let me in", "conversation": ids["conversation_id"], "wait": 0},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operation, and the outcome for each of CALLERS: a status, or a word of REFUSALS."""
+
+    method: str
+    path: str
+    needs: str
+    outcomes: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def template(self) -> str:
+        """The whole path."""
+        return self.path if self.path.startswith("/") else f"/api/v1/{self.path}"
+
+    def address(self, ids: Ids) -> str:
+        """Where it is called, on the things of ``ids``."""
+        return self.template.format_map(ids)
+
+    def body(self, ids: Ids) -> dict[str, Any] | None:
+        make = BODIES.get(self.name)
+        return make(ids) if make else None
+
+    @property
+    def names_things(self) -> bool:
+        """Whether it is called on a thing, so that there is another answer where that is absent."""
+        asked = _Asked()
+        self.address(asked)
+        self.body(asked)
+        return any(not name.startswith("-") for name in asked.names)
+
+
+class _Asked(dict[str, str]):
+    """Notes which ids are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __missing__(self, name: str) -> str:
+        self.names.add(name)
+        return "x"
+
+
+class Absent(dict[str, str]):
+    """Ids of nothing; what begins with ``-`` is no thing's id and stays."""
+
+    def __init__(self, ids: Ids) -> None:
+        super().__init__({name: value for name, value in ids.items() if name.startswith("-")})
+
+    def __missing__(self, name: str) -> str:
+        return self.setdefault(name, "no-such-thing" if name == "slug" else str(uuid4()))
+
+
+#: The fields of each command, beside ``client_id`` where it takes one.
+COMMANDS: Mapping[str, Callable[[Ids], dict[str, Any]]] = {
+    "message.send": lambda ids: {"conversation": ids["conversation_id"], "text": "Let me in"},
+    "message.edit": lambda ids: {"message": ids["question_id"], "text": "Mine now"},
+    "reply.regenerate": lambda ids: {"reply": ids["message_id"]},
+    "reply.continue": lambda ids: {"reply": ids["stopped_id"]},
+    "reply.stop": lambda ids: {"reply": ids["message_id"]},
+    "conversation.follow": lambda ids: {"conversation": ids["conversation_id"]},
+    "conversation.unfollow": lambda ids: {"conversation": ids["conversation_id"]},
+    "typing": lambda ids: {"conversation": ids["conversation_id"]},
+    "ping": lambda ids: {},
+}
+
+
+@dataclass(frozen=True)
+class CommandRow:
+    """One command of the socket, and what each of CALLERS is answered."""
+
+    name: str
+    needs: str
+    outcomes: Mapping[str, str]
+
+    def command(self, ids: Ids) -> dict[str, Any]:
+        """The command, on the things of ``ids``."""
+        return {"type": self.name, **COMMANDS[self.name](ids)}
+
+
+def rows() -> list[Row]:
+    """The lines of TABLE."""
+    return [Row(*line[:3], dict(zip(CALLERS, line[3:], strict=True))) for line in _lines(TABLE)]
+
+
+def command_rows() -> list[CommandRow]:
+    """The lines of SOCKET_TABLE."""
+    return [CommandRow(*line[:2], dict(zip(CALLERS, line[2:], strict=True))) for line in _lines(SOCKET_TABLE)]
+
+
+def _lines(table: str) -> list[list[str]]:
+    head, *lines = [line.split() for line in table.strip().splitlines()]
+    assert tuple(head[-len(CALLERS) :]) == CALLERS
+    return lines

@@ -1,0 +1,203 @@
+"""Walks access_matrix.py over the real URL configuration."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.http import HttpResponseBase
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from accounts import families, services, tokens
+from accounts.models import User
+from accounts.scopes import Scope
+from accounts.tests.api_client import ApiClient
+from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user
+from chatbot_project.lib.api.openapi import METHODS
+from chatbot_project.lib.redis import blocking_redis
+from chatbot_project.tests.access_matrix import PASSWORD, REFUSALS, Absent, Ids, Row, rows
+from conversations.tests.factories import make_exchange, make_persona
+
+pytestmark = pytest.mark.django_db
+
+CANARY = "canary-7f3b"
+ROWS = rows()
+#: Told of every answer anew, or of its request.
+PASSING_HEADERS = {"RateLimit-Remaining", "RateLimit-Reset", "X-Request-ID", "X-Correlation-ID"}
+
+
+# --- the table holds what there is
+
+
+def operations(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Method and path of everything that the URL configuration answers."""
+    for entry in patterns:
+        path = prefix + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(entry.pattern))
+        if isinstance(entry, URLResolver):
+            yield from operations(entry.url_patterns, path)
+        elif isinstance(entry, URLPattern) and path.startswith(("api/v1/", "v1/")):
+            view = getattr(entry.callback, "cls", None) or getattr(entry.callback, "view_class", None)
+            assert view is not None, f"{path} is answered by no class, so its methods are not known"
+            for method in METHODS:
+                if hasattr(view, method):
+                    yield method.upper(), f"/{path}"
+
+
+def test_every_operation_has_a_row_and_every_row_an_operation() -> None:
+    found = set(operations(get_resolver().url_patterns))
+    listed = [(row.method, row.template) for row in ROWS]
+    assert sorted(found - set(listed)) == [], "operations without a row"
+    assert sorted(set(listed) - found) == [], "rows without an operation"
+    assert len(listed) == len(set(listed))
+
+
+def test_every_operation_stands_in_the_schema() -> None:
+    schema = Client().get("/api/schema/").json()
+    told = {(method.upper(), path) for path, methods in schema["paths"].items() for method in methods}
+    assert {(row.method, row.template) for row in ROWS} == told
+
+
+# --- the people, and the owner's things
+
+
+@dataclass
+class World:
+    """Everybody's way in, and the ids of the owner's things."""
+
+    people: dict[str, User]
+    ways: dict[str, ApiClient]
+    ids: dict[str, str]
+
+
+@pytest.fixture
+def world(db: None, settings: Any) -> World:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    owner = make_user("owner@example.org", PASSWORD, username=CANARY)
+    people = {
+        "owner": owner,
+        "other": make_user("other@example.org", "a password of another"),
+        "guest": make_guest(),
+        "moder.": make_moderator(),
+        "admin": make_admin(),
+    }
+    ways = {name: ApiClient.of(person) for name, person in people.items()}
+    ways["nobody"] = ApiClient()
+    return World(people, ways, things_of(owner))
+
+
+def things_of(owner: User) -> dict[str, str]:
+    persona = make_persona()
+    asked = make_exchange(owner, f"What is {CANARY}?", f"It is {CANARY}.", persona=persona)
+    family = families.open_family(user=owner, device=CANARY)
+    key = ApiClient.with_key(owner, Scope.READ)
+    return {
+        "-email": owner.email,
+        "-refresh": families.open_family(user=owner).refresh,
+        "-reset": tokens.reset_token(owner),
+        "key_id": str(owner.api_keys.get().pk),
+        "session_id": str(family.family.pk),
+        "conversation_id": str(asked.conversation.pk),
+        "message_id": str(asked.reply.pk),
+        "-key": key.headers["Authorization"],
+    }
+
+
+# --- one call
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What of an answer can tell its reader anything."""
+
+    status: int
+    code: str
+    body: str
+    headers: Mapping[str, str]
+
+
+def call(row: Row, way: ApiClient, ids: Ids) -> Answer:
+    """The answer to ``row`` on ``ids``; nothing that it did stays."""
+    blocking_redis().flushdb()
+    body = row.body(ids)
+    data = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+    with transaction.atomic():
+        response = getattr(way.client, row.method.lower())(row.address(ids), headers=way.headers, **data)
+        transaction.set_rollback(True)
+    return read(response)
+
+
+def read(response: HttpResponseBase) -> Answer:
+    streaming = getattr(response, "streaming", False)
+    text = "" if streaming else response.content.decode()  # type: ignore[attr-defined]
+    code = ""
+    if response.status_code >= 400:
+        told = json.loads(text)
+        code = told["code"] if "code" in told else told["error"]["code"]
+    headers = {name: value for name, value in response.headers.items() if name not in PASSING_HEADERS}
+    return Answer(response.status_code, code, text, headers)
+
+
+def expected(outcome: str) -> tuple[int, str]:
+    return REFUSALS[outcome] if outcome in REFUSALS else (int(outcome), "")
+
+
+def outcome_of(answer: Answer) -> tuple[int, str]:
+    return answer.status, answer.code
+
+
+# --- the walk
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_each_caller_gets_what_the_table_says(row: Row, world: World) -> None:
+    answers = {name: call(row, way, world.ids) for name, way in world.ways.items()}
+    assert {name: outcome_of(answer) for name, answer in answers.items()} == {
+        name: expected(row.outcomes[name]) for name in world.ways
+    }
+    for name, answer in answers.items():
+        if name != "owner" and row.needs != "-":
+            assert CANARY not in answer.body, f"{name} is told of the owner's things"
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.names_things], ids=lambda row: row.name)
+def test_another_persons_thing_answers_to_the_letter_as_an_absent_one(row: Row, world: World) -> None:
+    absent = Absent(world.ids)
+    for name, way in world.ways.items():
+        theirs, nothing = call(row, way, world.ids), call(row, way, absent)
+        if row.outcomes[name] in REFUSALS:
+            assert theirs == nothing, f"{name} can tell that it exists"
+        else:
+            assert outcome_of(nothing) == REFUSALS["absent"], f"{name} on nothing"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_an_api_key_does_what_its_scopes_say_and_no_more(row: Row, world: World) -> None:
+    person = world.people["admin" if row.needs == "staff" else "owner"]
+    outcome = row.outcomes["admin" if row.needs == "staff" else "owner"]
+    every = ApiClient.with_key(person, *Scope)
+    if row.needs == "-":
+        return  # who calls is not looked at: as in the table
+    if row.needs == "self":
+        assert outcome_of(call(row, every, world.ids)) == REFUSALS["no-key"]
+        return
+    needed = Scope(row.needs)
+    others = ApiClient.with_key(person, *(scope for scope in Scope if scope != needed))
+    assert outcome_of(call(row, others, world.ids)) == REFUSALS["scope"]
+    assert outcome_of(call(row, ApiClient.with_key(person, needed), world.ids)) == expected(outcome)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_who_is_suspended_gets_nowhere_with_what_they_had(row: Row, world: World) -> None:
+    owner, token = world.people["owner"], world.ways["owner"]
+    key, page = ApiClient.with_key(owner, *Scope), ApiClient()
+    page.client.force_login(owner)
+    services.set_suspended(actor=world.people["admin"], user=owner, suspended=True, reason="x")
+    outcome = row.outcomes["suspended"]
+    assert outcome_of(call(row, token, world.ids)) == expected(outcome)
+    assert outcome_of(call(row, key, world.ids)) == expected(outcome)
+    if outcome == "gone" and row.needs != "-":
+        assert outcome_of(call(row, page, world.ids)) == REFUSALS["nobody"]
