@@ -29,8 +29,7 @@ from .bench_stack import Stack, StackError
 CALLERS = ("user", "moderator", "admin", "guest", "nobody")
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 WITHOUT_LIMITS = {
-    name: "50000/s"
-    for name in ("RATE_LIMIT_REQUESTS", "RATE_LIMIT_ASKS", "RATE_LIMIT_GUEST", "RATE_LIMIT_ADDRESS")
+    name: "50000/s" for name in ("RATE_LIMIT_REQUESTS", "RATE_LIMIT_ASKS", "RATE_LIMIT_GUEST", "RATE_LIMIT_ADDRESS")
 }
 #: The model answers in few tokens and at once.
 MODEL = "fake?tokens=3&token_ms=1&first_ms=1"
@@ -116,6 +115,8 @@ class Fuzz:
                 "phases": {name: {"enabled": name in phases} for name in PHASES},
                 "checks": CHECKS,
                 "warnings": False,
+                # Its tokens are worth nothing once the run is over, and without them a request cannot be repeated.
+                "output": {"sanitization": {"enabled": False}},
                 "dictionaries": words,
                 "parameters": {f"path.{name}": {"dictionary": name, "probability": 0.5} for name in words},
             }
@@ -161,7 +162,7 @@ def main() -> int:
     try:
         with Stack(users=0, personas={"fuzz": f"bench/{MODEL}"}, overrides=WITHOUT_LIMITS) as stack:
             os.environ |= {**stack.environment, "DJANGO_SETTINGS_MODULE": "chatbot_project.settings"}
-            from .api_fuzz_people import People  # noqa: PLC0415  Django reads the environment as it is loaded
+            from .api_fuzz_people import People  # Django reads the environment as it is loaded
 
             report = Fuzz(f"http://127.0.0.1:{stack.web_port}", People(), plan).run()
             stack.check()

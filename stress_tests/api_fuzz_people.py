@@ -1,4 +1,4 @@
-"""Who calls in a fuzzing run, made in the product's own database: import it once its settings are in the environment."""
+"""Who calls in a fuzzing run, made in the product's own database. Import it once that stands in the environment."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-#: What a refused caller is answered. ``absent``: and to the letter as for an id that there is not.
+#: What a refused caller is answered. ``absent``: and to the letter as for an id that there is not. ``spent``: what the
+#: body holds is no good, whoever sends it.
 REFUSALS: Mapping[str, tuple[int, str]] = {
     "nobody": (401, "signed_out"),
     "gone": (401, "invalid_token"),
@@ -19,6 +20,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "account": (403, "account_needed"),
     "no-key": (403, "key_not_enough"),
     "scope": (403, "scope_missing"),
+    "spent": (401, "invalid_token"),
     "dead": (404, "dead_link"),
     "wrong": (403, "wrong_password"),
     "bad": (401, "sign_in_failed"),
@@ -31,27 +33,42 @@ CALLERS = ("owner", "other", "guest", "moder.", "admin", "nobody", "suspended")
 #: ``needs``: what an API key must be good for; ``self`` is for nobody but the person, signed in themselves; ``-``: who
 #: calls is not looked at. Paths are below /api/v1/ unless they begin with a slash.
 TABLE = """
-method path                          needs  owner   other   guest   moder.  admin   nobody  suspended
-POST   auth/register                 -      202     202     202     202     202     202     202
-POST   auth/verify-email             -      dead    dead    dead    dead    dead    dead    gone
-POST   auth/login                    -      200     200     200     200     200     200     bad
-POST   auth/guest                    -      201     201     201     201     201     201     201
-POST   auth/refresh                  -      200     200     200     200     200     200     gone
-POST   auth/logout                   self   204     204     204     204     204     nobody  gone
-POST   auth/password/reset           -      202     202     202     202     202     202     202
-POST   auth/password/reset/confirm   -      204     204     204     204     204     204     dead
-POST   auth/password/change          self   200     wrong   account wrong   wrong   nobody  gone
-GET    auth/api-keys                 self   200     200     account 200     200     nobody  gone
-POST   auth/api-keys                 self   201     201     account 201     201     nobody  gone
-DELETE auth/api-keys/{key_id}        self   204     absent  account absent  absent  nobody  gone
-GET    me                            read   200     200     200     200     200     nobody  gone
-PATCH  me                            self   200     200     200     200     200     nobody  gone
-DELETE me                            self   204     wrong   204     wrong   wrong   nobody  gone
-GET    sessions                      self   200     200     200     200     200     nobody  gone
-DELETE sessions/{session_id}         self   204     absent  absent  absent  absent  nobody  gone
-POST   chat/ws-ticket                read   201     201     201     201     201     nobody  gone
-POST   chat/send                     chat   200     absent  absent  absent  absent  nobody  gone
-GET    messages/{message_id}/events  read   200     absent  absent  absent  absent  nobody  gone
+method path                               needs  owner   other   guest   moder.  admin   nobody  suspended
+POST   auth/register                      -      202     202     202     202     202     202     202
+POST   auth/verify-email                  -      dead    dead    dead    dead    dead    dead    gone
+POST   auth/login                         -      200     200     200     200     200     200     bad
+POST   auth/guest                         -      201     201     201     201     201     201     201
+POST   auth/refresh                       -      200     200     200     200     200     200     spent
+POST   auth/logout                        self   204     204     204     204     204     nobody  gone
+POST   auth/password/reset                -      202     202     202     202     202     202     202
+POST   auth/password/reset/confirm        -      204     204     204     204     204     204     dead
+POST   auth/password/change               self   200     wrong   account wrong   wrong   nobody  gone
+GET    auth/api-keys                      self   200     200     account 200     200     nobody  gone
+POST   auth/api-keys                      self   201     201     account 201     201     nobody  gone
+DELETE auth/api-keys/{key_id}             self   204     absent  account absent  absent  nobody  gone
+GET    me                                 read   200     200     200     200     200     nobody  gone
+PATCH  me                                 self   200     200     200     200     200     nobody  gone
+DELETE me                                 self   204     wrong   204     wrong   wrong   nobody  gone
+GET    sessions                           self   200     200     200     200     200     nobody  gone
+DELETE sessions/{session_id}              self   204     absent  absent  absent  absent  nobody  gone
+POST   chat/ws-ticket                     read   201     201     201     201     201     nobody  gone
+POST   chat/send                          chat   200     absent  absent  absent  absent  nobody  gone
+GET    messages/{message_id}/events       read   200     absent  absent  absent  absent  nobody  gone
+GET    sessions/active                    staff  forbid  forbid  forbid  forbid  200     nobody  gone
+GET    personas                           read   200     200     200     200     200     200     gone
+POST   personas                           staff  forbid  forbid  forbid  forbid  201     nobody  gone
+GET    personas/{slug}                    read   200     200     200     200     200     200     gone
+PATCH  personas/{slug}                    staff  forbid  forbid  forbid  forbid  200     nobody  gone
+GET    personas/{slug}/draft              staff  forbid  forbid  forbid  200     200     nobody  gone
+PATCH  personas/{slug}/draft              staff  forbid  forbid  forbid  forbid  200     nobody  gone
+DELETE personas/{slug}/draft              staff  forbid  forbid  forbid  forbid  204     nobody  gone
+POST   personas/{slug}/publish            staff  forbid  forbid  forbid  forbid  200     nobody  gone
+POST   personas/{slug}/roll-back          staff  forbid  forbid  forbid  forbid  200     nobody  gone
+POST   personas/{slug}/archive            staff  forbid  forbid  forbid  forbid  200     nobody  gone
+POST   personas/{slug}/restore            staff  forbid  forbid  forbid  forbid  200     nobody  gone
+GET    personas/{slug}/versions           staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    personas/{slug}/versions/{number}  staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    personas/{slug}/diff               staff  forbid  forbid  forbid  200     200     nobody  gone
 """
 
 #: What a command over the socket is answered with first: a word of REFUSALS, the event's type, ``-`` for no answer, or
@@ -88,6 +105,10 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, Any]]] = {
     "PATCH me": lambda ids: {"language": "de"},
     "DELETE me": lambda ids: {"password": PASSWORD},
     "POST chat/ws-ticket": lambda ids: {},
+    "POST personas": lambda ids: {"slug": "another", "name": "Another", "system_prompt": "You are another."},
+    "PATCH personas/{slug}": lambda ids: {"position": 7},
+    "PATCH personas/{slug}/draft": lambda ids: {"name": "Renamed"},
+    "POST personas/{slug}/roll-back": lambda ids: {"number": 1},
     "POST chat/send": lambda ids: {"text": "Let me in", "conversation": ids["conversation_id"], "wait": 0},
 }
 
@@ -139,6 +160,9 @@ class _Asked(dict[str, str]):
         return "x"
 
 
+_NOTHING = {"slug": "no-such-thing", "number": "999999"}
+
+
 class Absent(dict[str, str]):
     """Ids of nothing; what begins with ``-`` is no thing's id and stays."""
 
@@ -146,7 +170,7 @@ class Absent(dict[str, str]):
         super().__init__({name: value for name, value in ids.items() if name.startswith("-")})
 
     def __missing__(self, name: str) -> str:
-        return self.setdefault(name, "no-such-thing" if name == "slug" else str(uuid4()))
+        return self.setdefault(name, _NOTHING.get(name) or str(uuid4()))
 
 
 #: The fields of each command, beside ``client_id`` where it takes one.

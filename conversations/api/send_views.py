@@ -34,8 +34,19 @@ RESUMED = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="The `id` of the last event that was received: the stream goes on behind it.",
 )
+#: One of the stream's events: what OpenAPI before 3.2 says of such an answer is meant of each.
+EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "retry": {"type": "integer"},
+    },
+}
 STREAM = OpenApiResponse(
-    {"type": "string"},
+    EVENT,
     "Server-Sent Events: `event` is the type of an event of the chat protocol, `data` its JSON, `id` where it leads "
     "to, for `Last-Event-ID`. Comment lines keep the connection open; the stream ends with the reply's ending.",
     examples=[examples.STREAM],
