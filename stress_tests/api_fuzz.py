@@ -23,14 +23,13 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
 from .api_fuzz_report import Report
-from .api_fuzz_rules import CHECKS, is_told_by_the_schema
+from .api_fuzz_rules import CHECKS, OPERATIONS, is_told_by_the_schema
 from .bench_stack import Stack, StackError
 
 CALLERS = ("user", "moderator", "admin", "guest", "nobody")
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
-WITHOUT_LIMITS = {
-    name: "50000/s" for name in ("RATE_LIMIT_REQUESTS", "RATE_LIMIT_ASKS", "RATE_LIMIT_GUEST", "RATE_LIMIT_ADDRESS")
-}
+LIMITS = ("RATE_LIMIT_REQUESTS", "RATE_LIMIT_ASKS", "RATE_LIMIT_GUEST", "RATE_LIMIT_ADDRESS")
+WITHOUT_LIMITS = dict.fromkeys(LIMITS, "50000/s")
 #: The model answers in few tokens and at once.
 MODEL = "fake?tokens=3&token_ms=1&first_ms=1"
 
@@ -114,6 +113,7 @@ class Fuzz:
                 "generation": {"max-examples": self.plan.examples, "no-shrink": True, "database": "none"},
                 "phases": {name: {"enabled": name in phases} for name in PHASES},
                 "checks": CHECKS,
+                "operations": OPERATIONS,
                 "warnings": False,
                 # Its tokens are worth nothing once the run is over, and without them a request cannot be repeated.
                 "output": {"sanitization": {"enabled": False}},

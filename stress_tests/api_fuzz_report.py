@@ -15,6 +15,7 @@ class Finding:
     check: str
     operation: str
     title: str
+    answer: str
     caller: str
     message: str
     curl: str
@@ -31,8 +32,8 @@ class Report:
     by_status: Counter[int] = field(default_factory=Counter)
     by_check: Counter[str] = field(default_factory=Counter)
     left_out: int = 0
-    findings: dict[tuple[str, str, str], Finding] = field(default_factory=dict)
-    seen: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    findings: dict[tuple[str, str, str, str], Finding] = field(default_factory=dict)
+    seen: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -53,11 +54,12 @@ class Report:
             for check in checks:
                 self.by_check[check.name] += 1
                 if check.status == Status.FAILURE:
-                    self._find(caller, recorder.cases[case_id].value.operation.label, check)
+                    answer = _told(recorder.find_response(case_id=check.failure_info.failure.case_id or case_id))
+                    self._find(caller, recorder.cases[case_id].value.operation.label, check, answer)
 
-    def _find(self, caller: str, operation: str, check: Any) -> None:
+    def _find(self, caller: str, operation: str, check: Any, answer: str) -> None:
         failure = check.failure_info.failure
-        key = (check.name, operation, failure.title)
+        key = (check.name, operation, failure.title, answer)
         self.seen[key] += 1
         if key not in self.findings:
             self.findings[key] = Finding(*key, caller, failure.message, check.failure_info.code_sample)
@@ -81,7 +83,7 @@ class Report:
             lines += [f"  {count:7} {name}" for name, count in sorted(counts.items(), key=lambda each: str(each[0]))]
         for key, finding in self.findings.items():
             head = f"{finding.check}: {finding.title}; {finding.operation}, as {finding.caller}, {self.seen[key]} times"
-            lines += ["", head, *finding.message.splitlines(), finding.curl]
+            lines += ["", head, f"answered {finding.answer}", *finding.message.splitlines(), finding.curl]
         lines += ["", *(f"error, {count} times: {said}" for said, count in self.errors.items())]
         lines.append(f"{len(self.findings)} findings, {len(self.errors)} errors")
         return "\n".join(lines)
@@ -98,3 +100,14 @@ class Report:
         ]
         whole = {"cases": self.cases, "seconds": round(self.seconds), **counts, "findings": findings}
         return json.dumps({**whole, "errors": dict(self.errors)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _told(response: Any) -> str:
+    """Status and code of an answer, and the fields that it found wrong."""
+    if response is None:
+        return "nothing"
+    try:
+        body = json.loads(response.content)
+        return f"{response.status_code} {body.get('code', '')} {','.join(body.get('fields', {}))}".strip()
+    except (ValueError, AttributeError):
+        return str(response.status_code)

@@ -5,6 +5,7 @@ What is in the URL configuration or in conversations/events.py and not in its ta
 round.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,44 +32,64 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
 CALLERS = ("owner", "other", "guest", "moder.", "admin", "nobody", "suspended")
 
 #: ``needs``: what an API key must be good for; ``self`` is for nobody but the person, signed in themselves; ``-``: who
-#: calls is not looked at. Paths are below /api/v1/ unless they begin with a slash.
+#: calls is not looked at. Paths are below /api/v1/ unless they begin with a slash; the names in them are of the things
+#: that the test makes, not those of the URL configuration.
 TABLE = """
-method path                               needs  owner   other   guest   moder.  admin   nobody  suspended
-POST   auth/register                      -      202     202     202     202     202     202     202
-POST   auth/verify-email                  -      dead    dead    dead    dead    dead    dead    gone
-POST   auth/login                         -      200     200     200     200     200     200     bad
-POST   auth/guest                         -      201     201     201     201     201     201     201
-POST   auth/refresh                       -      200     200     200     200     200     200     spent
-POST   auth/logout                        self   204     204     204     204     204     nobody  gone
-POST   auth/password/reset                -      202     202     202     202     202     202     202
-POST   auth/password/reset/confirm        -      204     204     204     204     204     204     dead
-POST   auth/password/change               self   200     wrong   account wrong   wrong   nobody  gone
-GET    auth/api-keys                      self   200     200     account 200     200     nobody  gone
-POST   auth/api-keys                      self   201     201     account 201     201     nobody  gone
-DELETE auth/api-keys/{key_id}             self   204     absent  account absent  absent  nobody  gone
-GET    me                                 read   200     200     200     200     200     nobody  gone
-PATCH  me                                 self   200     200     200     200     200     nobody  gone
-DELETE me                                 self   204     wrong   204     wrong   wrong   nobody  gone
-GET    sessions                           self   200     200     200     200     200     nobody  gone
-DELETE sessions/{session_id}              self   204     absent  absent  absent  absent  nobody  gone
-POST   chat/ws-ticket                     read   201     201     201     201     201     nobody  gone
-POST   chat/send                          chat   200     absent  absent  absent  absent  nobody  gone
-GET    messages/{message_id}/events       read   200     absent  absent  absent  absent  nobody  gone
-GET    sessions/active                    staff  forbid  forbid  forbid  forbid  200     nobody  gone
-GET    personas                           read   200     200     200     200     200     200     gone
-POST   personas                           staff  forbid  forbid  forbid  forbid  201     nobody  gone
-GET    personas/{slug}                    read   200     200     200     200     200     200     gone
-PATCH  personas/{slug}                    staff  forbid  forbid  forbid  forbid  200     nobody  gone
-GET    personas/{slug}/draft              staff  forbid  forbid  forbid  200     200     nobody  gone
-PATCH  personas/{slug}/draft              staff  forbid  forbid  forbid  forbid  200     nobody  gone
-DELETE personas/{slug}/draft              staff  forbid  forbid  forbid  forbid  204     nobody  gone
-POST   personas/{slug}/publish            staff  forbid  forbid  forbid  forbid  200     nobody  gone
-POST   personas/{slug}/roll-back          staff  forbid  forbid  forbid  forbid  200     nobody  gone
-POST   personas/{slug}/archive            staff  forbid  forbid  forbid  forbid  200     nobody  gone
-POST   personas/{slug}/restore            staff  forbid  forbid  forbid  forbid  200     nobody  gone
-GET    personas/{slug}/versions           staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    personas/{slug}/versions/{number}  staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    personas/{slug}/diff               staff  forbid  forbid  forbid  200     200     nobody  gone
+method path                                       needs  owner   other   guest   moder.  admin   nobody  suspended
+POST   auth/register                              -      202     202     202     202     202     202     202
+POST   auth/verify-email                          -      dead    dead    dead    dead    dead    dead    gone
+POST   auth/login                                 -      200     200     200     200     200     200     bad
+POST   auth/guest                                 -      201     201     201     201     201     201     201
+POST   auth/refresh                               -      200     200     200     200     200     200     spent
+POST   auth/logout                                self   204     204     204     204     204     nobody  gone
+POST   auth/password/reset                        -      202     202     202     202     202     202     202
+POST   auth/password/reset/confirm                -      204     204     204     204     204     204     dead
+POST   auth/password/change                       self   200     wrong   account wrong   wrong   nobody  gone
+GET    auth/api-keys                              self   200     200     account 200     200     nobody  gone
+POST   auth/api-keys                              self   201     201     account 201     201     nobody  gone
+DELETE auth/api-keys/{key}                        self   204     absent  account absent  absent  nobody  gone
+GET    me                                         read   200     200     200     200     200     nobody  gone
+PATCH  me                                         self   200     200     200     200     200     nobody  gone
+DELETE me                                         self   204     wrong   204     wrong   wrong   nobody  gone
+GET    sessions                                   self   200     200     200     200     200     nobody  gone
+DELETE sessions/{session}                         self   204     absent  absent  absent  absent  nobody  gone
+POST   chat/ws-ticket                             read   201     201     201     201     201     nobody  gone
+POST   chat/send                                  chat   200     absent  absent  absent  absent  nobody  gone
+GET    conversations                              read   200     200     200     200     200     nobody  gone
+POST   conversations                              write  201     201     201     201     201     nobody  gone
+POST   conversations/clear                        write  200     200     200     200     200     nobody  gone
+GET    conversations/{conversation}               read   200     absent  absent  absent  absent  nobody  gone
+PUT    conversations/{conversation}               write  200     absent  absent  absent  absent  nobody  gone
+PATCH  conversations/{conversation}               write  200     absent  absent  absent  absent  nobody  gone
+DELETE conversations/{conversation}               write  204     absent  absent  absent  absent  nobody  gone
+POST   conversations/{deleted}/restore            write  200     absent  absent  absent  absent  nobody  gone
+POST   conversations/{conversation}/select-branch write  200     absent  absent  absent  absent  nobody  gone
+GET    conversations/{conversation}/messages      read   200     absent  absent  absent  absent  nobody  gone
+GET    messages/{reply}                           read   200     absent  absent  absent  absent  nobody  gone
+POST   messages/{question}/edit                   chat   200     absent  absent  absent  absent  nobody  gone
+POST   messages/{reply}/regenerate                chat   200     absent  absent  absent  absent  nobody  gone
+POST   messages/{stopped}/continue                chat   200     absent  absent  absent  absent  nobody  gone
+POST   messages/{reply}/stop                      chat   200     absent  absent  absent  absent  nobody  gone
+PUT    messages/{reply}/feedback                  write  200     absent  absent  absent  absent  nobody  gone
+POST   messages/{reply}/feedback                  write  200     absent  absent  absent  absent  nobody  gone
+DELETE messages/{reply}/feedback                  write  204     absent  absent  absent  absent  nobody  gone
+POST   messages/{reply}/hand-over                 write  200     absent  absent  absent  absent  nobody  gone
+GET    messages/{reply}/events                    read   200     absent  absent  absent  absent  nobody  gone
+GET    sessions/active                            staff  forbid  forbid  forbid  forbid  200     nobody  gone
+GET    personas                                   read   200     200     200     200     200     200     gone
+POST   personas                                   staff  forbid  forbid  forbid  forbid  201     nobody  gone
+GET    personas/{persona}                         read   200     200     200     200     200     200     gone
+PATCH  personas/{persona}                         staff  forbid  forbid  forbid  forbid  200     nobody  gone
+GET    personas/{persona}/draft                   staff  forbid  forbid  forbid  200     200     nobody  gone
+PATCH  personas/{persona}/draft                   staff  forbid  forbid  forbid  forbid  200     nobody  gone
+DELETE personas/{persona}/draft                   staff  forbid  forbid  forbid  forbid  204     nobody  gone
+POST   personas/{persona}/publish                 staff  forbid  forbid  forbid  forbid  200     nobody  gone
+POST   personas/{persona}/roll-back               staff  forbid  forbid  forbid  forbid  200     nobody  gone
+POST   personas/{persona}/archive                 staff  forbid  forbid  forbid  forbid  200     nobody  gone
+POST   personas/{persona}/restore                 staff  forbid  forbid  forbid  forbid  200     nobody  gone
+GET    personas/{persona}/versions                staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    personas/{persona}/versions/{number}       staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    personas/{persona}/diff                    staff  forbid  forbid  forbid  200     200     nobody  gone
 """
 
 #: What a command over the socket is answered with first: a word of REFUSALS, the event's type, ``-`` for no answer, or
@@ -105,12 +126,28 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, Any]]] = {
     "PATCH me": lambda ids: {"language": "de"},
     "DELETE me": lambda ids: {"password": PASSWORD},
     "POST chat/ws-ticket": lambda ids: {},
+    "POST conversations": lambda ids: {"title": "Mine"},
+    "POST conversations/clear": lambda ids: {},
+    "PUT conversations/{conversation}": lambda ids: {"title": "x", "pinned": True, "archived": False, "metadata": {}},
+    "PATCH conversations/{conversation}": lambda ids: {"title": "x"},
+    "POST conversations/{deleted}/restore": lambda ids: {},
+    "POST conversations/{conversation}/select-branch": lambda ids: {"message": ids["reply"]},
+    "POST messages/{question}/edit": lambda ids: {"text": "In other words", "wait": 0},
+    "POST messages/{reply}/regenerate": lambda ids: {"wait": 0},
+    "POST messages/{stopped}/continue": lambda ids: {"wait": 0},
+    "PUT messages/{reply}/feedback": lambda ids: {"value": 1},
+    "POST messages/{reply}/feedback": lambda ids: {"value": 1},
     "POST personas": lambda ids: {"slug": "another", "name": "Another", "system_prompt": "You are another."},
-    "PATCH personas/{slug}": lambda ids: {"position": 7},
-    "PATCH personas/{slug}/draft": lambda ids: {"name": "Renamed"},
-    "POST personas/{slug}/roll-back": lambda ids: {"number": 1},
-    "POST chat/send": lambda ids: {"text": "Let me in", "conversation": ids["conversation_id"], "wait": 0},
+    "PATCH personas/{persona}": lambda ids: {"position": 7},
+    "PATCH personas/{persona}/draft": lambda ids: {"name": "Renamed"},
+    "POST personas/{persona}/roll-back": lambda ids: {"number": 1},
+    "POST chat/send": lambda ids: {"text": "Let me in", "conversation": ids["conversation"], "wait": 0},
 }
+
+
+def nameless(path: str) -> str:
+    """The path with ``{}`` for each of its parameters."""
+    return re.sub(r"{\w+}|<[^>]+>", "{}", path)
 
 
 @dataclass(frozen=True)
@@ -127,13 +164,17 @@ class Row:
         return f"{self.method} {self.path}"
 
     @property
-    def template(self) -> str:
-        """The whole path."""
+    def operation(self) -> tuple[str, str]:
+        """Method and whole path, whatever the names of its parameters."""
+        return self.method, nameless(self._whole)
+
+    @property
+    def _whole(self) -> str:
         return self.path if self.path.startswith("/") else f"/api/v1/{self.path}"
 
     def address(self, ids: Ids) -> str:
         """Where it is called, on the things of ``ids``."""
-        return self.template.format_map(ids)
+        return self._whole.format_map(ids)
 
     def body(self, ids: Ids) -> dict[str, Any] | None:
         make = BODIES.get(self.name)
@@ -160,7 +201,7 @@ class _Asked(dict[str, str]):
         return "x"
 
 
-_NOTHING = {"slug": "no-such-thing", "number": "999999"}
+_NOTHING = {"persona": "no-such-thing", "number": "999999"}
 
 
 class Absent(dict[str, str]):
@@ -175,14 +216,14 @@ class Absent(dict[str, str]):
 
 #: The fields of each command, beside ``client_id`` where it takes one.
 COMMANDS: Mapping[str, Callable[[Ids], dict[str, Any]]] = {
-    "message.send": lambda ids: {"conversation": ids["conversation_id"], "text": "Let me in"},
-    "message.edit": lambda ids: {"message": ids["question_id"], "text": "Mine now"},
-    "reply.regenerate": lambda ids: {"reply": ids["message_id"]},
-    "reply.continue": lambda ids: {"reply": ids["stopped_id"]},
-    "reply.stop": lambda ids: {"reply": ids["message_id"]},
-    "conversation.follow": lambda ids: {"conversation": ids["conversation_id"]},
-    "conversation.unfollow": lambda ids: {"conversation": ids["conversation_id"]},
-    "typing": lambda ids: {"conversation": ids["conversation_id"]},
+    "message.send": lambda ids: {"conversation": ids["conversation"], "text": "Let me in"},
+    "message.edit": lambda ids: {"message": ids["question"], "text": "Mine now"},
+    "reply.regenerate": lambda ids: {"reply": ids["reply"]},
+    "reply.continue": lambda ids: {"reply": ids["stopped"]},
+    "reply.stop": lambda ids: {"reply": ids["reply"]},
+    "conversation.follow": lambda ids: {"conversation": ids["conversation"]},
+    "conversation.unfollow": lambda ids: {"conversation": ids["conversation"]},
+    "typing": lambda ids: {"conversation": ids["conversation"]},
     "ping": lambda ids: {},
 }
 

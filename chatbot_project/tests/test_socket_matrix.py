@@ -40,10 +40,10 @@ def things_of(owner: User) -> dict[str, str]:
     asked = make_exchange(owner)
     stopped = end(ask(owner).reply, "Half", status="stopped")
     return {
-        "conversation_id": str(asked.conversation.pk),
-        "question_id": str(asked.question.pk),
-        "message_id": str(asked.reply.pk),
-        "stopped_id": str(stopped.pk),
+        "conversation": str(asked.conversation.pk),
+        "question": str(asked.question.pk),
+        "reply": str(asked.reply.pk),
+        "stopped": str(stopped.pk),
     }
 
 

@@ -122,12 +122,13 @@ class PersonaView(PublishedView):
         examples=[examples.PLACE],
     )
     def patch(self, request: Request, slug: str) -> Response:
-        wanted = PlaceSerializer(data=request.data)
+        wanted = PlaceSerializer(data=request.data, partial=True)
         wanted.is_valid(raise_exception=True)
         with transaction.atomic():
             persona = services.lock_persona(find_persona(slug))
             require_match(request, etag_of_body(staff_detail(slug)))
-            services.move_persona(persona=persona, **wanted.validated_data)
+            if wanted.validated_data:
+                services.move_persona(persona=persona, **wanted.validated_data)
         return tagged(request, staff_detail(slug))
 
 
