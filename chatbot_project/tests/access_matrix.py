@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from faqs.api.examples import FILE
+
 #: What a refused caller is answered. ``absent``: and to the letter as for an id that there is not. ``spent``: what the
-#: body holds is no good, whoever sends it.
+#: body holds is no good, whoever sends it. ``away``: the tests' own process has no reply worker.
 REFUSALS: Mapping[str, tuple[int, str]] = {
     "nobody": (401, "signed_out"),
     "gone": (401, "invalid_token"),
@@ -25,6 +27,7 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "dead": (404, "dead_link"),
     "wrong": (403, "wrong_password"),
     "bad": (401, "sign_in_failed"),
+    "away": (503, "unavailable"),
 }
 
 #: The people of the table. ``owner`` is whose the things are; ``suspended`` is the owner once suspended, with a token,
@@ -90,6 +93,35 @@ POST   personas/{persona}/restore                 staff  forbid  forbid  forbid 
 GET    personas/{persona}/versions                staff  forbid  forbid  forbid  200     200     nobody  gone
 GET    personas/{persona}/versions/{number}       staff  forbid  forbid  forbid  200     200     nobody  gone
 GET    personas/{persona}/diff                    staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    faqs                                       read   200     200     200     200     200     200     gone
+POST   faqs                                       staff  forbid  forbid  forbid  201     201     nobody  gone
+GET    faqs/search?q=page                         read   200     200     200     200     200     200     gone
+POST   faqs/import                                staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    faqs/export                                staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    faqs/{faq}                                 read   200     200     200     200     200     200     gone
+PUT    faqs/{faq}                                 staff  forbid  forbid  forbid  200     200     nobody  gone
+PATCH  faqs/{faq}                                 staff  forbid  forbid  forbid  200     200     nobody  gone
+DELETE faqs/{faq}                                 staff  forbid  forbid  forbid  forbid  204     nobody  gone
+POST   faqs/{faq}/feedback                        write  200     200     200     200     200     nobody  gone
+POST   faqs/{draft}/publish                       staff  forbid  forbid  forbid  200     200     nobody  gone
+POST   faqs/{faq}/archive                         staff  forbid  forbid  forbid  200     200     nobody  gone
+POST   faqs/{faq}/unarchive                       staff  forbid  forbid  forbid  200     200     nobody  gone
+POST   faqs/{faq}/phrasings                       staff  forbid  forbid  forbid  200     200     nobody  gone
+PUT    faqs/{faq}/translations/{german}           staff  forbid  forbid  forbid  200     200     nobody  gone
+DELETE faqs/{faq}/translations/{french}           staff  forbid  forbid  forbid  204     204     nobody  gone
+GET    faqs/{faq}/versions                        staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    faqs/{faq}/versions/{number}               staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    faqs/{faq}/diff                            staff  forbid  forbid  forbid  200     200     nobody  gone
+POST   faqs/{faq}/restore                         staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    faq-categories                             read   200     200     200     200     200     200     gone
+POST   faq-categories                             staff  forbid  forbid  forbid  201     201     nobody  gone
+GET    faq-categories/{category}                  read   200     200     200     200     200     200     gone
+PATCH  faq-categories/{category}                  staff  forbid  forbid  forbid  200     200     nobody  gone
+DELETE faq-categories/{empty}                     staff  forbid  forbid  forbid  204     204     nobody  gone
+GET    analytics/dashboard                        staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    analytics/user/{person}                    read   200     absent  absent  200     200     nobody  gone
+GET    analytics/conversations                    staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    health                                     -      away    away    away    away    away    away    away
 """
 
 #: What a command over the socket is answered with first: a word of REFUSALS, the event's type, ``-`` for no answer, or
@@ -141,6 +173,15 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, Any]]] = {
     "PATCH personas/{persona}": lambda ids: {"position": 7},
     "PATCH personas/{persona}/draft": lambda ids: {"name": "Renamed"},
     "POST personas/{persona}/roll-back": lambda ids: {"number": 1},
+    "POST faqs": lambda ids: {"question": "Is it new?", "answer": "It is."},
+    "POST faqs/import": lambda ids: FILE,
+    "PUT faqs/{faq}": lambda ids: {"question": "Is it written anew?", "answer": "It is."},
+    "PATCH faqs/{faq}": lambda ids: {"answer": "It is not."},
+    "POST faqs/{faq}/feedback": lambda ids: {"helpful": True},
+    "POST faqs/{faq}/phrasings": lambda ids: {"text": "On which page?"},
+    "POST faqs/{faq}/restore": lambda ids: {"number": 1},
+    "POST faq-categories": lambda ids: {"name": "New"},
+    "PATCH faq-categories/{category}": lambda ids: {"name": "Renamed"},
     "POST chat/send": lambda ids: {"text": "Let me in", "conversation": ids["conversation"], "wait": 0},
 }
 
@@ -166,7 +207,7 @@ class Row:
     @property
     def operation(self) -> tuple[str, str]:
         """Method and whole path, whatever the names of its parameters."""
-        return self.method, nameless(self._whole)
+        return self.method, nameless(self._whole.partition("?")[0])
 
     @property
     def _whole(self) -> str:
@@ -201,7 +242,7 @@ class _Asked(dict[str, str]):
         return "x"
 
 
-_NOTHING = {"persona": "no-such-thing", "number": "999999"}
+_NOTHING = {**dict.fromkeys(("persona", "category", "empty"), "no-such-thing"), "number": "999999"}
 
 
 class Absent(dict[str, str]):

@@ -21,6 +21,9 @@ from chatbot_project.lib.redis import blocking_redis
 from chatbot_project.tests.access_matrix import PASSWORD, REFUSALS, Absent, Ids, Row, nameless, rows
 from conversations import keeping
 from conversations.tests.factories import ask, end, make_exchange
+from faqs.services import edit_faq
+from faqs.tests.factories import make_category, make_faq
+from faqs.translations import link_translation
 from personas.services import edit_draft
 from personas.tests.factories import make_persona, republish
 
@@ -78,7 +81,7 @@ class World:
 @pytest.fixture
 def world(db: None, settings: Any) -> World:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    owner = make_user("owner@example.org", PASSWORD, username=CANARY)
+    owner = make_user("owner@example.org", PASSWORD, username="owner")
     people = {
         "owner": owner,
         "other": make_user("other@example.org", "a password of another"),
@@ -93,6 +96,21 @@ def world(db: None, settings: Any) -> World:
 
 def things_of(owner: User) -> dict[str, str]:
     """Ids of one thing of each kind. What is no thing's id begins with ``-``."""
+    return accounts_of(owner) | conversations_of(owner) | knowledge()
+
+
+def accounts_of(owner: User) -> dict[str, str]:
+    return {
+        "-email": owner.email,
+        "person": str(owner.pk),
+        "-refresh": families.open_family(user=owner).refresh,
+        "-reset": tokens.reset_token(owner),
+        "key": str(api_keys.create_key(user=owner, name=CANARY, scopes=[Scope.READ])[0].pk),
+        "session": str(families.open_family(user=owner, device=CANARY).family.pk),
+    }
+
+
+def conversations_of(owner: User) -> dict[str, str]:
     persona = make_persona()
     republish(persona, description="The second version.")
     edit_draft(persona=persona, actor=None, description="The third, perhaps.")
@@ -102,18 +120,26 @@ def things_of(owner: User) -> dict[str, str]:
     deleted = make_exchange(owner, persona=persona).conversation
     keeping.delete_conversation(user=owner, conversation_id=deleted.pk)
     return {
-        "-email": owner.email,
-        "-refresh": families.open_family(user=owner).refresh,
-        "-reset": tokens.reset_token(owner),
         "persona": persona.slug,
-        "number": "1",
-        "key": str(api_keys.create_key(user=owner, name=CANARY, scopes=[Scope.READ])[0].pk),
-        "session": str(families.open_family(user=owner, device=CANARY).family.pk),
         "conversation": str(asked.conversation.pk),
         "deleted": str(deleted.pk),
         "question": str(asked.question.pk),
         "reply": str(asked.reply.pk),
         "stopped": str(stopped.pk),
+    }
+
+
+def knowledge() -> dict[str, str]:
+    category, empty = make_category(), make_category()
+    faq = make_faq(category=category)
+    edit_faq(faq=faq, actor=None, answer="On the first page.")
+    german, french = make_faq("Wo ist Seite 7?", language="de"), make_faq("Où est la page 7 ?", language="fr")
+    link_translation(faq=faq, other=french, actor=None)
+    found = {"faq": faq, "draft": make_faq(published=False), "german": german, "french": french}
+    return {name: str(each.pk) for name, each in found.items()} | {
+        "number": "1",
+        "category": category.slug,
+        "empty": empty.slug,
     }
 
 
