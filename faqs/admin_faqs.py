@@ -34,7 +34,7 @@ _SHOWN = (
     "question", "answer", "wordings", "category", "language", "tags", "visibility", "owner", "valid_from",
     "valid_until",
 )  # fmt: skip
-_LABELS = {"draft": "warning", "published": "success", "archived": "info"}
+_LABELS = {"draft": "warning", "published": "success", "archived": "info", "not in force": "warning"}
 
 
 def _count(rows: QuerySet[Any], **conditions: Any) -> Coalesce:
@@ -45,9 +45,10 @@ def _count(rows: QuerySet[Any], **conditions: Any) -> Coalesce:
 
 class FAQAdmin(HistoryPages, TryingPages, FilePages):
     form = FAQForm
-    list_display = ("asked", "state", "place", "language", "validity", "ways", "helped", "owner", "updated_at")
+    # As many as fit a window of 1280 pixels; the owner is a filter.
+    list_display = ("asked", "state", "place", "language", "ways", "helped", "updated_at")
     list_display_links = ("asked",)
-    list_select_related = ("category", "owner")
+    list_select_related = ("category",)
     list_filter = (
         StatusFilter, LanguageFilter, CategoryFilter, TagFilter, ValidityFilter,
         ("owner", admin.RelatedOnlyFieldListFilter),
@@ -100,17 +101,12 @@ class FAQAdmin(HistoryPages, TryingPages, FilePages):
 
     @display(description=_("status"), label=_LABELS, ordering="status")
     def state(self, faq: FAQ) -> Any:
-        shown = faq.get_status_display()
-        return faq.status, gettext("draft by a model") if faq.status == "draft" and faq.drafted_by else shown
-
-    @admin.display(description=_("valid"))
-    def validity(self, faq: FAQ) -> str:
-        now = timezone.now()
-        if faq.valid_from and faq.valid_from > now:
-            return gettext("not yet")
-        if faq.valid_until and faq.valid_until <= now:
-            return gettext("no longer")
-        return gettext("now")
+        if faq.status == "draft" and faq.drafted_by:
+            return faq.status, gettext("draft by a model")
+        out_of_time = _out_of_time(faq)
+        if faq.status == "published" and out_of_time:
+            return "not in force", out_of_time
+        return faq.status, faq.get_status_display()
 
     @admin.display(description=_("wordings"))
     def ways(self, faq: Any) -> int:
@@ -225,6 +221,16 @@ class FAQAdmin(HistoryPages, TryingPages, FilePages):
         context = {"export_query": f"&{query}" if query else ""} | rights(request) | (extra_context or {})
         response: HttpResponse = super().changelist_view(request, context)
         return response
+
+
+def _out_of_time(faq: FAQ) -> str:
+    """Why a published FAQ is not in force now; empty where it is."""
+    now = timezone.now()
+    if faq.valid_from and faq.valid_from > now:
+        return gettext("not valid yet")
+    if faq.valid_until and faq.valid_until <= now:
+        return gettext("no longer valid")
+    return ""
 
 
 def _with_others(text: str, others: int) -> str:

@@ -1,14 +1,17 @@
 """The editors' pages in a real browser: the preview and the likenesses while writing, and the ask-it box."""
 
 import re
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from accounts.tests.factories import make_moderator
 from faqs.models import FAQ
-from faqs.tests.browser import OpenPage, needs_browser, session_of, violations
-from faqs.tests.factories import make_faq, make_index
+from faqs.services import give_faq_feedback
+from faqs.tests.browser import WIDE, OpenPage, needs_browser, session_of, violations
+from faqs.tests.factories import make_category, make_faq, make_index
 
 pytestmark = needs_browser
 
@@ -64,3 +67,21 @@ def test_ask_it_answers_in_place(open_page: OpenPage, session: str) -> None:
     expect(page.locator(".faq-verdict")).to_contain_text("does not know")
     assert page.evaluate("window.notReloaded")
     assert violations(page) == []
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_the_list_fits_a_window_of_1280_pixels(open_page: OpenPage, session: str, locale: str) -> None:
+    now = timezone.now()
+    category = make_category("a", name="Payments and refunds")
+    make_faq("Is this question, which is asked at some length, over?", category=category)
+    FAQ.objects.filter(category=category).update(valid_until=now - timedelta(days=1), owner=make_moderator())
+    helped = make_faq("May I see it?", category=category)
+    for number in range(12):
+        give_faq_feedback(faq=helped, user=None, visitor=str(number), helpful=number < 10, comment="")
+    FAQ.objects.filter(pk=helped.pk).update(valid_from=now + timedelta(days=1))
+    page = open_page("/admin/faqs/faq/", session=session, viewport=WIDE, locale=locale)
+    expect(page.locator("#result_list tbody tr")).to_have_count(4)
+    table = page.locator("#result_list")
+    frame = page.locator(".simplebar-content-wrapper", has=table)
+    assert frame.evaluate("frame => frame.scrollWidth - frame.clientWidth") <= 0
+    assert table.evaluate("table => table.getBoundingClientRect().right <= innerWidth")

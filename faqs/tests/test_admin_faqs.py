@@ -135,6 +135,24 @@ def test_the_list_is_read_in_few_queries(editor: Client, moderator: User, django
     assert len(questions(html)) == 40
 
 
+def test_the_status_says_what_is_published_and_not_in_force(editor: Client) -> None:
+    make_faq("Now?")
+    assert "valid" not in states(editor)
+    over = make_faq("Over?")
+    FAQ.objects.filter(pk=over.pk).update(valid_until=timezone.now() - timedelta(minutes=1))
+    make_faq("Later?", valid_from=timezone.now() + timedelta(days=1))
+    make_faq("Later, and a draft?", valid_from=timezone.now() + timedelta(days=1), published=False)
+    assert re.findall("not valid yet|no longer valid|published|draft", states(editor).lower()) == [
+        "draft", "not valid yet", "no longer valid", "published"
+    ]  # fmt: skip
+
+
+def states(editor: Client) -> str:
+    """The column of the status, without its markup."""
+    cells = re.findall(r'<td class="field-state.*?</td>', text_of(editor, LIST), re.S)
+    return " ".join(re.sub("<[^>]*>", "", cell).strip() for cell in cells)
+
+
 def test_archived_ones_stand_aside(editor: Client) -> None:
     archived = make_faq("Archived?")
     services.archive_faqs(faqs=[archived], actor=None)
