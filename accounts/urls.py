@@ -7,6 +7,7 @@ urlpatterns = [
     path("sign-up/", views.SignUpView.as_view(), name="sign_up"),
     path("sign-up/sent/", views.MailSentView.as_view(), {"reason": "sign_up"}, name="sign_up_sent"),
     path("confirm/", views.ResendView.as_view(), name="resend_confirmation"),
+    path("confirm/later/", views.dismiss_unverified, name="dismiss_unverified"),
     path("confirm/sent/", views.MailSentView.as_view(), {"reason": "confirm"}, name="confirmation_sent"),
     path("sign-in/", views.SignInView.as_view(), name="sign_in"),
     path("sign-out/", views.SignOutView.as_view(), name="sign_out"),

@@ -168,6 +168,14 @@ class ResendView(FormPage):
         return super().form_valid(form)
 
 
+@require_POST
+def dismiss_unverified(request: HttpRequest) -> HttpResponse:
+    """Leave out of the chat, for this session, the notice that the person's address is not confirmed."""
+    if current_member(request):
+        request.session["unverified_dismissed"] = True
+    return redirect(next_page(request, else_to=request.headers.get("Referer", "")))
+
+
 class ProfileView(LoginRequiredMixin, UpdateProfile):
     """What a person may set about themselves. Guests have no name to set."""
 

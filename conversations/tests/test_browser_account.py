@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from accounts import api_keys
 from accounts.models import User
 from accounts.scopes import Scope
+from accounts.tests.factories import make_user
 from personas.models import Persona
 
 from .browser import NARROW, OpenTab, Tab, apart, focus_by_tab, overflow, violations
@@ -131,3 +132,24 @@ def press_until(tab: Tab, key: str, name: str) -> None:
         if tab.page.evaluate("document.activeElement.textContent.trim()") == name:
             return
     pytest.fail(f"{name!r} is not reached")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_notice_of_an_unconfirmed_address_is_sent_away_by_keyboard(
+    open_tab: OpenTab, persona: Persona, scheme: str
+) -> None:
+    user = make_user(email_verified_at=None)
+    conversation = apart(make_conversation, user, persona=persona)
+    tab = open_tab(user, f"/c/{conversation.pk}/", viewport=NARROW, color_scheme=scheme)
+    notice = tab.page.get_by_text("Your e-mail address is not confirmed yet")
+    expect(notice).to_be_in_viewport()
+    expect(tab.field).to_be_in_viewport()
+    fits(tab)
+    focus_by_tab(tab, "Close")
+    with tab.page.expect_response("**/accounts/confirm/later/"):
+        tab.page.keyboard.press("Enter")
+    expect(notice).to_have_count(0)
+    expect(tab.field).to_be_focused()
+    tab.page.reload()
+    expect(tab.field).to_be_visible()
+    expect(notice).to_have_count(0)

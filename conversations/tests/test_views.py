@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from accounts.tests.factories import make_guest
+from accounts.tests.factories import make_guest, make_user
 from chatbot_project.middleware import CONTENT_SECURITY_POLICY
 from conversations import keeping, services
 from conversations.models import Conversation, Feedback, Message
@@ -20,6 +20,7 @@ from .factories import ask, end, make_conversation, make_persona
 
 pytestmark = pytest.mark.django_db
 
+NOTICE = "Your e-mail address is not confirmed yet"
 ACTIONS = ["rename", "pin", "archive", "delete", "restore", "branch"]
 
 
@@ -375,3 +376,25 @@ def test_feedback_is_the_owners_alone_and_only_on_replies(
     question = Message.objects.get(conversation=conversation, role="user")
     assert client_of(owner).post(f"/m/{question.pk}/feedback/", {"value": "1"}).status_code == 404
     assert not Feedback.objects.exists()
+
+
+# --- the notice of an address that is not confirmed -------------------------------------------------------------------
+
+
+def test_an_unconfirmed_address_is_noticed_in_the_chat_until_it_is_sent_away(persona: Persona) -> None:
+    user = make_user(email_verified_at=None)
+    conversation = make_conversation(user, persona=persona)
+    here, elsewhere = client_of(user), client_of(user)
+    paths = ("/", f"/c/{conversation.pk}/")
+    for path in paths:
+        assert NOTICE in here.get(path).content.decode()
+        assert NOTICE in here.get(path, headers={"X-Partial": "1"}).content.decode()
+    here.post("/accounts/confirm/later/")
+    for path in paths:
+        assert NOTICE not in here.get(path).content.decode()
+        assert NOTICE in elsewhere.get(path).content.decode()
+
+
+def test_whose_address_is_confirmed_and_guests_see_no_notice(owner: User, persona: Persona) -> None:
+    for person in (owner, make_guest()):
+        assert NOTICE not in client_of(person).get("/").content.decode()

@@ -5,6 +5,7 @@ import { ConversationList } from "./list.js";
 import { ConversationMenu } from "./conversation-menu.js";
 import { copyText } from "./copy.js";
 import { Navigation } from "./navigation.js";
+import { mountNotices } from "./notice.js";
 import { Panel } from "./panel.js";
 import { copyLastCode, mountShortcuts } from "./shortcuts.js";
 import { Sidebar } from "./sidebar.js";
@@ -46,6 +47,8 @@ new ConversationMenu(app, (id) => {
   const info = app.state.conversations[id]?.info;
   return info ?? list.lookUp(id);
 });
+
+mountNotices(main, { onGone: () => panel.composer.focus() });
 
 const help = document.querySelector("[data-help-dialog]");
 document.addEventListener("click", (event) => event.target.closest("[data-help]") && help.showModal());
