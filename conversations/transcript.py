@@ -1,7 +1,7 @@
 """A conversation as it is shown: the newest messages of its active branch, and where other branches leave it."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,6 +10,8 @@ from django.db import connection
 from chatbot_project.lib import markdown
 from conversations.events import CitationInfo, ConversationInfo, MessageInfo, OfferInfo, UsageInfo
 from conversations.models import Citation, Conversation, Message
+
+_NO_BOUND = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,21 @@ def read_branch(
     return rows, len(ids) > limit
 
 
+def branch_ids(conversation_id: UUID, leaf: UUID | None) -> list[UUID]:
+    """All messages of the branch that ends in ``leaf``, from the first question on. One query."""
+    return _path_up(conversation_id, leaf, _NO_BOUND)[::-1] if leaf else []
+
+
+def read_messages(ids: Sequence[UUID]) -> list[Message]:
+    """The messages of these ids that there are, in that order, with citations and opinion. Up to two queries."""
+    by_id = {row.pk: row for row in Message.objects.filter(pk__in=ids).select_related("feedback")}
+    rows = [by_id[pk] for pk in ids if pk in by_id]
+    load_citations(rows)
+    for row in rows:
+        row.opinion = getattr(row, "feedback", None)
+    return rows
+
+
 def load_shown(conversation_id: UUID, messages: list[Message]) -> None:
     """Read what ``message_info`` tells of ``messages`` beside their own columns. They are of one conversation, their
     feedback selected with them. One query, and one more where the FAQ was asked for any of them."""
@@ -101,9 +118,9 @@ def usage_info(message: Message) -> UsageInfo | None:
     return UsageInfo(message.prompt_tokens, message.completion_tokens, message.usage_estimated)
 
 
-def message_info(message: Message) -> MessageInfo:
-    """The message as clients get it; ``html`` is rendered for replies that have ended. Queries nothing: what is not
-    the message's own is told after ``load_shown``."""
+def message_info(message: Message, *, with_html: bool = True) -> MessageInfo:
+    """The message as clients get it; ``html`` is rendered for replies that have ended, unless it is not wanted. Queries
+    nothing: what is not the message's own is told after ``load_shown``."""
     is_reply = message.role == Message.Role.ASSISTANT
     feedback = message.opinion
     return MessageInfo(
@@ -112,7 +129,7 @@ def message_info(message: Message) -> MessageInfo:
         role="assistant" if is_reply else "user",
         status=message.status,
         text=message.text,
-        html=markdown.render(message.text) if is_reply and not message.is_live else "",
+        html=markdown.render(message.text) if with_html and is_reply and not message.is_live else "",
         epoch=message.epoch,
         seq=len(message.text),
         siblings=list(message.beside) or [message.pk],

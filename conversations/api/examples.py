@@ -132,3 +132,30 @@ EDIT = OpenApiExample(
 ANEW = OpenApiExample("anew", {"client_id": "web-7f3d"}, request_only=True)
 FEEDBACK = OpenApiExample("not helpful", {"value": -1, "comment": "This was last year."}, request_only=True)
 FEEDBACK_GIVEN = OpenApiExample("feedback", {"value": -1, "comment": "This was last year."}, response_only=True)
+
+# --- export
+
+_EXPORTED = (
+    *("id", "parent", "role", "status", "text", "created_at", "finish_reason", "code", "model"),
+    *("feedback", "feedback_comment", "source", "citations", "usage"),
+)
+EXPORT = OpenApiExample(
+    "a file",
+    {
+        "format": "nono.conversation/1",
+        "exported_at": "2026-03-02T08:00:00Z",
+        "branches": "active",
+        "conversation": CONVERSATION,
+        "messages": [{name: message[name] for name in _EXPORTED} for message in (QUESTION, REPLY)],
+    },
+    response_only=True,
+    media_type="application/json",
+)
+EXPORTED_MARKDOWN = OpenApiExample(
+    "a document",
+    "# Opening hours\n\nSupport Assistant · 2026-03-02 08:00 UTC\n\n## You · 2026-03-01 09:30 UTC\n\n"
+    "> When are you open?\n\n## Support Assistant · 2026-03-01 09:30 UTC\n\n> From nine to five [1].\n\n"
+    "Sources:\n\n- \\[1\\] Opening hours?\n",
+    response_only=True,
+    media_type="text/markdown",
+)

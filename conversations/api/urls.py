@@ -1,6 +1,6 @@
 from django.urls import URLPattern, URLResolver, path
 
-from conversations.api import conversation_views, message_views, presence_views, send_views
+from conversations.api import conversation_views, export_view, message_views, presence_views, send_views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("chat/send", send_views.SendView.as_view()),
@@ -9,6 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("conversations/<uuid:conversation_id>", conversation_views.ConversationView.as_view()),
     path("conversations/<uuid:conversation_id>/restore", conversation_views.RestoreView.as_view()),
     path("conversations/<uuid:conversation_id>/select-branch", conversation_views.SelectBranchView.as_view()),
+    path("conversations/<uuid:conversation_id>/export", export_view.ExportView.as_view()),
     path("conversations/<uuid:conversation_id>/messages", message_views.MessagesView.as_view()),
     path("messages/<uuid:message_id>", message_views.MessageView.as_view()),
     path("messages/<uuid:message_id>/edit", message_views.EditView.as_view()),

@@ -27,6 +27,7 @@ CALLS: list[tuple[str, str, Any, Scope]] = [
     ("patch", "conversations/{conversation}", {"pinned": True}, Scope.WRITE),
     ("post", "conversations/{conversation}/select-branch", {"message": "{reply}"}, Scope.WRITE),
     ("get", "conversations/{conversation}/messages", None, Scope.READ),
+    ("get", "conversations/{conversation}/export", None, Scope.READ),
     ("get", "messages/{reply}", None, Scope.READ),
     ("put", "messages/{reply}/feedback", {"value": 1}, Scope.WRITE),
     ("post", "messages/{reply}/feedback", {"value": 1}, Scope.WRITE),
