@@ -15,7 +15,7 @@ $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup setup-dev test lint bench requirements
+.PHONY: help run setup setup-dev test coverage lint bench requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -27,8 +27,18 @@ setup: $(RUN_STAMP) ## make the virtual environment and install what Nono needs
 
 setup-dev: $(RUN_STAMP) $(DEV_STAMP) ## the same and the tools for tests and lint
 
+# WORKERS=2: in two processes side by side, each with services of its own.
+WORKERS ?= 0
+PYTEST = pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
 test: setup-dev ## the whole suite, on its own PostgreSQL and Redis
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m $(PYTEST) $(ARGS)
+
+coverage: setup-dev ## the same, and which lines and branches of each app it runs: fails below 90 % of either
+	@$(BIN)/coverage erase
+	@failed=0; $(BIN)/coverage run -m $(PYTEST) $(ARGS) || failed=1; \
+	  $(BIN)/coverage combine --quiet && $(BIN)/coverage json --quiet && \
+	  $(BIN)/python -m stress_tests.coverage_by_app --least 90 <coverage.json || failed=1; exit $$failed
 
 CHECKS := "ruff check ." "ruff format --check ." mypy lint-imports "python manage.py makemigrations --check --dry-run"
 

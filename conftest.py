@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ if "django.conf" in sys.modules and sys.modules["django.conf"].settings.configur
         "Settings were loaded before conftest.py: unset DJANGO_SETTINGS_MODULE and leave out --ds.", returncode=4
     )
 
+LONG = ("faults", "slow", "browser")  # marks of what takes long, the longest first
 pytest_plugins = ["stress_tests.pytest_fixtures"]
 
 VAR_DIR = Path(tempfile.mkdtemp(prefix="nono-test-")).resolve()
@@ -70,9 +72,64 @@ import django  # the environment comes first
 
 django.setup()
 
+from django.db import connection, transaction
+from django.test import TransactionTestCase
 
+from conversations.tests.stack import Stack
+
+KEPT_TABLES = {"django_content_type", "auth_permission"}  # as migrations made them; no test changes them
+
+
+def _empty_tables(_test: TransactionTestCase) -> None:
+    """Delete all that a test with transactions of its own has left, of whichever process, once it is committed.
+
+    Django's own way, ``flush``, takes fifteen times as long: it truncates each table, empty or not, with all its
+    indexes, and makes content types and permissions again.
+    """
+    tables = [f'"{name}"' for name in connection.introspection.django_table_names(only_existing=True)]
+    tables = [table for table in tables if table.strip('"') not in KEPT_TABLES]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+        cursor.execute(" UNION ALL ".join(f"SELECT '{table}' WHERE EXISTS (SELECT FROM {table})" for table in tables))
+        filled = [row[0] for row in cursor.fetchall()]
+        if filled:
+            cursor.execute("SET LOCAL session_replication_role = replica")  # no foreign key asks for an order
+            cursor.execute("; ".join(f"DELETE FROM {table}" for table in filled))
+
+
+TransactionTestCase._fixture_teardown = _empty_tables
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Start the services before anything is collected."""
-    if not session.config.option.collectonly:
+    """Start the services before anything is collected, in each process that runs tests itself."""
+    if session.config.getoption("tx", None) and not hasattr(session.config, "workerinput"):
+        del os.environ["DJANGO_SETTINGS_MODULE"]  # pytest-xdist's processes make settings of their own
+    elif not session.config.option.collectonly:
         POSTGRES.start()
         REDIS.start()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, object, object]:
+    """Where tests run side by side, those of a module share a process. All that end or starve processes share one and
+    come first: they wait more than they compute, so that the other processes have the processors meanwhile."""
+    if not hasattr(config, "workerinput"):
+        return (yield)
+    for item in items:
+        together = "faults" if item.get_closest_marker("faults") else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(together))
+    result = yield  # pytest-django sorts
+    items.sort(key=_long_ones_first)
+    return result
+
+
+def _long_ones_first(item: pytest.Item) -> int:
+    return next((place for place, name in enumerate(LONG) if item.get_closest_marker(name)), len(LONG))
+
+
+@pytest.fixture(autouse=True)
+def no_foreign_workers() -> None:
+    """The workers of a stack that a test does not ask for would take up its replies: the database is the queue."""
+    for stack in Stack.running:
+        stack.pause_workers()

@@ -17,13 +17,6 @@ from .browser import chromium, open_tab  # noqa: F401  fixtures
 from .factories import make_persona
 
 
-@pytest.fixture(autouse=True)
-def no_foreign_workers() -> None:
-    """The workers of a stack that a test does not ask for would take up its replies: the database is the queue."""
-    for stack in Stack.running:
-        stack.pause_workers()
-
-
 @pytest.fixture
 def owner(db: None) -> User:
     return make_user()

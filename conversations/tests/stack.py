@@ -80,6 +80,23 @@ class Process:
         return self.log.read_text()
 
 
+END_SECONDS = 10
+
+
+def end(*processes: Process) -> None:
+    """SIGTERM to all that run, so that each does what it does before it ends; SIGKILL where that takes too long."""
+    running = [process for process in processes if process.is_running]
+    for process in running:
+        process.signal(signal.SIGCONT)
+        process.process.terminate()
+    deadline = time.monotonic() + END_SECONDS
+    for process in running:
+        try:
+            process.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
 class CeleryWorker(Process):
     """A Celery worker beside a stack; a context manager. What earlier tests have queued is thrown away first."""
 
@@ -96,8 +113,7 @@ class CeleryWorker(Process):
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.is_running:
-            self.kill()
+        end(self)
         if error[0] is not None:
             print(f"--- {self.name}\n{self.output()[-6000:]}")
 
@@ -173,10 +189,7 @@ class Stack:
     def __exit__(self, *error: object) -> None:
         if self in self.running:
             self.running.remove(self)
-        for process in (*self.web, *self.workers):
-            if process.is_running:
-                process.process.send_signal(signal.SIGCONT)
-                process.kill()
+        end(*self.web, *self.workers)
         if error[0] is not None:
             self.print_logs()
 
