@@ -234,7 +234,22 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RoleEnum": "accounts.roles.Role",
         "MessageRoleEnum": "conversations.api.serializers.ROLES",
+        "MessageStatusEnum": "conversations.models.Message.Status",
+        "PublicationEnum": "faqs.models.FAQ.Status",
     },
+    # In this order, which is that of a newcomer's questions.
+    "TAGS": [
+        {"name": "auth", "description": "Signing up, in and out; passwords; API keys."},
+        {"name": "chat", "description": "Asking, and tickets for the chat socket."},
+        {"name": "conversations", "description": "One's conversations: list, keep, export."},
+        {"name": "messages", "description": "Questions and replies: other words, other replies, feedback."},
+        {"name": "personas", "description": "Who one can talk to; for staff, their drafts and versions."},
+        {"name": "faqs", "description": "Approved answers: read, search; for editors, keep them."},
+        {"name": "me", "description": "One's own account and sessions."},
+        {"name": "analytics", "description": "Figures, and who is connected, for staff."},
+        {"name": "openai", "description": "The same personas for programs that are made for OpenAI's API."},
+        {"name": "health", "description": "Whether all that a reply needs is there."},
+    ],
     "PATH_CONVERTER_OVERRIDES": {"slug": {"type": "string", "pattern": "^[-a-zA-Z0-9_]+$"}},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -1,10 +1,14 @@
 """The schema's address and the two pages that show it, in a real browser."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 from django.test import Client
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
@@ -22,6 +26,21 @@ def test_the_schema_comes_as_json_and_as_yaml() -> None:
     accepted = Client().get("/api/schema/", headers={"Accept": "application/yaml"})
     assert asked.content == accepted.content
     assert yaml.safe_load(asked.content) == schema
+
+
+def test_the_schema_is_made_without_a_warning_and_is_valid(tmp_path: Path) -> None:
+    """In a process of its own: its makers note what they warned of for good."""
+    command = [sys.executable, "manage.py", "spectacular", "--validate", "--fail-on-warn", "--file"]
+    made = subprocess.run(
+        [*command, str(tmp_path / "schema.yaml")], cwd=settings.BASE_DIR, capture_output=True, text=True
+    )
+    assert (made.returncode, made.stderr) == (0, "")
+
+
+def test_every_tag_is_described() -> None:
+    schema = Client().get("/api/schema/").json()
+    operations = [each for path in schema["paths"].values() for each in path.values() if isinstance(each, dict)]
+    assert {tag for each in operations for tag in each["tags"]} == {tag["name"] for tag in schema["tags"]}
 
 
 def test_a_schema_that_is_known_is_not_sent_again() -> None:
