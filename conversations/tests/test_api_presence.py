@@ -1,8 +1,6 @@
 """``GET /api/v1/sessions/active``: for admins alone, in pages, and right when web processes come, go and are killed."""
 
 import asyncio
-import json
-import urllib.request
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -10,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-from accounts import families
 from accounts.models import User
 from accounts.scopes import Scope
 from accounts.tests.api_client import ApiClient, refusal
@@ -21,10 +18,13 @@ from chatbot_project.lib.redis import blocking_redis, make_redis
 from conversations.presence import EXPIRY_SECONDS, WEBS_KEY, Presence, who_is_connected
 from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer, closed_port
+from stress_tests.fake_script import Script
 
 from .client import ChatClient, session_key
 from .factories import make_exchange, make_persona
 from .fault_stack import FaultStack, eventually
+from .http_client import HttpClient
+from .stack import Stack
 
 PATH = "sessions/active"
 
@@ -134,16 +134,31 @@ def test_without_redis_nobody_can_tell(admin: User, settings: Any) -> None:
 # --- the real web processes
 
 
-def ask(url: str, token: str, query: str = "") -> dict[str, Any]:
-    request = urllib.request.Request(f"{url}/api/v1/{PATH}{query}", headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return dict(json.load(answer))
-
-
 def counts() -> dict[str, int]:
     """How many connections each web process tells of."""
     webs = [connection.web for connection in who_is_connected()]
     return {web: webs.count(web) for web in webs}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_who_waits_for_a_reply_over_http_is_told_of_while_they_wait(
+    live_stack: Stack, persona: Persona, fake_model: FakeModelServer, owner: User
+) -> None:
+    gate = fake_model.hold()
+    fake_model.enqueue(Script(tokens=3, gate=gate))
+    key = await run_db(ApiClient.with_key, owner, Scope.CHAT)
+    program = HttpClient(live_stack.url, key.headers["Authorization"].removeprefix("Bearer "))
+    admin = await run_db(lambda: HttpClient.of(live_stack.url, make_admin()))
+    async with program, admin, program.stream("post", "chat/send", {"text": "Hello?"}) as stream:
+        await stream.until("message.accepted")
+        await eventually(lambda: any(each.entry.conversation for each in who_is_connected()), "the listener")
+        _status, page = await admin.call("get", PATH)
+        (item,) = page["items"]
+        assert item["user"]["id"] == str(owner.pk)
+        assert (item["credential"], item["transport"], item["persona"]) == ("key", "http", persona.slug)
+        gate.release()
+        await stream.rest()
+        await eventually(lambda: who_is_connected() == [], "nobody")
 
 
 @pytest.mark.faults
@@ -155,8 +170,8 @@ async def test_two_web_processes_tell_of_theirs_and_a_killed_one_is_gone_when_it
     other_persona = await run_db(make_persona)
     people = await run_db(lambda: [make_user() for _ in range(10)])
     keys = [await run_db(session_key, person) for person in people]
-    token = await run_db(lambda: families.open_family(user=make_admin()).access)
-    async with AsyncExitStack() as tabs:
+    program = await run_db(lambda: HttpClient.of(stack.urls[1], make_admin()))
+    async with program, AsyncExitStack() as tabs:
         first = [await tabs.enter_async_context(ChatClient(stack.urls[0], key)) for key in keys for _ in range(6)]
         second = [await tabs.enter_async_context(ChatClient(stack.urls[1], key)) for key in keys]
         await eventually(lambda: sorted(counts().values()) == [10, 60], "both processes' connections")
@@ -169,7 +184,7 @@ async def test_two_web_processes_tell_of_theirs_and_a_killed_one_is_gone_when_it
             lambda: sum(bool(each.entry.conversation) for each in who_is_connected()) == 2, "who looks at what"
         )
         await eventually(lambda: sorted(counts().values()) == [10, 60], "the same number as before")
-        page = await asyncio.to_thread(ask, stack.urls[1], token, "?limit=100")
+        _status, page = await program.call("get", f"{PATH}?limit=100")
         assert len(page["items"]) == 70
         looked_at = {item["web"]: item["persona"] for item in page["items"] if item["persona"]}
         assert set(looked_at.values()) == {persona.slug, other_persona.slug}
@@ -177,7 +192,7 @@ async def test_two_web_processes_tell_of_theirs_and_a_killed_one_is_gone_when_it
         (killed,) = [web for web, number in counts().items() if number == 60]
         stack.web[0].kill()
         await eventually(lambda: list(counts().values()) == [10], "its key's expiry", EXPIRY_SECONDS + 5)
-        page = await asyncio.to_thread(ask, stack.urls[1], token, "?limit=100")
+        _status, page = await program.call("get", f"{PATH}?limit=100")
         assert len(page["items"]) == 10
         assert killed not in {item["web"] for item in page["items"]}
         stack.web[0].start()
