@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
 from analytics.period import Period
@@ -19,11 +18,12 @@ USUAL_DAYS = 30
 EARLIEST, LATEST = date(2000, 1, 1), date(2199, 12, 31)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
-FROM = OpenApiParameter("from", OpenApiTypes.DATE, description="The first day, from 2000-01-01 on.")
-TO = OpenApiParameter("to", OpenApiTypes.DATE, description="The last day, which is included.")
+_DAY_SCHEMA = {"type": "string", "format": "date", "pattern": "^2[01][0-9]{2}-[0-9]{2}-[0-9]{2}$"}
+FROM = OpenApiParameter("from", _DAY_SCHEMA, description="The first day, from 2000-01-01 on.")
+TO = OpenApiParameter("to", _DAY_SCHEMA, description="The last day, which is included.")
 DAYS_DESCRIPTION = (
     "Days go from midnight to midnight in the time zone that the caller has chosen (`timezone` of `GET me`), else in "
-    f"UTC. Without `to` they end today, without `from` they are {USUAL_DAYS}; there can be {MOST_DAYS} at most."
+    f"UTC. Without `from` they are {USUAL_DAYS}, without `to` they go on until today; {MOST_DAYS} at most."
 )
 
 
@@ -43,8 +43,12 @@ def read_day(query: Mapping[str, Any], name: str) -> date | None:
 
 def read_period(query: Mapping[str, Any], zone: ZoneInfo) -> Period:
     """The period that ``from`` and ``to`` name. Raises InvalidInput (400)."""
-    last = read_day(query, "to") or timezone.localdate(timezone=zone)
-    first = read_day(query, "from") or last - timedelta(days=USUAL_DAYS - 1)
+    first, last = read_day(query, "from"), read_day(query, "to")
+    if last is None:
+        today = timezone.localdate(timezone=zone)
+        last = today if first is None else min(max(first, today), first + timedelta(days=MOST_DAYS - 1))
+    if first is None:
+        first = last - timedelta(days=USUAL_DAYS - 1)
     if first > last:
         raise InvalidInput({"from": [_("This lies behind the last day.")]})
     if (last - first).days >= MOST_DAYS:
