@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from chatbot_project.lib.version_lines import VersionLine, compared
 from faqs import services
 from faqs.admin_site_pages import CHANGE, PUBLISH, VIEW, PagesAdmin, View, actor_of, press
 from faqs.content import CONTENT_FIELDS
@@ -36,15 +37,23 @@ class HistoryPages(PagesAdmin):
     def versions_view(self, request: HttpRequest, faq_id: UUID) -> HttpResponse:
         """The history, and what changed between two versions: ``?old=&new=`` by number."""
         faq = self.faq_for(request, faq_id, VIEW)
-        versions = list(faq.versions.select_related("author"))
-        by_number = {str(version.number): version for version in versions}
-        old, new = by_number.get(request.GET.get("old", "")), by_number.get(request.GET.get("new", ""))
-        if (old is None or new is None) and len(versions) > 1:
-            new, old = versions[0], versions[1]
-        diff = diff_versions(old, new) if old and new else []
+        versions = {str(version.number): version for version in faq.versions.select_related("author")}
+        may_change = request.user.has_perm(CHANGE)
+        lines = [
+            VersionLine(
+                key=key, label=str(version), at=version.created_at,
+                author=version.author.username if version.author else "", note=version.note,
+                is_in_force=version.number == faq.version,
+                may_return=may_change and version.number != faq.version,
+            )
+            for key, version in versions.items()
+        ]  # fmt: skip
+        old, new = compared(list(versions), request.GET) or ("", "")
+        diff = diff_versions(versions[old], versions[new]) if old else []
         return self.page(
-            request, "versions", gettext("Versions"), faq=faq, subtitle=faq.question, versions=versions, old=old,
-            new=new, diff=[(field_label(field.name), field.lines) for field in diff],
+            request, "versions", gettext("Versions"), faq=faq, subtitle=faq.question, versions=lines, old=old, new=new,
+            diff=[(field_label(field.name), field.lines) for field in diff], has_notes=True,
+            return_url=_url("restore", faq),
         )  # fmt: skip
 
     def restore_view(self, request: HttpRequest, faq_id: UUID) -> HttpResponse:

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.version_lines import VersionLine, compared
 from personas import services, side_chat
 from personas.diffs import as_lines, diff_content
 from personas.forms import PersonaForm
@@ -189,21 +190,31 @@ class PersonaAdmin(ModelAdmin):
     def versions_view(self, request: HttpRequest, persona_id: Any) -> HttpResponse:
         """The history, and what changed between two versions: ``?old=&new=`` by number, ``draft`` for the draft."""
         persona = self._get(request, persona_id, "personas.view_persona")
-        versions = list(persona.versions.select_related("author"))
-        by_key = {version_key(version): version for version in versions}
-        old, new = by_key.get(request.GET.get("old", "")), by_key.get(request.GET.get("new", ""))
-        if (old is None or new is None) and len(versions) > 1:
-            new, old = versions[0], versions[1]
-        diff = diff_content(old.content, new.content) if old and new else []
+        versions = {version_key(version): version for version in persona.versions.select_related("author")}
+        may_roll_back = request.user.has_perm(PUBLISH) and not persona.archived_at
+        lines = [
+            VersionLine(
+                key=key,
+                label=version.label,
+                at=version.published_at,
+                author=version.author.username if version.author else "",
+                is_in_force=version == persona.published,
+                may_return=may_roll_back and version.number is not None and version != persona.published,
+            )
+            for key, version in versions.items()
+        ]
+        old, new = compared(list(versions), request.GET) or ("", "")
+        diff = diff_content(versions[old].content, versions[new].content) if old else []
         return self._page(
             request,
             "versions",
             persona,
             gettext("Versions"),
-            versions=[(version_key(version), version) for version in versions],
-            old=old and version_key(old),
-            new=new and version_key(new),
+            versions=lines,
+            old=old,
+            new=new,
             diff=[(_label(field.name), field.lines) for field in diff],
+            return_url=reverse("admin:personas_persona_roll_back", args=[persona.pk]),
         )
 
     # --- Buttons ------------------------------------------------------------------------------------------------------

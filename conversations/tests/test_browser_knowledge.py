@@ -148,7 +148,7 @@ def test_what_nobody_knew_becomes_an_faq_that_answers_it(
         editor = open_tab(moderator, "/admin/faqs/gap/")
         editor.page.get_by_role("link", name=OFF_TOPIC).click()
         expect(editor.page.get_by_text("No good match (1)")).to_be_visible()
-        expect(editor.page.locator(".faq-page")).not_to_contain_text("uest-")
+        expect(editor.page.locator(".editor-page")).not_to_contain_text("uest-")
         editor.button("Draft an FAQ from this").click()
         drafted = editor.page.get_by_role("region", name=OFF_TOPIC)
         expect(drafted).to_contain_text("drafted by fake/echo, to be checked")

@@ -9,8 +9,8 @@ from playwright.sync_api import expect
 
 from accounts.tests.factories import make_moderator
 from faqs.models import FAQ
-from faqs.services import give_faq_feedback
-from faqs.tests.browser import WIDE, OpenPage, needs_browser, session_of, violations
+from faqs.services import edit_faq, give_faq_feedback
+from faqs.tests.browser import PHONE, WIDE, OpenPage, needs_browser, overflow, session_of, violations
 from faqs.tests.factories import make_category, make_faq, make_index
 
 pytestmark = needs_browser
@@ -85,3 +85,20 @@ def test_the_list_fits_a_window_of_1280_pixels(open_page: OpenPage, session: str
     frame = page.locator(".simplebar-content-wrapper", has=table)
     assert frame.evaluate("frame => frame.scrollWidth - frame.clientWidth") <= 0
     assert table.evaluate("table => table.getBoundingClientRect().right <= innerWidth")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_versions_fit_a_phone_and_are_compared(open_page: OpenPage, session: str, scheme: str) -> None:
+    faq = FAQ.objects.get(question__startswith="How")
+    for number in range(2):
+        edit_faq(
+            faq=faq, actor=make_moderator(), note="A note of some length", answer=f"In the settings, part {number}."
+        )
+    page = open_page(f"/admin/faqs/faq/{faq.pk}/versions/", session=session, viewport=PHONE, color_scheme=scheme)
+    expect(page.locator("del")).to_have_text("In the settings, part 0.")
+    assert overflow(page) == 0
+    assert violations(page) == []
+    page.get_by_label("Compare from v1").check()
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator("del")).to_have_text("In the settings.")
+    expect(page.locator("ins")).to_have_text("In the settings, part 1.")
