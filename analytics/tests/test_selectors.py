@@ -8,10 +8,11 @@ import pytest
 from accounts.models import User
 from accounts.tests.factories import make_user
 from analytics.figures import Figures
-from analytics.period import Period
+from analytics.period import Period, start_of
 from analytics.selectors import report
 from analytics.tests.history import make_history
-from conversations.tests.factories import make_persona
+from conversations.models import Conversation, Message
+from conversations.tests.factories import make_exchange, make_persona
 
 pytestmark = pytest.mark.django_db
 
@@ -52,6 +53,19 @@ def test_totals_days_and_personas_are_as_counted_one_by_one(seed: int, django_as
         own = report(period, person=person)
         assert own.totals == history.figures(lambda row, who=person: within(row) and row.owner_id == who.pk)
         assert sum(each.figures.questions for each in own.days) == own.totals.questions
+
+
+def test_midnight_is_of_the_day_that_it_begins(owner: User) -> None:
+    make_persona()
+    zone = ZoneInfo("Europe/Berlin")
+    day = date(2026, 3, 29)
+    for moment in (start_of(day, zone), start_of(day + timedelta(days=1), zone)):
+        accepted = make_exchange(owner)
+        Conversation.objects.filter(pk=accepted.conversation.pk).update(created_at=moment)
+        Message.objects.filter(conversation=accepted.conversation).update(created_at=moment)
+    found = report(Period(day, day, zone))
+    assert (found.totals.conversations, found.totals.questions) == (1, 1)
+    assert found.days[0].figures == found.totals
 
 
 def test_a_period_without_anything_is_all_zeros(owner: User) -> None:
