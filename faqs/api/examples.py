@@ -125,3 +125,26 @@ CATEGORY = OpenApiExample("a category", _CATEGORY, response_only=True)
 CATEGORIES = OpenApiExample("categories", {"items": [_CATEGORY], "next": None}, response_only=True)
 NEW_CATEGORY = OpenApiExample("below another", {"name": "Refunds", "parent": "orders"}, request_only=True)
 MOVE_CATEGORY = OpenApiExample("to the top", {"parent": None}, request_only=True)
+_GAP: dict[str, Any] = {
+    "id": _ID,
+    "question": "Do you ship to Norway?",
+    "language": "en",
+    "status": "open",
+    "count": 12,
+    "faq": None,
+    "reason": "",
+    "first_seen_at": "2026-03-01T09:30:00Z",
+    "last_seen_at": "2026-03-14T18:05:00Z",
+}
+GAPS = OpenApiExample("gaps", {"items": [_GAP], "next": None}, response_only=True)
+GAP = OpenApiExample(
+    "a gap",
+    {
+        **_GAP,
+        "questions": [
+            {"text": "Do you deliver to Oslo?", "source": "below_floor", "created_at": "2026-03-14T18:05:00Z"}
+        ],
+    },
+    response_only=True,
+)
+DISMISS = OpenApiExample("not ours", {"reason": "We do not ship at all."}, request_only=True)

@@ -26,7 +26,7 @@ from faqs import services
 from faqs.api import examples
 from faqs.api.editing_serializers import FAQFilterSerializer, NewFAQSerializer, own_fields
 from faqs.api.selection import ADD, CHANGE, DELETE, VIEW, chosen_faqs, detail_for, held_faq
-from faqs.api.serializers import FAQDetailSerializer, FAQSerializer, faq_body
+from faqs.api.serializers import FAQDetailSerializer, FAQSerializer, PublicFAQSerializer
 
 ORDERINGS = {
     "question": ("question", "id"),
@@ -53,8 +53,8 @@ class FAQsView(PublishedView):
     def get(self, request: Request) -> Response:
         faqs = chosen_faqs(self, request).select_related("category", "owner").defer("search")
         page = read_page(faqs, request.query_params, orderings=ORDERINGS)
-        for_editor = may(request, VIEW)
-        return Response(page.answer([faq_body(faq, for_editor=for_editor) for faq in page.rows]))
+        shape = FAQSerializer if may(request, VIEW) else PublicFAQSerializer
+        return Response(page.answer(shape(page.rows, many=True).data))
 
     @extend_schema(
         operation_id="faqs_create",

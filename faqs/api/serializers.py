@@ -85,15 +85,11 @@ class FoundSerializer(AnySerializer):
     below_floor = serializers.BooleanField(help_text="Whether a persona would say that it does not know.")
 
 
-def faq_body(faq: FAQ, *, for_editor: bool) -> dict[str, Any]:
-    """An FAQ as lists show it: of ``select_related`` category, for editors also owner."""
-    return (FAQSerializer if for_editor else PublicFAQSerializer)(faq).data
-
-
 def faq_detail(faq: FAQ, translations: Iterable[FAQ], *, for_editor: bool) -> dict[str, Any]:
     """One FAQ with those ``translations`` that the reader may know of. For editors one query, for the phrasings."""
     names = ("id", "language", "question", *(["status"] if for_editor else []))
-    body = faq_body(faq, for_editor=for_editor) | {
+    shape = FAQSerializer if for_editor else PublicFAQSerializer
+    body: dict[str, Any] = shape(faq).data | {
         "answer_html": markdown.render(faq.answer),
         "translations": [{name: str(getattr(other, name)) for name in names} for other in translations],
     }

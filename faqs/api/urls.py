@@ -1,6 +1,6 @@
 from django.urls import path
 
-from faqs.api import category_views, faq_views, file_views, history_views, reader_views, state_views
+from faqs.api import category_views, faq_views, file_views, gap_views, history_views, reader_views, state_views
 
 urlpatterns = [
     path("faqs", faq_views.FAQsView.as_view()),
@@ -20,4 +20,9 @@ urlpatterns = [
     path("faqs/<uuid:faq_id>/restore", history_views.RestoreView.as_view()),
     path("faq-categories", category_views.CategoriesView.as_view()),
     path("faq-categories/<slug:slug>", category_views.CategoryView.as_view()),
+    path("faq-gaps", gap_views.GapsView.as_view()),
+    path("faq-gaps/<uuid:gap_id>", gap_views.GapView.as_view()),
+    path("faq-gaps/<uuid:gap_id>/dismiss", gap_views.DismissView.as_view()),
+    path("faq-gaps/<uuid:gap_id>/reopen", gap_views.ReopenView.as_view()),
+    path("faq-gaps/<uuid:gap_id>/draft", gap_views.DraftView.as_view()),
 ]

@@ -1,8 +1,11 @@
 """The category tree over the API: always a tree, shown as far as it holds something for whoever asks."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from accounts.models import AuditEvent
 from accounts.tests.api_client import (
@@ -96,3 +99,23 @@ def test_what_is_no_category_is_named(body: dict[str, Any], field: str, moderato
     answer = moderator.post("faq-categories", body)
     assert (refusal(answer), list(answer.json()["fields"])) == ((400, "invalid"), [field])
     assert Category.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_change_what_they_read_at_once_one_does() -> None:
+    make_category("top")
+    person = make_moderator()
+    read = ApiClient.of(person).get("faq-categories/top")["ETag"]
+    start = threading.Barrier(6)
+
+    def edit(number: int) -> int:
+        try:
+            client = ApiClient.of(person)
+            start.wait(30)
+            return client.patch("faq-categories/top", {"name": f"n{number}"}, **{"If-Match": read}).status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(edit, range(6))) == [200] + [412] * 5
+    assert AuditEvent.objects.filter(action="category.edited").count() == 1

@@ -319,6 +319,14 @@ def test_the_last_word_counts_once_per_person() -> None:
     assert sorted(FAQFeedback.objects.values_list("helpful", flat=True)) == [True, True]
 
 
+def test_a_key_without_the_scope_for_staff_judges_nothing_of_theirs() -> None:
+    path = f"faqs/{make_faq(visibility='staff').pk}/feedback"
+    moderator = make_moderator()
+    without = ApiClient.with_key(moderator, Scope.READ, Scope.WRITE).post(path, {"helpful": True})
+    assert refusal(without) == (404, "not_found")
+    assert ApiClient.with_key(moderator, Scope.WRITE, Scope.STAFF).post(path, {"helpful": True}).status_code == 200
+
+
 def test_nobody_has_no_word_and_a_key_needs_the_scope() -> None:
     path = f"faqs/{make_faq().pk}/feedback"
     assert refusal(ApiClient().post(path, {"helpful": True})) == (401, "signed_out")

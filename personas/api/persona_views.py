@@ -32,7 +32,7 @@ from personas.api.serializers import (
     PersonaSerializer,
     PlaceSerializer,
     VersionSerializer,
-    persona_body,
+    persona_bodies,
     persona_detail,
 )
 from personas.models import Persona
@@ -56,7 +56,7 @@ class PersonasView(PublishedView):
     def get(self, request: Request) -> Response:
         for_staff = may(request, VIEW)
         page = read_page(self._chosen(request, for_staff), request.query_params, orderings=ORDERINGS)
-        return Response(page.answer([persona_body(each, for_staff=for_staff) for each in page.rows]))
+        return Response(page.answer(persona_bodies(page.rows, for_staff=for_staff)))
 
     def _chosen(self, request: Request, for_staff: bool) -> QuerySet[Persona]:
         query = PersonaFilterSerializer(data=request.query_params.dict())

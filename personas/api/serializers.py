@@ -1,5 +1,6 @@
 """The shapes of requests and answers about personas. What a field may hold is said by the models and services."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rest_framework import serializers
@@ -53,11 +54,23 @@ class PersonaDetailSerializer(PersonaSerializer):
     greeting_html = serializers.CharField(help_text="The greeting as safe HTML.")
 
 
-def persona_body(persona: Persona, *, for_staff: bool) -> dict[str, Any]:
-    """A persona of ``with_published`` as lists show it; for staff also of ``with_drafts``."""
+def persona_bodies(personas: Iterable[Persona], *, for_staff: bool) -> list[dict[str, Any]]:
+    """Personas of ``with_published`` as lists show them; for staff also of ``with_has_draft``."""
+    shown = [_told(persona) | (_for_staff(persona) if for_staff else {}) for persona in personas]
+    bodies: list[dict[str, Any]] = (PersonaSerializer if for_staff else PublicPersonaSerializer)(shown, many=True).data
+    return bodies
+
+
+def persona_detail(persona: Persona, *, for_staff: bool) -> dict[str, Any]:
+    """The same of one, with the greeting as HTML."""
+    (body,) = persona_bodies([persona], for_staff=for_staff)
+    return body | {"greeting_html": markdown.render(body["greeting"])}
+
+
+def _told(persona: Persona) -> dict[str, Any]:
     version = persona.published
     shown = {name: getattr(version, name) if version else "" for name in ("description", "emoji", "colour", "greeting")}
-    body = shown | {
+    return shown | {
         "id": persona.pk,
         "slug": persona.slug,
         "name": version.name if version else persona.slug,
@@ -65,13 +78,6 @@ def persona_body(persona: Persona, *, for_staff: bool) -> dict[str, Any]:
         "version": version.number if version else None,
         "published_at": version.published_at if version else None,
     }
-    return PersonaSerializer(body | _for_staff(persona)).data if for_staff else PublicPersonaSerializer(body).data
-
-
-def persona_detail(persona: Persona, *, for_staff: bool) -> dict[str, Any]:
-    """The same with the greeting as HTML."""
-    body = persona_body(persona, for_staff=for_staff)
-    return body | {"greeting_html": markdown.render(body["greeting"])}
 
 
 def _for_staff(persona: Any) -> dict[str, Any]:
