@@ -236,6 +236,9 @@ SPECTACULAR_SETTINGS = {
         "MessageRoleEnum": "conversations.api.serializers.ROLES",
         "MessageStatusEnum": "conversations.models.Message.Status",
         "PublicationEnum": "faqs.models.FAQ.Status",
+        "MessageSourceEnum": "conversations.models.Message.Source",
+        "GapStatusEnum": "faqs.models.Gap.Status",
+        "GapSourceEnum": "faqs.models.GapQuestion.Source",
     },
     # In this order, which is that of a newcomer's questions.
     "TAGS": [

@@ -54,7 +54,7 @@ class FAQsView(PublishedView):
         faqs = chosen_faqs(self, request).select_related("category", "owner").defer("search")
         page = read_page(faqs, request.query_params, orderings=ORDERINGS)
         shape = FAQSerializer if may(request, VIEW) else PublicFAQSerializer
-        return Response(page.answer(shape(page.rows, many=True).data))
+        return Response(page.answer(list(shape(page.rows, many=True).data)))
 
     @extend_schema(
         operation_id="faqs_create",

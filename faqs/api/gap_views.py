@@ -77,7 +77,7 @@ class GapFilterSerializer(AnySerializer):
     )
     language = serializers.RegexField(LANGUAGE, required=False)
     source = serializers.ChoiceField(  # type: ignore[assignment]
-        choices=GapQuestion.Source.values, required=False, help_text="With a question from there."
+        choices=GapQuestion.Source.choices, required=False, help_text="With a question from there."
     )
 
 
@@ -99,7 +99,7 @@ class GapsView(APIView):
     )
     def get(self, request: Request) -> Response:
         page = read_page(_chosen(request), request.query_params, orderings=ORDERINGS)
-        return Response(page.answer(GapSerializer(page.rows, many=True).data))
+        return Response(page.answer(list(GapSerializer(page.rows, many=True).data)))
 
 
 class GapView(APIView):

@@ -69,7 +69,7 @@ class VersionsView(APIView):
     def get(self, request: Request, faq_id: UUID) -> Response:
         versions = find_faq(FAQ.objects.all(), faq_id).versions.select_related("author").defer("content")
         page = read_page(versions, request.query_params, orderings={"newest": ("-number",)})
-        return Response(page.answer(FAQVersionLineSerializer(page.rows, many=True).data))
+        return Response(page.answer(list(FAQVersionLineSerializer(page.rows, many=True).data)))
 
 
 class VersionView(APIView):

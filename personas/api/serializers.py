@@ -57,8 +57,7 @@ class PersonaDetailSerializer(PersonaSerializer):
 def persona_bodies(personas: Iterable[Persona], *, for_staff: bool) -> list[dict[str, Any]]:
     """Personas of ``with_published`` as lists show them; for staff also of ``with_has_draft``."""
     shown = [_told(persona) | (_for_staff(persona) if for_staff else {}) for persona in personas]
-    bodies: list[dict[str, Any]] = (PersonaSerializer if for_staff else PublicPersonaSerializer)(shown, many=True).data
-    return bodies
+    return list((PersonaSerializer if for_staff else PublicPersonaSerializer)(shown, many=True).data)
 
 
 def persona_detail(persona: Persona, *, for_staff: bool) -> dict[str, Any]:

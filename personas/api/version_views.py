@@ -189,7 +189,7 @@ class VersionsView(APIView):
     def get(self, request: Request, slug: str) -> Response:
         found = find_persona(slug).versions.published().select_related("author")
         page = read_page(found, request.query_params, orderings={"newest": ("-number",)})
-        return Response(page.answer(VersionLineSerializer(page.rows, many=True).data))
+        return Response(page.answer(list(VersionLineSerializer(page.rows, many=True).data)))
 
 
 class VersionView(APIView):
