@@ -64,6 +64,15 @@ def test_every_operation_can_answer_with_a_problem() -> None:
     assert schema["components"]["schemas"]["Problem"]["required"] == ["code", "detail", "status", "title"]
 
 
+def test_the_schema_says_what_needs_nobody_to_be_signed_in_and_what_a_slug_is() -> None:
+    paths = Client().get("/api/schema/").json()["paths"]
+    for path in ("/api/v1/faqs", "/api/v1/faqs/search", "/api/v1/faq-categories", "/api/v1/personas"):
+        assert {} in paths[path]["get"]["security"]
+    assert {} not in paths["/api/v1/faqs"]["post"]["security"]
+    (slug,) = [each for each in paths["/api/v1/personas/{slug}/draft"]["get"]["parameters"] if each["in"] == "path"]
+    assert slug["schema"]["pattern"] == "^[-a-zA-Z0-9_]+$"
+
+
 def test_redocs_script_names_no_other_server_to_load_from() -> None:
     assert b"cdn.redoc.ly" not in _redoc_bytes()
     assert b"favicon.svg" in _redoc_bytes()

@@ -1,12 +1,8 @@
 """Personas over the API: who sees which, who may change them, and that nobody overwrites another unawares."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
-from django.db import connections
 
-from accounts.models import AuditEvent, User
+from accounts.models import AuditEvent
 from accounts.scopes import Scope
 from accounts.tests.api_client import (
     CALLERS,
@@ -15,6 +11,7 @@ from accounts.tests.api_client import (
     fresh_budgets,  # noqa: F401  fixture
     refusal,
 )
+from accounts.tests.concurrency import at_a_lock
 from accounts.tests.factories import make_admin, make_moderator, make_user
 from personas import services
 from personas.models import Persona, PersonaVersion
@@ -354,19 +351,12 @@ def test_what_was_changed_meanwhile_is_not_overwritten(admin: ApiClient, method:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_who_edit_what_they_read_at_once_one_does() -> None:
-    make_persona("helper")
-    admin: User = make_admin()
+    persona, admin = make_persona("helper"), make_admin()
     read = ApiClient.of(admin).get("personas/helper/draft")["ETag"]
-    start = threading.Barrier(6)
 
     def edit(number: int) -> int:
-        try:
-            client = ApiClient.of(admin)
-            start.wait(30)
-            return client.patch("personas/helper/draft", {"name": f"n{number}"}, **{"If-Match": read}).status_code
-        finally:
-            connections.close_all()
+        client = ApiClient.of(admin)
+        return client.patch("personas/helper/draft", {"name": f"n{number}"}, **{"If-Match": read}).status_code
 
-    with ThreadPoolExecutor(6) as pool:
-        assert sorted(pool.map(edit, range(6))) == [200] + [412] * 5
+    assert sorted(at_a_lock(5, lambda: services.lock_persona(persona), edit)) == [200] + [412] * 4
     assert PersonaVersion.objects.drafts().count() == 1
