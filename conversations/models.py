@@ -171,6 +171,8 @@ class Message(models.Model):
     prompt_tokens = models.PositiveIntegerField(null=True)
     completion_tokens = models.PositiveIntegerField(null=True)
     usage_estimated = models.BooleanField(default=False)
+    # The client_id of the command that last let it go on, so that sending that again lets it go on once.
+    continued_as = models.CharField(max_length=64, null=True)  # noqa: DJ001  as client_id
     # How long the reply may become where whoever asked set a nearer bound than the persona.
     max_tokens = models.PositiveIntegerField(null=True)
     # Where the FAQ was asked: what the reply came from, and [{kind, text, done}] that is offered below it. Null in all

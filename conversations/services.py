@@ -110,7 +110,8 @@ def regenerate_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
 
 @recorded
 def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
-    """Queue ``reply_id`` again so that it goes on behind the text it has. Once it waits, asking again changes nothing.
+    """Queue ``reply_id`` again so that it goes on behind the text it has. While it waits or streams, and for the same
+    ``client_id`` also afterwards, asking again changes nothing.
 
     Raises ApplicationError ``not_continuable`` where it neither was cut nor ran into its limit.
     """
@@ -120,7 +121,7 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
         reply = Message.objects.select_related("parent").get(pk=found.pk)
         if reply.parent is None:
             raise NotFound
-        again = reply.is_live
+        again = reply.is_live or reply.continued_as == client_id
         if not again:
             _check_continuable(reply)
             check_room(live_replies)
@@ -128,6 +129,7 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
             now = timezone.now()
             reply.status, reply.queued_at, reply.finished_at = Message.Status.QUEUED, now, None
             reply.stop_requested, reply.error_code, reply.finish_reason = False, "", ""
+            reply.continued_as = client_id
             reply.save()
             _move_to(conversation, reply)
             conversation.save(update_fields=["active_leaf", "updated_at", "revision"])

@@ -113,7 +113,8 @@ class AskAgainView(ReplyView):
         data, user = wanted.validated_data, person_of(request)
         client_id = client_id_of(request, data.get("client_id"))
         take_ask(user, request)
-        return answer_reply(request, self.ask(user, client_id, message_id, data), wait=data["wait"])
+        accepted = self.ask(user, client_id, message_id, data)
+        return answer_reply(request, accepted, wait=data["wait"], client_id=client_id)
 
 
 class EditView(AskAgainView):
@@ -135,9 +136,10 @@ class EditView(AskAgainView):
 
     def ask(self, user: User, client_id: str, message_id: UUID, data: dict[str, Any]) -> services.Accepted:
         accepted = services.edit_message(user=user, client_id=client_id, message_id=message_id, text=data["text"])
-        same_text = accepted.question.text == clean_text(data["text"]).strip()
-        if accepted.again and not (same_text and _is_beside(accepted.question, message_id)):
-            raise reused()
+        if accepted.again:
+            _require_beside(accepted.question, message_id, client_id)
+            if accepted.question.text != clean_text(data["text"]).strip():
+                raise reused()
         return accepted
 
 
@@ -158,9 +160,8 @@ class RegenerateView(AskAgainView):
 
     def ask(self, user: User, client_id: str, message_id: UUID, data: dict[str, Any]) -> services.Accepted:
         accepted = services.regenerate_reply(user=user, client_id=client_id, reply_id=message_id)
-        # The reply to a question that was sent or edited has no client_id of its own.
-        if accepted.again and (accepted.reply.client_id is None or not _is_beside(accepted.reply, message_id)):
-            raise reused()
+        if accepted.again:
+            _require_beside(accepted.reply, message_id, client_id)
         return accepted
 
 
@@ -270,7 +271,9 @@ def _shown(request: Request, message_id: UUID) -> Response:
     return Response(MessageSerializer(read_message(user=person_of(request), message_id=message_id)).data)
 
 
-def _is_beside(message: Message, message_id: UUID) -> bool:
-    """Whether ``message`` and the message of that id are branches at the same point."""
+def _require_beside(message: Message, message_id: UUID, client_id: str) -> None:
+    """Raise ``reused`` (422) where ``message`` is not what ``client_id`` stored as a branch beside that of the id."""
     beside = Message.objects.filter(conversation=message.conversation_id, parent=message.parent_id)
-    return beside.filter(pk=message_id).exists()
+    is_beside = message.pk != message_id and beside.filter(pk=message_id).exists()
+    if message.client_id != client_id or not is_beside:
+        raise reused()

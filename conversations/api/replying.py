@@ -57,22 +57,25 @@ def client_id_of(request: Request, given: str | None) -> str:
     return f"key-{sha256(words.encode()).hexdigest()[:48]}"
 
 
-def answer_reply(request: Request, accepted: services.Accepted, *, wait: float = MAX_WAIT) -> HttpResponseBase:
+def answer_reply(
+    request: Request, accepted: services.Accepted, *, wait: float = MAX_WAIT, client_id: str = ""
+) -> HttpResponseBase:
     """The reply to what was accepted.
 
     Server-Sent Events where the request accepts them: ``message.accepted``, then the reply's own. Else JSON
     ``{"conversation", "message", "reply"}`` once the reply has ended, whichever way it did (200); or as it stands (202,
-    with its address in ``Location``) where ``wait`` seconds are over or this server goes away before.
+    with its address in ``Location``) where ``wait`` seconds are over or this server goes away before. ``client_id`` is
+    what the request went by, where the messages do not tell.
     """
     if wants_stream(request):
-        return stream_reply(request, accepted.reply, _accepted_event(accepted))
+        return stream_reply(request, accepted.reply, _accepted_event(accepted, client_id))
     user, credential = person_of(request), credential_of(request)
     return LateResponse(lambda: _whole(accepted.reply, user, credential, wait))
 
 
-def _accepted_event(accepted: services.Accepted) -> events.MessageAccepted:
+def _accepted_event(accepted: services.Accepted, client_id: str) -> events.MessageAccepted:
     return events.MessageAccepted(
-        client_id=accepted.reply.client_id or accepted.question.client_id or "",
+        client_id=client_id or accepted.reply.client_id or accepted.question.client_id or "",
         conversation=conversation_info(accepted.conversation),
         message=message_info(accepted.question),
         reply=message_info(accepted.reply),

@@ -84,6 +84,29 @@ def test_a_conversation_deleted_in_another_tab_is_left(open_tab: OpenTab, owner:
     expect(tab.titles).to_have_count(0)
 
 
+def test_an_empty_conversation_takes_its_first_question(open_tab: OpenTab, owner: User, persona: Persona) -> None:
+    empty = apart(keeping.create_conversation, user=owner)
+    tab = open_tab(owner, f"/c/{empty.pk}/")
+    expect(tab.titles).to_have_text(["New chat"])
+    tab.ask("What is nono?")
+    expect(tab.titles).to_have_text(["What is nono?"])
+    expect(tab.page).to_have_url(f"{tab.url}/c/{empty.pk}/")
+
+
+def test_conversations_that_were_all_cleared_are_left(open_tab: OpenTab, owner: User, persona: Persona) -> None:
+    old, kept = apart(titled, owner, persona, "Old", "Kept")
+    apart(keeping.change_conversation, user=owner, conversation_id=old.pk, archived=True)
+    tab = open_tab(owner, f"/c/{kept.pk}/")
+    archived = tab.another(f"/c/{old.pk}/")
+    apart(keeping.clear_conversations, user=owner, archived_only=True)
+    expect(archived.page).to_have_url(f"{tab.url}/")
+    expect(tab.titles).to_have_text(["Kept"])
+    expect(tab.page).to_have_url(f"{tab.url}/c/{kept.pk}/")
+    apart(keeping.clear_conversations, user=owner)
+    expect(tab.page).to_have_url(f"{tab.url}/")
+    expect(tab.titles).to_have_count(0)
+
+
 def test_search_as_you_type_and_the_archive(open_tab: OpenTab, owner: User, persona: Persona) -> None:
     made = apart(titled, owner, persona, "Bread", "Crete in May", "History of Crete")
     apart(keeping.change_conversation, user=owner, conversation_id=made[0].pk, archived=True)

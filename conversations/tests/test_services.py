@@ -201,6 +201,17 @@ def test_only_what_was_cut_goes_on(
         assert (going_on.stop_requested, going_on.error_code, going_on.finished_at) == (False, "", None)
 
 
+def test_a_continuation_that_was_asked_for_is_not_made_again_once_it_has_ended(owner: User, persona: Persona) -> None:
+    reply = end(ask(owner).reply, "Half a", "interrupted")
+    call = {"user": owner, "reply_id": reply.pk}
+    services.continue_reply(**call, client_id="c")
+    end(reply, "Half a reply", "interrupted", epoch=2)
+    again = services.continue_reply(**call, client_id="c")
+    assert (again.again, again.reply.status, again.reply.text) == (True, "interrupted", "Half a reply")
+    anew = services.continue_reply(**call, client_id="d")
+    assert (anew.again, anew.reply.status) == (False, "queued")
+
+
 def test_stopping_ends_what_waits_asks_what_streams_and_leaves_what_has_ended(owner: User, persona: Persona) -> None:
     waiting = ask(owner).reply
     stopped = services.request_stop(user=owner, reply_id=waiting.pk)
