@@ -163,8 +163,10 @@ def _parser() -> argparse.ArgumentParser:
         default=say("NONO_OTHER_API_KEY", ""),
         help="another person; else a guest (NONO_OTHER_API_KEY)",
     )
-    parser.add_argument("--persona", default="", help="slug of a persona that answers at length; else the first")
-    parser.add_argument("--reply-seconds", type=float, default=60.0, help="how long a reply may take (60)")
+    parser.add_argument(
+        "--persona", default="", help="slug of the persona to ask, one that answers at length; else several"
+    )
+    parser.add_argument("--reply-seconds", type=float, default=120.0, help="how long a reply may take (120)")
     parser.add_argument("--flood", action="store_true", help="also send 1000 frames at once, to be closed for it")
     parser.add_argument("--no-wait", action="store_true", help="do not wait 30 s for a ticket to run out")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="checks whose name begins so")

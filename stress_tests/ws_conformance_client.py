@@ -85,6 +85,14 @@ class Api:
         await asyncio.sleep(wait)
         return await self.post(path, **body)
 
+    async def personas(self) -> list[str]:
+        """The slugs of those that the person may chat with, where the server lists them."""
+        try:
+            async with self._http.get(f"{self.url}/api/v1/personas", headers=self._shown()) as answer:
+                return [str(persona["slug"]) for persona in (await answer.json())["items"]]
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+            return []
+
     async def delete(self, path: str) -> bool:
         """Whether the server deleted it."""
         try:

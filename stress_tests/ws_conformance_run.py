@@ -10,7 +10,6 @@ from .ws_conformance_client import Api, CannotRun, Failed, Json, Reply, Skipped,
 
 Outcome = Literal["pass", "fail", "skip"]
 MAX_LONG_REPLIES = 4
-CHECK_SECONDS = 120.0
 LONG_QUESTION = (
     "Write the numbers from one to three hundred as words, separated by commas, without leaving any out. "
     + "Begin with: one, two, three, four, five, six, seven, eight, nine, ten. " * 4
@@ -25,7 +24,7 @@ class Options:
     flood: bool = False
     wait: bool = True
     patience: float = 120.0
-    reply_seconds: float = 60.0
+    reply_seconds: float = 120.0
 
 
 @dataclass
@@ -72,6 +71,7 @@ class Run:
     _probe: Tab | None = None
     _live: Live | None = None
     _long_replies: int = 0
+    _personas: list[str] | None = None
 
     async def tab(self, api: Api | None = None) -> Tab:
         """A new socket of the person's, or of ``api``'s."""
@@ -96,14 +96,19 @@ class Run:
         return {"persona": self.options.persona or None, "conversation": None}
 
     async def live(self) -> Live:
-        """A reply that is streaming and has some text. Asks a long question where there is none, a few times a run.
-        Raises Skipped where replies end before anything can be seen of them."""
+        """A reply that is streaming and has some text. Asks a long question where there is none, a few times a run and
+        each time another persona, unless one was named. Raises Skipped where replies end before anything can be seen of
+        them."""
         while self._live is None or self._live.state.ending or self._live.tab.is_closed:
             if self._long_replies == MAX_LONG_REPLIES:
                 raise Skipped("no reply could be followed for long enough: choose a persona that answers at length")
+            if not self.options.persona and self._personas is None:
+                self._personas = await self.api.personas()
+            tab, persona = await self.main(), self.persona()
+            if self._personas:
+                persona["persona"] = self._personas[self._long_replies % len(self._personas)]
             self._long_replies += 1
-            tab = await self.main()
-            accepted = await tab.accepted("message.send", text=LONG_QUESTION, **self.persona())
+            accepted = await tab.accepted("message.send", text=LONG_QUESTION, **persona)
             live = Live(accepted["conversation"]["id"], accepted["reply"]["id"], tab)
             seconds = self.options.reply_seconds
             await tab.until(lambda live=live: live.state.text or live.state.ending, "the first text", seconds)  # type: ignore[misc]
@@ -157,16 +162,16 @@ class Check:
         """Never raises, except for a fault of the script's own."""
         began = time.monotonic()
         outcome: Outcome = "pass"
-        reason = ""
+        reason, seconds = "", 60 + 2 * run.options.reply_seconds
         try:
-            async with asyncio.timeout(CHECK_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self.body(run)
         except Skipped as why:
             outcome, reason = "skip", str(why)
         except (Failed, CannotRun) as why:
             outcome, reason = "fail", str(why)
         except TimeoutError:
-            outcome, reason = "fail", f"not done within {CHECK_SECONDS:.0f} s"
+            outcome, reason = "fail", f"not done within {seconds:.0f} s"
         except (KeyError, TypeError, IndexError) as why:
             outcome, reason = "fail", f"an event lacks what the protocol says: {type(why).__name__} {why}"
         if fault := run.fault():
