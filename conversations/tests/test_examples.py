@@ -27,7 +27,7 @@ from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Gate, Script
 
-from .fault_stack import FaultStack, eventually
+from .fault_stack import FaultStack, eventually, wait_exit
 from .stack import Stack
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -230,6 +230,7 @@ async def test_a_web_process_that_drains_sends_the_socket_elsewhere(
         gate.release()
         said = "".join([piece async for piece in reply])
     assert (reply.status, said) == ("completed", WHOLE)
+    assert await wait_exit(stack.web[0]) == 0
 
 
 # --- the terminal
