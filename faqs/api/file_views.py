@@ -148,8 +148,11 @@ class ImportView(APIView):
         "with `dry_run=true` the report says row by row what would be done. For moderators.",
         parameters=[ImportOptionsSerializer],
         request={
-            "text/csv": {"type": "string", "example": examples.CSV},
-            "application/json": {**FILE, "example": examples.FILE},
+            "text/csv": {"description": "The file.", "example": examples.CSV},
+            "application/json": {
+                "oneOf": [FILE, {"type": "array", "items": {}, "description": "The FAQs alone."}],
+                "example": examples.FILE,
+            },
         },
         responses={
             200: OpenApiResponse(ImportReportSerializer, "What was done.", examples=[examples.REPORT]),
