@@ -1,6 +1,8 @@
 """`manage.py runlocal` as a newcomer meets it: the real command, every real part, one after another."""
 
+import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -11,15 +13,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from chatbot_project.embedded.bootstrap import ADMIN_EMAIL
 from chatbot_project.embedded.paths import VarPaths
 from chatbot_project.embedded.postgres import EmbeddedPostgres
 from chatbot_project.embedded.processes import wait_until
 from chatbot_project.embedded.redis import EmbeddedRedis
 from chatbot_project.embedded.services import BASE_DIR
+from conversations.tests.openai_client import run_curl, run_llm, sync_client
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -44,7 +49,7 @@ class Run:
     def said(self) -> str:
         return self.output.read_text()
 
-    def wait_for(self, text: str, seconds: float = 60) -> None:
+    def wait_for(self, text: str, seconds: float = 180) -> None:
         assert wait_until(lambda: text in self.said() or self.process.poll() is not None, seconds), self.said()
         assert text in self.said(), self.said()
 
@@ -142,3 +147,40 @@ def test_second_run_keeps_the_data_and_sigterm_ends_it(run: Run, paths: VarPaths
     assert run.end(signal.SIGTERM) == 0
     assert "Traceback" not in run.said()
     assert not EmbeddedPostgres(paths).is_running()
+
+
+def test_openais_clients_talk_to_it(run: Run, paths: VarPaths, tmp_path: Path) -> None:
+    """The SDK, the ``llm`` tool and curl, set up as docs/openai.md says, with the local model."""
+    run.wait_for("Nono is ready")
+    password = paths.admin_password.read_text().strip()
+    signed_in = post(f"{run.address}/api/v1/auth/login", {"email": ADMIN_EMAIL, "password": password})
+    wanted = {"name": "clients", "scopes": ["read", "chat"]}
+    key = post(f"{run.address}/api/v1/auth/api-keys", wanted, signed_in["access"])["key"]
+    question: Any = {"messages": [{"role": "user", "content": "Name three colours."}], "max_tokens": 16}
+    with sync_client(run.address, key) as client:
+        models = [model.id for model in client.models.list()]
+        assert "persona:support" in models
+        model = next(name for name in models if name != "persona:support")  # one that asks its model
+        whole = client.chat.completions.create(model=model, **question)
+        assert whole.choices[0].message.content
+        assert whole.usage is not None
+        assert 0 < whole.usage.completion_tokens <= 16
+        chunks = list(client.chat.completions.create(model=model, **question, stream=True))
+        assert len(chunks) > 3
+        assert chunks[-1].choices[0].finish_reason in ("stop", "length")
+        approved = client.chat.completions.create(
+            model="persona:support", messages=[{"role": "user", "content": "What is Nono?"}]
+        )
+        assert approved.nono["citations"]  # type: ignore[attr-defined]
+    told = run_llm(tmp_path, run.address, key, model, "-o", "max_tokens", "16", "Name three colours.")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.strip()
+    if shutil.which("curl"):
+        assert run_curl(run.address, key, {"model": model, **question, "stream": True}).endswith("data: [DONE]\n\n")
+
+
+def post(url: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return dict(json.load(response))

@@ -12,6 +12,9 @@ from chatbot_project.lib.api.openai_errors import openai_error
 from chatbot_project.lib.errors import ApplicationError
 from conversations.openai_api.answers import Origin
 
+# What asking again does not mend, though its status makes OpenAI's clients do so by themselves.
+_FINAL = frozenset({"stopped", "llm_refused", "llm_too_large"})
+
 
 class ModelNotFound(InvalidInput):
     """There is no such model, or it is not for this person: the two answers are equal on purpose."""
@@ -43,4 +46,6 @@ def error_response(error: ApplicationError) -> HttpResponse:
     response = HttpResponse(error_body(error), status=error.status, content_type="application/json")
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
+    if error.code in _FINAL:
+        response.headers["X-Should-Retry"] = "false"
     return response

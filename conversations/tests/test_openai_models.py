@@ -13,6 +13,7 @@ from accounts.scopes import Scope
 from accounts.tests.api_client import ApiClient
 from accounts.tests.factories import make_admin, make_guest, make_moderator
 from conversations.models import Message
+from conversations.openai_api import views
 from personas.models import Persona
 
 from .client import session_key
@@ -207,6 +208,24 @@ def test_without_redis_nothing_is_asked(owner: User, settings: Any) -> None:
     assert refusal(answer) == (503, "unavailable")
     assert answer.json()["error"]["type"] == "server_error"
     assert Program.of(owner).get("models").status_code == 200
+
+
+def test_an_answer_that_is_given_again_asks_nothing(
+    owner: User, persona: Persona, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(views, "take_ask", lambda *_arguments: asked.append("asked"))
+    monkeypatch.setattr(views, "find_asked", lambda **_arguments: object())
+    assert Program.of(owner).post(CHAT, HELLO, **{"Idempotency-Key": "k"}).status_code == 200  # awaited by the server
+    assert asked == []
+    monkeypatch.setattr(views, "find_asked", lambda **_arguments: None)
+    assert Program.of(owner).post(CHAT, HELLO, **{"Idempotency-Key": "k"}).status_code == 200
+    assert asked == ["asked"]
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/api/v1/nothing"])
+def test_an_address_that_there_is_not_says_so_to_every_method(path: str) -> None:
+    assert Client(enforce_csrf_checks=True).post(path).status_code == 404
 
 
 def test_other_addresses_keep_their_own_shape(owner: User) -> None:

@@ -222,6 +222,20 @@ def test_a_model_that_fails_before_its_first_word_is_a_server_error(
     answers_again(client, persona, fake_model)
 
 
+def test_the_sdk_tries_again_what_may_pass_and_nothing_else(
+    live_stack: Stack, owner: User, persona: Persona, fake_model: FakeModelServer
+) -> None:
+    with sync_client(live_stack.url, make_key(owner)).with_options(max_retries=1) as client:
+        fake_model.enqueue(Script(status=400), Script(tokens=["Not asked"]))
+        with pytest.raises(openai.InternalServerError) as refused:
+            client.chat.completions.create(**asked(persona))
+        assert refused.value.code == "llm_refused"
+        assert len(fake_model.requests) == 1
+        fake_model.restore()
+        fake_model.enqueue(Script(tokens=6, cut_after=3), Script(tokens=["Whole"]))
+        assert client.chat.completions.create(**asked(persona)).choices[0].message.content == "Whole"
+
+
 def answers_again(client: OpenAI, persona: Persona, fake_model: FakeModelServer) -> None:
     """After faults: a healthy reply, so that the provider is not given a rest that the next test would meet."""
     fake_model.restore()

@@ -1,10 +1,8 @@
 """``curl -N`` and the ``llm`` command line against real processes."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,28 +13,10 @@ from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
-from .openai_client import asked, make_key
+from .openai_client import asked, make_key, run_curl, run_llm
 from .stack import Stack
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def run_llm(home: Path, url: str, key: str, model: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """``llm -m nono …`` in a home of its own, set up as docs/openai.md says."""
-    extra = [{"model_id": "nono", "model_name": model, "api_base": f"{url}/v1", "api_key_name": "nono"}]
-    (home / "extra-openai-models.yaml").write_text(json.dumps(extra))  # JSON is YAML
-    environment = {**os.environ, "LLM_USER_PATH": str(home), "LLM_LOAD_PLUGINS": ""}  # ours brings a plugin's weights
-    command = [sys.executable, "-m", "llm", "-m", "nono", "--key", key, *arguments]
-    return subprocess.run(
-        command,
-        env=environment,
-        cwd=home,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -78,13 +58,7 @@ def curl(live_stack: Stack, owner: User, persona: Persona) -> Callable[..., str]
         pytest.skip("curl is not installed")
     key = make_key(owner)
 
-    def call(**more: object) -> str:
-        body = json.dumps(asked(persona, **more))
-        headers = ["-H", f"Authorization: Bearer {key}", "-H", "Content-Type: application/json"]
-        command = ["curl", "-sN", f"{live_stack.url}/v1/chat/completions", *headers, "-d", body]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-
-    return call
+    return lambda **more: run_curl(live_stack.url, key, asked(persona, **more))
 
 
 def test_curl_sees_lines_of_data_and_the_mark_at_the_end(curl: Callable[..., str], fake_model: FakeModelServer) -> None:

@@ -1,9 +1,12 @@
 """A reply reserves what it may take of its person's day, and pays for what it took."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from openai import AsyncOpenAI, RateLimitError
 
 from accounts.models import User
 from chatbot_project.lib.db import run_db
@@ -14,6 +17,7 @@ from stress_tests.fake_script import Script
 
 from .client import ChatClient, session_key
 from .factories import make_persona
+from .openai_client import asked, async_client, make_key
 from .stack import Stack
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -106,3 +110,34 @@ async def test_a_reply_that_is_stopped_pays_for_what_it_said(tab: ChatClient, fa
     reply = await ask(tab)
     await tab.ended(reply)
     assert (await stored(reply)).error_code == "token_budget_spent"
+
+
+@pytest.fixture
+async def program(
+    transactional_db: None, fake_model: FakeModelServer, persona: Persona, frugal_stack: Stack, owner: User
+) -> AsyncIterator[AsyncOpenAI]:
+    frugal_stack.resume_workers()
+    async with async_client(frugal_stack.url, await run_db(make_key, owner)) as client:
+        yield client
+
+
+async def test_a_program_that_sets_a_nearer_bound_reserves_less(
+    program: AsyncOpenAI, persona: Persona, fake_model: FakeModelServer
+) -> None:
+    gate = fake_model.hold()
+    fake_model.default = Script(tokens=20, gate=gate)
+    calls = [program.chat.completions.create(**asked(persona), max_tokens=50) for _ in range(8)]
+    running = asyncio.gather(*calls)
+    await asyncio.to_thread(fake_model.wait_requests, 8)  # at the persona's bound three would fit
+    gate.release()
+    assert len(await running) == 8
+
+
+async def test_a_program_whose_day_is_used_up_is_told_so(program: AsyncOpenAI, fake_model: FakeModelServer) -> None:
+    greedy: Any = await run_db(make_persona, max_reply_tokens=DAILY)
+    for stream in (False, True):
+        with pytest.raises(RateLimitError) as spent:
+            await program.chat.completions.create(**asked(greedy), stream=stream)
+        assert (spent.value.code, spent.value.type) == ("insufficient_quota", "insufficient_quota")
+        assert 0 < int(spent.value.response.headers["Retry-After"]) <= 24 * 3600 + 1
+    assert not fake_model.requests
