@@ -18,7 +18,9 @@ from faqs.api.examples import FILE
 REFUSALS: Mapping[str, tuple[int, str]] = {
     "nobody": (401, "signed_out"),
     "gone": (401, "invalid_token"),
+    "no-api": (401, "invalid_api_key"),
     "absent": (404, "not_found"),
+    "model?": (404, "model_not_found"),
     "forbid": (403, "forbidden"),
     "account": (403, "account_needed"),
     "no-key": (403, "key_not_enough"),
@@ -67,6 +69,7 @@ PATCH  conversations/{conversation}               write  200     absent  absent 
 DELETE conversations/{conversation}               write  204     absent  absent  absent  absent  nobody  gone
 POST   conversations/{deleted}/restore            write  200     absent  absent  absent  absent  nobody  gone
 POST   conversations/{conversation}/select-branch write  200     absent  absent  absent  absent  nobody  gone
+GET    conversations/{conversation}/export        read   200     absent  absent  absent  absent  nobody  gone
 GET    conversations/{conversation}/messages      read   200     absent  absent  absent  absent  nobody  gone
 GET    messages/{reply}                           read   200     absent  absent  absent  absent  nobody  gone
 POST   messages/{question}/edit                   chat   200     absent  absent  absent  absent  nobody  gone
@@ -118,10 +121,18 @@ POST   faq-categories                             staff  forbid  forbid  forbid 
 GET    faq-categories/{category}                  read   200     200     200     200     200     200     gone
 PATCH  faq-categories/{category}                  staff  forbid  forbid  forbid  200     200     nobody  gone
 DELETE faq-categories/{empty}                     staff  forbid  forbid  forbid  204     204     nobody  gone
+GET    faq-gaps                                   staff  forbid  forbid  forbid  200     200     nobody  gone
+GET    faq-gaps/{gap}                             staff  forbid  forbid  forbid  200     200     nobody  gone
+POST   faq-gaps/{gap}/dismiss                     staff  forbid  forbid  forbid  200     200     nobody  gone
+POST   faq-gaps/{gap}/reopen                      staff  forbid  forbid  forbid  200     200     nobody  gone
+POST   faq-gaps/{gap}/draft                       staff  forbid  forbid  forbid  201     201     nobody  gone
 GET    analytics/dashboard                        staff  forbid  forbid  forbid  200     200     nobody  gone
 GET    analytics/user/{person}                    read   200     absent  absent  200     200     nobody  gone
 GET    analytics/conversations                    staff  forbid  forbid  forbid  200     200     nobody  gone
 GET    health                                     -      away    away    away    away    away    away    away
+GET    /v1/models                                 read   200     200     200     200     200     no-api  no-api
+GET    /v1/models/{model}                         read   200     200     200     200     200     no-api  no-api
+POST   /v1/chat/completions                       chat   200     200     200     200     200     no-api  no-api
 """
 
 #: What a command over the socket is answered with first: a word of REFUSALS, the event's type, ``-`` for no answer, or
@@ -180,6 +191,12 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, Any]]] = {
     "POST faqs/{faq}/feedback": lambda ids: {"helpful": True},
     "POST faqs/{faq}/phrasings": lambda ids: {"text": "On which page?"},
     "POST faqs/{faq}/restore": lambda ids: {"number": 1},
+    "POST faq-gaps/{gap}/dismiss": lambda ids: {"reason": "Not ours."},
+    # A model that there is not is told once the request is over: conversations/tests/test_openai_sdk.py.
+    "POST /v1/chat/completions": lambda ids: {
+        "model": ids["-model"],
+        "messages": [{"role": "user", "content": "Let me in"}],
+    },
     "POST faq-categories": lambda ids: {"name": "New"},
     "PATCH faq-categories/{category}": lambda ids: {"name": "Renamed"},
     "POST chat/send": lambda ids: {"text": "Let me in", "conversation": ids["conversation"], "wait": 0},
@@ -220,6 +237,11 @@ class Row:
     def body(self, ids: Ids) -> dict[str, Any] | None:
         make = BODIES.get(self.name)
         return make(ids) if make else None
+
+    @property
+    def absent(self) -> tuple[int, str]:
+        """What is answered where there is no such thing."""
+        return REFUSALS["model?" if self.path.startswith("/v1/") else "absent"]
 
     @property
     def names_things(self) -> bool:
