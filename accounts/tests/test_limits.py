@@ -5,12 +5,14 @@ import redis
 from django.conf import settings as django_settings
 from django.test import Client, RequestFactory
 
+from accounts.credentials import Credential, Kind
 from accounts.devices import COOKIE, device_of
 from accounts.limits import Bucket, TooManyTries, give_back, sign_in_buckets, take
 from accounts.models import User
 from accounts.sources import client_address, client_source
 from accounts.tests.conftest import signed_in_person
 from accounts.tests.factories import PASSWORD, make_user
+from accounts.tickets import issue_ticket
 from chatbot_project.lib.errors import ApplicationError
 
 WRONG = "not the password"
@@ -69,6 +71,19 @@ def test_without_redis_nothing_is_let_through(settings) -> None:
     settings.REDIS_URL = "unix:///nowhere/at-all.sock"
     with pytest.raises(ApplicationError) as refusal:
         take([Bucket("test", 10, 1)])
+    assert (refusal.value.code, refusal.value.status) == ("unavailable", 503)
+
+
+def test_a_try_that_cannot_be_given_back_fails_nobodys_sign_in(settings, caplog: pytest.LogCaptureFixture) -> None:
+    settings.REDIS_URL = "unix:///nowhere/at-all.sock"
+    give_back([Bucket("test", 10, 1)])
+    assert "limits_not_given_back" in caplog.text
+
+
+def test_without_redis_no_ticket_is_given_out(settings) -> None:
+    settings.REDIS_URL = "unix:///nowhere/at-all.sock"
+    with pytest.raises(ApplicationError) as refusal:
+        issue_ticket(user=User(), credential=Credential(Kind.FAMILY, "1"))
     assert (refusal.value.code, refusal.value.status) == ("unavailable", 503)
 
 

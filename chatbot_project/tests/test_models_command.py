@@ -99,3 +99,9 @@ def test_without_providers_nothing_is_asked(settings):
 
 def test_a_bar_never_overflows():
     assert bar(PullProgress(total=10, completed=20)).startswith(f"[{'#' * 30}] 100%")
+
+
+def test_an_ollama_that_is_away_is_named(providers):
+    providers["ollama"] = Provider("ollama", f"http://127.0.0.1:{closed_port()}/v1")
+    with pytest.raises(CommandError, match="ollama cannot be reached"):
+        run("pull", "fake-pulled")

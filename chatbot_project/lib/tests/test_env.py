@@ -21,6 +21,7 @@ def test_an_empty_variable_is_an_unset_one(variable: Callable[[str], None], valu
     assert env.text("X_TEST", "default") == "default"
     assert env.flag("X_TEST", True) is True
     assert env.whole("X_TEST", 7) == 7
+    assert env.fraction("X_TEST", 0.5) == 0.5
     assert env.words("X_TEST", ["a"]) == ["a"]
     assert env.choice("X_TEST", "a", {"a", "b"}) == "a"
     assert env.json_object("X_TEST") == {}
@@ -35,6 +36,8 @@ def test_an_empty_variable_is_an_unset_one(variable: Callable[[str], None], valu
         (lambda: env.flag("X_TEST", True), "off", False),
         (lambda: env.whole("X_TEST", 1, minimum=-5), "-5", -5),
         (lambda: env.whole("X_TEST", 1, maximum=9), " 9 ", 9),
+        (lambda: env.fraction("X_TEST", 0.5), "0", 0.0),
+        (lambda: env.fraction("X_TEST", 0.5), " 1.0 ", 1.0),
         (lambda: env.words("X_TEST"), "a, b,,c ,", ["a", "b", "c"]),
         (lambda: env.choice("X_TEST", "a", {"a", "b"}), "b", "b"),
         (lambda: env.json_object("X_TEST"), '{"a": {"b": 1}}', {"a": {"b": 1}}),
@@ -53,6 +56,7 @@ def test_a_good_value_is_read(
     [
         (lambda: env.flag("X_TEST", False), [SECRET, "2", "tru", "y es"]),
         (lambda: env.whole("X_TEST", 1, minimum=0, maximum=9), [SECRET, "10", "-1", "1.5", "1e1", "0x1", "9" * 5000]),
+        (lambda: env.fraction("X_TEST", 0.5), [SECRET, "1.01", "-0.1", "nan", "inf", "50%"]),
         (lambda: env.choice("X_TEST", "a", {"a", "b"}), [SECRET, "A"]),
         (lambda: env.json_object("X_TEST"), [SECRET, "[1]", "1", "null", '{"a":', '"x"']),
         (lambda: env.url("X_TEST", "", {"http"}), [SECRET, "ftp://" + SECRET, "//x", "http"]),
