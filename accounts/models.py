@@ -119,6 +119,9 @@ class User(AbstractBaseUser):
     def __str__(self) -> str:
         return self.username
 
+    #: Whether who is here has shown what their role adds: not with an API key without the scope ``staff``. No column.
+    with_role = True
+
     @property
     def is_staff(self) -> bool:
         return self.is_active and self.role in STAFF_ROLES

@@ -59,7 +59,10 @@ def take_ticket(ticket: str) -> Admission | None:
     if not still_signed_in([(name, UUID(user_id), epoch)]):
         return None
     user = User.objects.filter(pk=user_id, is_active=True, auth_epoch=epoch).first()
-    return Admission(user, name, frozenset(map(Scope, scopes))) if user else None
+    if user is None:
+        return None
+    user.with_role = Scope.STAFF in scopes
+    return Admission(user, name, frozenset(map(Scope, scopes)))
 
 
 def _place(ticket: str) -> str:

@@ -63,6 +63,7 @@ def bearer(token: str) -> tuple[User, Credential]:
         if key is None:
             raise NotSignedIn
         scopes = frozenset(Scope(scope) for scope in key.scopes if scope in Scope.values)
+        key.user.with_role = Scope.STAFF in scopes
         return key.user, Credential(Kind.API_KEY, str(key.pk), scopes)
     try:
         found = families.person_of(token)

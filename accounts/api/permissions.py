@@ -16,7 +16,7 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from accounts.api.authentication import credential_of, person_of
-from accounts.audience import Visibility, visibilities_for
+from accounts.audience import visibilities_for
 from accounts.credentials import Kind
 from accounts.models import User
 from accounts.scopes import Scope
@@ -125,7 +125,7 @@ def acts_as_staff(request: Request) -> bool:
     """Whether the caller is staff and, with a key, has its scope ``staff``: without it, a key adds nothing to what any
     person may do."""
     user = request.user
-    return isinstance(user, User) and user.is_staff and Scope.STAFF in credential_of(request).scopes
+    return isinstance(user, User) and user.is_staff and user.with_role
 
 
 def may(request: Request, permission: str) -> bool:
@@ -135,4 +135,4 @@ def may(request: Request, permission: str) -> bool:
 
 def audience_of(request: Request) -> list[str]:
     """The visibilities of what the caller may read."""
-    return [each for each in visibilities_for(request.user) if each != Visibility.STAFF or acts_as_staff(request)]
+    return visibilities_for(request.user)
