@@ -358,6 +358,7 @@ def test_a_server_that_restarts_in_mid_reply_is_met_again(
         tab.ends()
         expect(tab.text).to_have_text(Message.objects.get(role="assistant").text.strip())
         expect(tab.field).to_have_value("Kept meanwhile")
+        tab.page.close()  # it would go on looking for the server that ends now
     tab.complaints[:] = [each for each in tab.complaints if "ERR_CONNECTION_REFUSED" not in each]
 
 
