@@ -36,7 +36,7 @@ def make(users: int, personas: dict[str, str]) -> list[str]:
     """Personas that answer with the given models, and people signed in. Returns their session keys."""
     with transaction.atomic():
         for slug, model in personas.items():
-            _publish(slug, model)
+            publish(slug, model)
         now = timezone.now()
         nobody_knows = make_password(None)
         people = User.objects.bulk_create(
@@ -52,7 +52,7 @@ def make(users: int, personas: dict[str, str]) -> list[str]:
     return [session.session_key for session in sessions]
 
 
-def _publish(slug: str, model: str) -> None:
+def publish(slug: str, model: str) -> None:
     persona = Persona.objects.create(slug=slug)
     persona.published = PersonaVersion.objects.create(
         persona=persona,

@@ -95,7 +95,7 @@ class Stack:
 
     def audit(self) -> dict[str, Any]:
         """The database's own count of replies (bench_seed.audit)."""
-        found: dict[str, Any] = self._python("-m", "stress_tests.bench_seed", "audit")
+        found: dict[str, Any] = self.python("-m", "stress_tests.bench_seed", "audit")
         return found
 
     def check(self) -> None:
@@ -123,9 +123,9 @@ class Stack:
         self._redis.start()
         self.web_port = _free_port()
         self.environment = self._product_environment()
-        self._python("manage.py", "migrate", "--verbosity", "0", answer=False)
+        self.python("manage.py", "migrate", "--verbosity", "0", answer=False)
         wanted = {"users": self.users, "personas": self.personas}
-        self.cookies = self._python("-m", "stress_tests.bench_seed", "make", given=wanted)
+        self.cookies = self.python("-m", "stress_tests.bench_seed", "make", given=wanted)
         self._spawn("worker", ["manage.py", "runreplies"], self.environment, processor=1)
         web = ["manage.py", "runweb", "--host", "127.0.0.1", "--port", str(self.web_port)]
         self._spawn("web", web, self.environment, processor=0)
@@ -149,7 +149,7 @@ class Stack:
             **self.overrides,
         }
 
-    def _python(self, *arguments: str, given: Any = None, answer: bool = True) -> Any:
+    def python(self, *arguments: str, given: Any = None, answer: bool = True) -> Any:
         """Run Python to its end in the product's environment, JSON in and out. Raises StackError."""
         done = subprocess.run(
             [sys.executable, *arguments],

@@ -1,0 +1,50 @@
+"""A short run of the fuzzer over every operation, on real processes. The long one is ``stress_tests.api_fuzz``."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from chatbot_project.lib.api import parsing
+from conversations.tests.factories import make_persona
+from conversations.tests.stack import Stack
+from stress_tests import api_fuzz_rules
+from stress_tests.api_fuzz import MODEL, WITHOUT_LIMITS, Fuzz, Plan
+from stress_tests.api_fuzz_people import People
+from stress_tests.fake_model import FakeModelServer
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.slow,
+    # Of schemathesis's own strategies.
+    pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, fake_model_session: FakeModelServer) -> Iterator[Stack]:
+    with Stack(fake_model_session.base_url, **WITHOUT_LIMITS) as stack:
+        yield stack
+
+
+def test_no_request_finds_a_fault_or_an_answer_that_the_schema_does_not_tell(
+    transactional_db: None, server: Stack
+) -> None:
+    make_persona(slug="fuzz", model=f"fake/{MODEL}")
+    server.resume_workers()
+    plan = Plan(
+        cases=900,
+        seconds=40,
+        callers=("user", "nobody", "admin"),
+        examples=1,
+        phases=("examples", "fuzzing", "stateful"),
+    )
+    report = Fuzz(server.url, People(), plan).run()
+    assert report.findings == {}, report.text()
+    assert not report.errors, report.text()
+    assert report.cases >= 100
+    assert set(report.by_caller) >= {"user"}
+
+
+def test_the_rules_know_the_parsers_bounds() -> None:
+    assert api_fuzz_rules.MAX_DEPTH == parsing.MAX_DEPTH
