@@ -65,6 +65,8 @@ def is_told_by_the_schema(context: Any, failure: Any, case: Any, response: Any) 
     if response.status_code not in (400, 422):
         return True
     told = response.json()
+    if "error" in told:  # in OpenAI's words, where messages say what the schema cannot
+        told = {"code": told["error"]["code"], "fields": {told["error"]["param"] or "body": []}}
     if told["code"] == "idempotency_key_reused":
         return False  # a key that came before is there to be refused
     if told["code"] == "malformed":

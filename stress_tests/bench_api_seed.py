@@ -158,7 +158,7 @@ def queries(callers: list[dict[str, Any]]) -> dict[str, int]:
     """How many queries each address takes, the token's own among them."""
     found: dict[str, int] = {}
     for caller in callers:
-        client = Client(headers={"Authorization": f"Bearer {caller['token']}"})
+        client = Client(headers={"Authorization": f"Bearer {caller['token']}", "Host": "127.0.0.1"})
         for name, address in caller["addresses"].items():
             client.get(f"/api/v1/{address}")  # what is looked up once in a process
             with CaptureQueriesContext(connection) as captured:
