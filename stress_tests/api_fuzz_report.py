@@ -108,6 +108,8 @@ def _told(response: Any) -> str:
         return "nothing"
     try:
         body = json.loads(response.content)
+        if isinstance(body.get("error"), dict):
+            return f"{response.status_code} {body['error']['code']} {body['error']['param'] or ''}".strip()
         return f"{response.status_code} {body.get('code', '')} {','.join(body.get('fields', {}))}".strip()
     except (ValueError, AttributeError):
         return str(response.status_code)
