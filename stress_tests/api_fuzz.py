@@ -24,9 +24,11 @@ from schemathesis.engine import events, from_schema
 
 from .api_fuzz_report import Report
 from .api_fuzz_rules import CHECKS, OPERATIONS, is_told_by_the_schema
+from .bench import say
 from .bench_stack import Stack, StackError
 
-CALLERS = ("user", "moderator", "admin", "guest", "nobody")
+NOBODY = "nobody"
+CALLERS = ("user", "moderator", "admin", "guest", NOBODY)
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 LIMITS = ("RATE_LIMIT_REQUESTS", "RATE_LIMIT_ASKS", "RATE_LIMIT_GUEST", "RATE_LIMIT_ADDRESS")
 WITHOUT_LIMITS = dict.fromkeys(LIMITS, "50000/s")
@@ -87,6 +89,11 @@ class Fuzz:
         return self.report.cases >= self.plan.cases or time.monotonic() >= self._deadline
 
     def _try(self, caller: str, number: int) -> None:
+        say(
+            f"round {number + 1} as {caller}; {self.report.cases} requests, {len(self.report.findings)} findings so far"
+        )
+        if caller != NOBODY:
+            self.people.token(caller)  # so that the words are theirs
         schema = schemathesis.openapi.from_dict(self._schema, config=self._config(number))
         self._tell_who_calls(schema, caller)
         schema.hook("filter_failure")(is_told_by_the_schema)
@@ -130,7 +137,7 @@ class Fuzz:
 
             def get(self, case: Any, context: Any) -> str | None:
                 people.forget_tries()
-                return people.token(caller) if caller != "nobody" else None
+                return people.token(caller) if caller != NOBODY else None
 
             def set(self, case: Any, token: str | None, context: Any) -> None:
                 if token:
@@ -160,7 +167,8 @@ def main() -> int:
         operations=options.operations,
     )
     try:
-        with Stack(users=0, personas={"fuzz": f"bench/{MODEL}"}, overrides=WITHOUT_LIMITS) as stack:
+        overrides = {**WITHOUT_LIMITS, "DEFAULT_MODEL": f"bench/{MODEL}"}
+        with Stack(users=0, personas={"fuzz": f"bench/{MODEL}"}, overrides=overrides) as stack:
             os.environ |= {**stack.environment, "DJANGO_SETTINGS_MODULE": "chatbot_project.settings"}
             from .api_fuzz_people import People  # Django reads the environment as it is loaded
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
+from uuid import UUID
 
 import django
 
@@ -16,6 +17,8 @@ from accounts.scopes import Scope  # noqa: E402
 from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user  # noqa: E402
 from chatbot_project.lib.redis import blocking_redis  # noqa: E402
 from conversations.tests.factories import make_conversation  # noqa: E402
+from faqs.tests.factories import make_category, make_faq  # noqa: E402
+from faqs.tests.test_gaps import gap_of  # noqa: E402
 
 T = TypeVar("T")
 _MAKE: Mapping[str, Callable[[], User]] = {
@@ -30,9 +33,24 @@ class People:
     """One person of each role, replaced when a request has closed their account."""
 
     def __init__(self) -> None:
+        self._people: dict[str, UUID] = {}
         self._tokens: dict[str, str] = {}
-        self._words: dict[str, Sequence[str]] = {}
+        self._words: dict[str, list[str]] = {}
         self._lock = threading.Lock()
+        _unit(self._write_down)
+
+    def _write_down(self) -> None:
+        """Some knowledge."""
+        category = make_category("fuzz")
+        found = [make_faq(category=category), make_faq(language="de"), make_faq(published=False)]
+        gaps = [gap_of("Where is the pin?"), gap_of("Who painted the moon yellow?")]
+        self._words = {
+            "faq_id": [str(faq.pk) for faq in found],
+            "other_id": [str(faq.pk) for faq in found],
+            "gap_id": [str(gap.pk) for gap in gaps],
+            "slug": [category.slug],
+            "number": ["1", "2"],
+        }
 
     def token(self, caller: str) -> str:
         """An access token that is good."""
@@ -42,25 +60,25 @@ class People:
     def _token(self, caller: str) -> str:
         known = self._tokens.get(caller, "")
         if not known or families.person_of(known) is None:
-            person = User.objects.filter(username=f"fuzz-{caller}", is_active=True).first() or self._move_in(caller)
+            person = User.objects.filter(pk=self._people.get(caller), is_active=True).first() or self._move_in(caller)
             self._tokens[caller] = families.open_family(user=person, device="fuzz").access
         return self._tokens[caller]
 
     def _move_in(self, caller: str) -> User:
-        User.objects.filter(username=f"fuzz-{caller}").update(username=None)
         person = _MAKE[caller]()
-        person.username = f"fuzz-{caller}"
-        person.save(update_fields=["username"])
+        self._people[caller] = person.pk
         conversation = make_conversation(person, turns=2)
         messages = [str(pk) for pk in conversation.messages.values_list("pk", flat=True)]
-        key, _text = api_keys.create_key(user=person, name="fuzz", scopes=list(Scope))
         family = families.open_family(user=person, device="elsewhere").family
-        self._words = {
+        self._words |= {
             "conversation_id": [str(conversation.pk)],
             "message_id": messages,
-            "key_id": [str(key.pk)],
             "session_id": [str(family.pk)],
+            "user_id": [str(person.pk)],
         }
+        if not person.is_guest:
+            key, _text = api_keys.create_key(user=person, name="fuzz", scopes=list(Scope))
+            self._words["key_id"] = [str(key.pk)]
         return person
 
     def forget_tries(self) -> None:

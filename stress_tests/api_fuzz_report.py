@@ -31,6 +31,7 @@ class Report:
     by_phase: Counter[str] = field(default_factory=Counter)
     by_status: Counter[int] = field(default_factory=Counter)
     by_check: Counter[str] = field(default_factory=Counter)
+    waited_s: Counter[str] = field(default_factory=Counter)
     left_out: int = 0
     findings: dict[tuple[str, str, str, str], Finding] = field(default_factory=dict)
     seen: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
@@ -49,6 +50,7 @@ class Report:
             self.by_caller[caller] += 1
             self.by_phase[phase] += 1
             self.by_status[interaction.response.status_code if interaction.response else 0] += 1
+            self.waited_s[case.operation.label] += interaction.response.elapsed if interaction.response else 0
         self.left_out += sum(recorder.filtered_failures.values())
         for case_id, checks in recorder.checks.items():
             for check in checks:
@@ -67,7 +69,7 @@ class Report:
     def add_error(self, caller: str, event: Any) -> None:
         """Count something that kept requests from being made at all."""
         said = event.info.format() if hasattr(event, "info") else repr(event.exception)
-        self.errors[f"{getattr(event, 'label', 'engine')}, as {caller}: {said}"] += 1
+        self.errors[f"{getattr(event, 'label', 'engine')}, as {caller}: {said[:300]} … {said[-300:]}"] += 1
 
     def text(self) -> str:
         """All of it, to be read."""
@@ -81,6 +83,8 @@ class Report:
         ):
             lines += ["", f"by {title}"]
             lines += [f"  {count:7} {name}" for name, count in sorted(counts.items(), key=lambda each: str(each[0]))]
+        slowest = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.waited_s.most_common(5))
+        lines += ["", f"waited longest for {slowest}"]
         for key, finding in self.findings.items():
             head = f"{finding.check}: {finding.title}; {finding.operation}, as {finding.caller}, {self.seen[key]} times"
             lines += ["", head, f"answered {finding.answer}", *finding.message.splitlines(), finding.curl]
@@ -92,7 +96,7 @@ class Report:
         """The counts and findings, for programs."""
         counts = {
             name: {str(key): value for key, value in getattr(self, name).items()}
-            for name in ("by_operation", "by_caller", "by_phase", "by_status", "by_check")
+            for name in ("by_operation", "by_caller", "by_phase", "by_status", "by_check", "waited_s")
         }
         findings = [
             {name: getattr(finding, name) for name in Finding.__slots__} | {"times": self.seen[key]}

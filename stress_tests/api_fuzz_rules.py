@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
+from schemathesis.core.failures import AcceptedNegativeData
 from schemathesis.openapi.checks import RejectedPositiveData
 
 CHECKS: dict[str, Any] = {
@@ -55,16 +56,30 @@ JUDGED_BY_MORE_THAN_SHAPE: Mapping[str, str] = {
     "parent": "whether there is such a category, and that it stands in no circle",
     "owner": "whether there is such an editor",
     "number": "whether there is such a version",
+    "old": "whether there is such a version, and that both are named",
+    "new": "whether there is such a version, and that both are named",
+    "branches": "that Markdown has one of them",
+    "question": "whether there is a letter in it",
+    "phrasings": "whether there is a letter in each",
+    "tags": "whether anything that can be seen is left of each",
+    "valid_until": "that it comes after the beginning",
+    "slug": "whether it is taken",
+    "contact": "what the product takes for an address",
+    "model": "whether there is such a provider",
+    "token": "whether anything but white space is in it",
+    "messages": "whether a question is the last of them, and has a text",
     "Idempotency-Key": "the header's octets as they arrive, which need not be those that were meant",
 }
 
 
 def is_told_by_the_schema(context: Any, failure: Any, case: Any, response: Any) -> bool:
     """Whether a failed check is a finding (schemathesis keeps it where this is true)."""
+    if isinstance(failure, (RejectedPositiveData, AcceptedNegativeData)) and response.status_code == 412:
+        return "If-Match" not in case.headers  # a precondition is there to be refused, before the body is looked at
+    if isinstance(failure, AcceptedNegativeData):
+        return not _is_read_as_meant(failure)
     if not isinstance(failure, RejectedPositiveData):
         return True
-    if response.status_code == 412:
-        return "If-Match" not in case.headers  # a precondition is there to be refused
     if response.status_code not in (400, 422):
         return True
     told = response.json()
@@ -78,6 +93,16 @@ def is_told_by_the_schema(context: Any, failure: Any, case: Any, response: Any) 
         return not (_is_beyond_the_parser(case.body) or _has_control_characters(response.request.url))
     fields = told.get("fields", {})
     return not fields or not all(name.split(".")[0] in JUDGED_BY_MORE_THAN_SHAPE for name in fields)
+
+
+_PLAIN = re.compile(r"in body - (.*: Incorrect type|violates `type` at .* became (number|integer|string|boolean)\))")
+
+
+def _is_read_as_meant(failure: Any) -> bool:
+    """Whether all that is wrong with an accepted body is the type of a plain value: the REST framework reads the number
+    7 as the text "7", "7" as the number and "true" as true. Lists and objects in their place it refuses."""
+    wrong = re.findall(r"Invalid component: (.*)", failure.message)
+    return bool(wrong) and all(_PLAIN.fullmatch(each) for each in wrong)
 
 
 def _has_control_characters(address: str) -> bool:

@@ -47,13 +47,13 @@ def exactly_once(post: Post) -> Post:
 
 def client_id_of(request: Request, given: str | None) -> str:
     """What makes sending again harmless: the body's own ``client_id``, else one made of the request's Idempotency-Key,
-    else a new one. Raises InvalidInput for a key that is none."""
-    if given:
-        return given
+    else a new one. Raises InvalidInput for a key that is none, also beside a ``client_id``."""
     key = request.headers.get(HEADER)
-    if key is None:
-        return uuid4().hex
-    words = f"{request.get_full_path()}\0{checked_key(key)}"
+    if key is not None:
+        checked_key(key)
+    if given or key is None:
+        return given or uuid4().hex
+    words = f"{request.get_full_path()}\0{key}"
     return f"key-{sha256(words.encode()).hexdigest()[:48]}"
 
 

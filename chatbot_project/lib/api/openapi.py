@@ -108,7 +108,10 @@ class ApiSchema(AutoSchema):
     def _get_request_body(self, direction: Literal["request", "response"] = "request") -> Any:
         body = getattr(getattr(self.view, "delete", None), "body", None)
         if self.method != "DELETE" or body is None:
-            return super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+            told = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+            if told and isinstance(self.get_request_serializer(), dict):
+                told["required"] = True  # what no serializer describes, the framework takes for optional
+            return told
         serializer, example = body
         schema = self.resolve_serializer(serializer(), direction).ref
         return {"content": {"application/json": {"schema": schema, "example": example}}, "required": False}
