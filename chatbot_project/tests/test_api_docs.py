@@ -106,7 +106,8 @@ def test_the_pages_show_the_api_without_a_complaint_and_load_nothing_from_elsewh
     path: str, page: Page, live_server: LiveServer, complaints: list[str]
 ) -> None:
     answer = page.goto(live_server.url + path)
-    expect(page.get_by_role("heading", name="Nono").first).to_be_visible()
+    # Both draw the whole API before they show any of it: that takes a busy machine its time.
+    expect(page.get_by_role("heading", name="Nono").first).to_be_visible(timeout=60_000)
     page.wait_for_load_state("networkidle")
     assert complaints == []
     policy = answer.headers["content-security-policy"]

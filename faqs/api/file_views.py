@@ -150,7 +150,10 @@ class ImportView(APIView):
         request={
             "text/csv": {"description": "The file.", "example": examples.CSV},
             "application/json": {
-                "oneOf": [FILE, {"type": "array", "items": {}, "description": "The FAQs alone."}],
+                **FILE,
+                "type": ["object", "array"],
+                "items": {},
+                "description": "The file, or a list of its FAQs alone.",
                 "example": examples.FILE,
             },
         },
