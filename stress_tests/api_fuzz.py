@@ -122,6 +122,7 @@ class Fuzz:
                 "checks": CHECKS,
                 "operations": OPERATIONS,
                 "warnings": False,
+                "cache": {"enabled": False},  # nothing of one run goes into the next
                 # Its tokens are worth nothing once the run is over, and without them a request cannot be repeated.
                 "output": {"sanitization": {"enabled": False}},
                 "dictionaries": words,

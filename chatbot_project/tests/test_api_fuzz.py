@@ -30,7 +30,7 @@ def server(django_db_setup: None, fake_model_session: FakeModelServer) -> Iterat
 def test_no_request_finds_a_fault_or_an_answer_that_the_schema_does_not_tell(
     transactional_db: None, server: Stack
 ) -> None:
-    make_persona(slug="fuzz", model=f"fake/{MODEL}")
+    make_persona(slug="fuzz", colour="blue", model=f"fake/{MODEL}")
     server.resume_workers()
     plan = Plan(
         cases=900,

@@ -136,6 +136,15 @@ async def test_an_idempotency_key_works_once_and_not_for_another_text(program: H
     assert await run_db(Message.objects.filter(owner=owner).count) == 2
 
 
+async def test_an_idempotency_key_that_is_none_is_refused_also_beside_a_client_id(
+    program: HttpClient, owner: User
+) -> None:
+    body = {"text": "Once", "client_id": "good"}
+    status, refusal = await program.call("post", "chat/send", body, **{"Idempotency-Key": "x" * 256})
+    assert (status, list(refusal["fields"])) == (400, ["Idempotency-Key"])
+    assert not await run_db(Message.objects.filter(owner=owner).exists)
+
+
 async def test_whoever_does_not_wait_gets_the_address_of_the_reply(
     program: HttpClient, fake_model: FakeModelServer
 ) -> None:
