@@ -1,0 +1,21 @@
+"""People, what they are signed in with, the mail they get and what was done to whom."""
+
+from accounts.models.audit import AppendOnly, AuditEvent
+from accounts.models.credentials import ApiKey, BrowserSession, RefreshFamily
+from accounts.models.mail import OutgoingMail
+from accounts.models.people import USERNAME_LENGTH, SignUp, User, UserManager, normalise_address, username_characters
+
+__all__ = [
+    "USERNAME_LENGTH",
+    "ApiKey",
+    "AppendOnly",
+    "AuditEvent",
+    "BrowserSession",
+    "OutgoingMail",
+    "RefreshFamily",
+    "SignUp",
+    "User",
+    "UserManager",
+    "normalise_address",
+    "username_characters",
+]
