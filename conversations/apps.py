@@ -7,4 +7,4 @@ class ConversationsConfig(AppConfig):
     verbose_name = _("Conversations")
 
     def ready(self) -> None:
-        from conversations import receivers  # noqa: F401  connects the signals
+        from conversations import privacy, receivers  # noqa: F401  connects the signals; declares what is held

@@ -44,6 +44,8 @@ SETTINGS = {
     "random_page_cost": "1.1",
     "jit": "off",  # queries here are short; compiling one costs more than it saves
     "log_min_messages": "warning",
+    "log_min_error_statement": "panic",  # a failing statement holds what people wrote
+    "log_error_verbosity": "terse",  # and so does the detail of a constraint
     "log_checkpoints": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",

@@ -43,6 +43,7 @@ def test_a_key_with_another_body_is_refused(api: Client) -> None:
 
 def test_a_key_belongs_to_its_person_and_address(api: Client) -> None:
     post(api, "effects", {}, **{"Idempotency-Key": "k1"})
+    assert list(blocking_redis().scan_iter(f"idempotency:{api.session['_auth_user_id']}:*"))
     stranger = Client()
     stranger.force_login(make_user())
     assert post(stranger, "effects", {}, **{"Idempotency-Key": "k1"}).json() == {"number": 2}

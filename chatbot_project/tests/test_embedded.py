@@ -1,5 +1,6 @@
 """The embedded PostgreSQL and Redis, on real processes below a temporary VAR_DIR."""
 
+import contextlib
 import os
 import signal
 import tempfile
@@ -77,6 +78,17 @@ def test_postgres_has_vectors_and_knows_unicode_case(postgres: EmbeddedPostgres,
         encoding = connection.execute("SHOW server_encoding").fetchone()
     assert row == (5.0, "àé")
     assert encoding == ("UTF8",)
+
+
+def test_postgres_logs_no_failing_statement_and_no_value(postgres: EmbeddedPostgres, paths: VarPaths) -> None:
+    with psycopg.connect(default_database_url(paths.var_dir), autocommit=True) as connection:
+        connection.execute("CREATE TEMP TABLE secrets (words text PRIMARY KEY)")
+        for _time in range(2):
+            with contextlib.suppress(psycopg.IntegrityError):
+                connection.execute("INSERT INTO secrets VALUES ('what somebody wrote')")
+    logged = postgres.log.read_text()
+    assert "duplicate key value" in logged
+    assert "what somebody wrote" not in logged
 
 
 def test_postgres_keeps_its_data_through_stop_and_start(postgres: EmbeddedPostgres, paths: VarPaths) -> None:

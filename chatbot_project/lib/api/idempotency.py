@@ -89,8 +89,9 @@ def reused() -> ApplicationError:
 
 
 def _place(request: Request, key: str) -> str:
-    words = "\0".join((str(request.user.pk), request.method or "", request.get_full_path(), checked_key(key)))
-    return f"idempotency:{sha256(words.encode()).hexdigest()}"
+    words = "\0".join((request.method or "", request.get_full_path(), checked_key(key)))
+    # By person, so that what is kept of somebody can be found.
+    return f"idempotency:{request.user.pk}:{sha256(words.encode()).hexdigest()}"
 
 
 def _fingerprint(request: Request) -> str:

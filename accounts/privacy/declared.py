@@ -1,0 +1,161 @@
+"""What the accounts hold of people, with what other packages' models hold."""
+
+from typing import Any
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
+from django.db.models import Q
+
+from accounts.models import ApiKey, AuditEvent, BrowserSession, OutgoingMail, RefreshFamily, SignUp, User
+from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, Retention, declare
+
+SIGNING_IN = "Letting people sign in, and showing them where they are signed in."
+
+
+def _sign_ups_of(person: Any) -> Q:
+    return Q(user=person.pk) | (Q(email=person.email) if person.email else Q(pk=None))
+
+
+def _mails_to(person: Any) -> Q:
+    return Q(user=person.pk) | Q(sign_up__user=person.pk) | (Q(to_address=person.email) if person.email else Q(pk=None))
+
+
+def _admin_log_of(person: Any) -> Q:
+    """What they did in the admin, and what was done there to their row, whose name it repeats."""
+    their_row = Q(content_type__app_label="accounts", content_type__model="user", object_id=str(person.pk))
+    return Q(user=person.pk) | their_row
+
+
+declare(
+    PersonalData(
+        model=User,
+        about="Account: address, username, role, language, time zone, when last seen",
+        data_class=DataClass.ACCOUNT,
+        purpose="Running the person's account.",
+        basis=Basis.CONTRACT,
+        of="pk",
+        erasure=Erasure.DELETE,
+        erasure_note="The row goes last, once all else is gone.",
+        retention=Retention(
+            "As long as the account; a guest's until unseen for GUEST_DAYS.", "GUEST_DAYS", "last_seen_at"
+        ),
+        section="account",
+        exported=(
+            *("id", "email", "username", "role", "language", "timezone", "is_guest", "is_active"),
+            *("email_verified_at", "created_at", "last_seen_at"),
+        ),
+        written=("email", "username"),
+        fixed=("password", "language", "timezone"),
+    ),
+    PersonalData(
+        model=BrowserSession,
+        about="Browser sessions: device in words, since when, last seen",
+        data_class=DataClass.CREDENTIAL,
+        purpose=SIGNING_IN,
+        basis=Basis.CONTRACT,
+        of="user",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted.",
+        retention=Retention(
+            "Two weeks after the last change (SESSION_COOKIE_AGE); expired ones go within six hours.", "", "expire_date"
+        ),
+        section="sessions",
+        exported=("last_seen_at", "expire_date"),
+        fixed=("session_key", "session_data"),
+    ),
+    PersonalData(
+        model=RefreshFamily,
+        about="Programs' sign-ins: device in words, when used",
+        data_class=DataClass.CREDENTIAL,
+        purpose=SIGNING_IN,
+        basis=Basis.CONTRACT,
+        of="user",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted.",
+        retention=Retention("Until its tokens have run out; then gone within six hours.", "", "expires_at"),
+        section="program_sign_ins",
+        exported=("id", "device", "created_at", "last_used_at", "expires_at", "revoked_at", "reason"),
+        written=("device",),
+    ),
+    PersonalData(
+        model=ApiKey,
+        about="API keys: their names, when used; the key itself only as a hash",
+        data_class=DataClass.CREDENTIAL,
+        purpose="Letting people's programs act for them.",
+        basis=Basis.CONTRACT,
+        of="user",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted.",
+        retention=Retention("As long as the account.", "", "revoked_at"),
+        section="api_keys",
+        exported=("id", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"),
+        written=("name",),
+        fixed=("prefix", "digest", "scopes"),
+    ),
+    PersonalData(
+        model=SignUp,
+        about="Sign-ups whose address is not confirmed yet",
+        data_class=DataClass.ACCOUNT,
+        purpose="Making an account once its address is shown to be theirs.",
+        basis=Basis.CONTRACT,
+        of=_sign_ups_of,
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted, with any other sign-up for the same address.",
+        retention=Retention("Three days; then gone within six hours.", "", "created_at"),
+        section="sign_ups",
+        exported=("email", "username", "language", "created_at"),
+        written=("email", "username"),
+        fixed=("password", "language"),
+        references={"guest": "emptied with the guest"},
+    ),
+    PersonalData(
+        model=OutgoingMail,
+        about="Mail that waits to go out: to which address, of what kind",
+        data_class=DataClass.ACCOUNT,
+        purpose="Sending the mail that somebody asked for.",
+        basis=Basis.CONTRACT,
+        of=_mails_to,
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted unsent.",
+        retention=Retention("Until it is sent, a day at most.", "", "created_at"),
+        not_exported="It is the mail that the person gets a moment later.",
+        written=("to_address",),
+        fixed=("language",),
+    ),
+    PersonalData(
+        model=AuditEvent,
+        about="Record of what was done with accounts and others' data, by whom and why",
+        data_class=DataClass.RECORD,
+        purpose="Showing who did what; finding misuse.",
+        basis=Basis.LEGAL_DUTY,
+        of="actor",
+        erasure=Erasure.KEEP,
+        erasure_note="Kept, as it is only added to: an id in it leads nowhere once the account is gone.",
+        retention=Retention("For good."),
+        section="actions",
+        exported=("at", "action", "object_type", "object_id", "reason"),
+        written=("reason",),
+        fixed=("action", "object_type", "object_id", "details"),
+    ),
+    PersonalData(
+        model=LogEntry,
+        about="What staff did in the admin, and to whom",
+        data_class=DataClass.RECORD,
+        purpose="The admin's list of one's own recent actions.",
+        basis=Basis.INTEREST,
+        of=_admin_log_of,
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted: what they did there, and what names them.",
+        retention=Retention("As long as the account of who did it.", "", "action_time"),
+        not_exported="The record of actions says the same and more.",
+        written=("object_repr", "change_message"),
+        fixed=("object_id",),
+    ),
+    Nothing(ContentType, "Names of models."),
+    Nothing(Permission, "Names of permissions; what a role may do is said in accounts/roles.py."),
+    Nothing(Group, "Unused: there are roles."),
+    Nothing(Group.permissions.through, "Unused: there are roles."),
+    Nothing(Session, "Unused: sessions are accounts.BrowserSession."),
+)

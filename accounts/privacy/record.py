@@ -1,0 +1,103 @@
+"""docs/privacy.md: the record of processing activities (GDPR Art. 30), written from the registry."""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from accounts.privacy.registry import (
+    PersonalData,
+    files,
+    personal_data,
+    redis_keys,
+    without_personal_data,
+)
+
+HEAD = """# Personal data: the record of processing
+
+Made by `manage.py privacy_docs` from what each app declares (`accounts/privacy/declared.py`, `places.py` beside it and
+each app's `privacy.py`): change that, not this page. A model, a family of Redis keys or a place of files that is
+declared nowhere fails the tests.
+
+It is the technical part of the record that GDPR Art. 30 asks for. Whoever runs an installation is its controller and
+adds their name, contact and, where there is one, data protection officer; and names as recipients those whom they have
+configured: the providers of models (`LLM_PROVIDERS` and the like: the conversation as far as the prompt needs it), the
+mail server (`EMAIL_URL`: address and letter), the host of database, Redis and logs. Where a provider is outside the EU,
+the transfer needs its own ground. The embedded model, database and Redis send nothing anywhere.
+
+Whose data: people with an account, guests, and staff. Security: [architecture.md](architecture.md) and the checks of
+`manage.py check --deploy`."""
+
+
+def record_page() -> str:
+    """The whole page as Markdown."""
+    parts = [
+        HEAD,
+        "## Purposes",
+        _table(("purpose", "legal ground (Art. 6 (1))", "what is used"), _purposes()),
+        "## What is held of people",
+        *map(_entry, personal_data()),
+        "## Redis",
+        "Nothing in Redis is worth keeping, and none of it is saved to disk by the embedded one.",
+        _table(
+            ("keys", "what", "of people", "kept", "erasure"),
+            (
+                (
+                    f"`{each.pattern}`",
+                    each.about,
+                    each.holds or "nothing",
+                    each.kept,
+                    _redis_erasure(each.holds, each.erase),
+                )
+                for each in redis_keys()
+            ),
+        ),
+        "## Files below VAR_DIR",
+        _table(
+            ("place", "what", "of people", "kept", "erasure"),
+            (
+                (f"`{each.place}`", each.about, each.holds or "nothing", each.kept, each.erasure_note or "–")
+                for each in files()
+            ),
+        ),
+        "## Models without personal data",
+        _table(("model", "why"), ((f"`{each.model._meta.label}`", each.why) for each in without_personal_data())),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _purposes() -> Iterable[tuple[str, str, str]]:
+    def purpose(each: PersonalData) -> tuple[str, str]:
+        return each.purpose, each.basis
+
+    for (words, basis), entries in groupby(sorted(personal_data(), key=purpose), key=purpose):
+        yield words, basis, ", ".join(f"`{each.label}`" for each in entries)
+
+
+def _entry(each: PersonalData) -> str:
+    fields = ", ".join(f"`{name}`" for name in each.exported)
+    export = f"`{each.section}`: {fields}" if each.section else f"not in it: {each.not_exported}"
+    since = f" Counts from `{each.retention.since}`." if each.retention.since else ""
+    others = "".join(f" `{name}`: {what}." for name, what in each.references.items())
+    return "\n".join(
+        [
+            f"### `{each.label}`",
+            "",
+            f"{each.about}.",
+            "",
+            f"- Class: {each.data_class}. Legal ground: {each.basis}.",
+            f"- Export: {export}",
+            f"- Erasure: {each.erasure}. {each.erasure_note}{others}",
+            f"- Kept: {each.retention.rule}{since}",
+            *([f"- People's own words: {', '.join(f'`{name}`' for name in each.written)}"] if each.written else []),
+        ]
+    )
+
+
+def _redis_erasure(holds: str, erase: object) -> str:
+    if not holds:
+        return "–"
+    return "deleted" if erase else "runs out"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

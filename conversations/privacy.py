@@ -1,0 +1,126 @@
+"""What conversations hold of people: what they wrote, what was answered, and what they thought of it."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.privacy.registry import Basis, DataClass, Erasure, PersonalData, RedisKeys, Retention, declare
+from conversations.models import Citation, Conversation, Feedback, HandOver, Message
+from conversations.replies.log import KEEP_LIVE_SECONDS, followers_key, log_key
+
+TALKING = "Answering the person, and keeping their conversations for them."
+BATCH = 50
+
+
+def _delete_conversations(person: Any) -> int:
+    """Messages, citations, feedback and requests for a person go with them."""
+    batch = list(Conversation.objects.filter(owner=person.pk).order_by("pk").values_list("pk", flat=True)[:BATCH])
+    gone, _per_model = Conversation.objects.filter(pk__in=batch).delete()
+    return gone
+
+
+def _live_logs_of(person: Any) -> list[str]:
+    """The keys of replies that may have a log still."""
+    since = timezone.now() - timedelta(seconds=2 * KEEP_LIVE_SECONDS)
+    replies = Message.objects.filter(owner=person.pk, queued_at__gt=since).values_list("pk", flat=True)
+    return [key(reply) for reply in replies for key in (log_key, followers_key)]
+
+
+declare(
+    PersonalData(
+        model=Conversation,
+        about="Conversations: title, persona, a program's names and instructions, a summary of earlier turns",
+        data_class=DataClass.CONTENT,
+        purpose=TALKING,
+        basis=Basis.CONTRACT,
+        of="owner",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted with all branches, in batches.",
+        retention=Retention(
+            "Until the person deletes it, then a day; asked in passing, a day; a guest's as long as the guest.",
+            "",
+            "updated_at",
+        ),
+        section="conversations",
+        exported=(
+            *("id", "title", "persona_version", "pinned", "archived_at", "deleted_at", "created_at", "updated_at"),
+            *("metadata", "instructions", "summary"),
+        ),
+        written=("title", "metadata", "instructions", "summary"),
+        erase=_delete_conversations,
+    ),
+    PersonalData(
+        model=Message,
+        about="Questions and replies of all branches",
+        data_class=DataClass.CONTENT,
+        purpose=TALKING,
+        basis=Basis.CONTRACT,
+        of="owner",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted with its conversation.",
+        retention=Retention("As its conversation.", "", "created_at"),
+        section="messages",
+        exported=(
+            *("id", "conversation", "parent", "role", "status", "text", "created_at", "finished_at", "model"),
+            *("finish_reason", "error_code", "source", "prompt_tokens", "completion_tokens"),
+        ),
+        written=("text", "client_id", "continued_as"),
+        fixed=("provider", "worker", "model", "finish_reason", "error_code", "offers"),
+    ),
+    PersonalData(
+        model=Feedback,
+        about="What the person thought of a reply",
+        data_class=DataClass.OPINION,
+        purpose="Making replies better.",
+        basis=Basis.INTEREST,
+        of="message__owner",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted with its conversation.",
+        retention=Retention("As its conversation.", "", "created_at"),
+        section="feedback",
+        exported=("message", "value", "comment", "created_at", "updated_at"),
+        written=("comment",),
+    ),
+    PersonalData(
+        model=Citation,
+        about="Which approved answers a reply used",
+        data_class=DataClass.CONTENT,
+        purpose=TALKING,
+        basis=Basis.CONTRACT,
+        of="message__owner",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted with its conversation.",
+        retention=Retention("As its conversation."),
+        section="citations",
+        exported=("message", "number", "question", "score"),
+        fixed=("question", "phrasing"),
+    ),
+    PersonalData(
+        model=HandOver,
+        about="Requests for a person below a reply",
+        data_class=DataClass.CONTENT,
+        purpose="Letting a moderator help where the assistant did not know.",
+        basis=Basis.CONTRACT,
+        of="message__owner",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted with its conversation.",
+        retention=Retention("As its conversation.", "", "created_at"),
+        section="requests_for_a_person",
+        exported=("message", "state", "created_at", "resolved_at"),
+        references={"resolved_by": "emptied when that moderator is erased"},
+    ),
+    RedisKeys(
+        "nono:log:*",
+        "What a reply has said while it is written",
+        "the reply's text",
+        "20 seconds after its end; an hour where its worker died",
+        _live_logs_of,
+    ),
+    RedisKeys("nono:followers:*", "Which web processes follow a reply", "", "an hour"),
+    RedisKeys("nono:presence*", "Who is connected", "ids of people and conversations", "10 seconds after they left"),
+    RedisKeys("nono:worker-alive", "That a reply worker is alive", "", "seconds"),
+    RedisKeys("nono:web:*", "Channel of a web process", "", "nothing is stored: it publishes alone"),
+    RedisKeys("nono:workers", "Channel of the workers", "", "nothing is stored: it publishes alone"),
+    RedisKeys("nono:people", "Channel of people's lists", "", "nothing is stored: it publishes alone"),
+)
