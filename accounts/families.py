@@ -1,7 +1,7 @@
 """Signing programs in: families of refresh tokens, and the access tokens that they give."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.jwts import REFRESH_LIFETIME, AccessToken, RefreshToken, TokenError
 from accounts.models import RefreshFamily, User
 from accounts.sockets import announce_sign_out
+from chatbot_project.lib.db import fetch_prepared
 from chatbot_project.lib.errors import ApplicationError
 
 Revoked = RefreshFamily.Revoked
@@ -107,13 +108,25 @@ def person_of(token: str) -> tuple[User, UUID] | None:
     Raises TokenError for what is no good access token, ExpiredTokenError for one that was.
     """
     claims = _Claims.of(AccessToken(token))
-    family = (
-        RefreshFamily.objects.select_related("user")
-        .filter(pk=claims.family, user=claims.person, revoked_at=None, auth_epoch=claims.epoch)
-        .filter(user__is_active=True, user__auth_epoch=claims.epoch)
-        .first()
-    )
-    return (family.user, family.pk) if family else None
+    rows = fetch_prepared(_person_of(), {"family": claims.family, "person": claims.person, "epoch": claims.epoch})
+    return (User.from_db("default", _user_fields(), rows[0]), claims.family) if rows else None
+
+
+@cache
+def _user_fields() -> list[str]:
+    return [field.attname for field in User._meta.concrete_fields]
+
+
+@cache
+def _person_of() -> str:
+    """Every request of a program asks this: through the ORM it is a third of what a short one costs (ADR 10)."""
+    columns = ", ".join(f'person."{field.column}"' for field in User._meta.concrete_fields)
+    return f"""
+        SELECT {columns}
+        FROM {RefreshFamily._meta.db_table} family JOIN {User._meta.db_table} person ON person.id = family.user_id
+        WHERE family.id = %(family)s AND family.user_id = %(person)s AND family.revoked_at IS NULL
+          AND family.auth_epoch = %(epoch)s AND person.is_active AND person.auth_epoch = %(epoch)s
+    """  # noqa: S608 - names of columns and tables, no value
 
 
 @dataclass(frozen=True, slots=True)

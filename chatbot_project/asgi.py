@@ -4,7 +4,7 @@ import os
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 
-from chatbot_project.lib.api.late import get_asgi_application
+from chatbot_project.lib.handler import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot_project.settings")
 django_application = get_asgi_application()

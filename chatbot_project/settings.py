@@ -96,6 +96,8 @@ TEMPLATES = [
 # --- Database: units of work take one pooled connection each
 DATABASE_URL = env.text("DATABASE_URL", default_database_url(VAR_DIR) if IS_LOCAL else "")
 DATABASE_THREADS = env.whole("DATABASE_THREADS", 8, minimum=1, maximum=200)
+# Requests over HTTP that a web process works on at once; what waits for a model is not among them.
+REQUEST_THREADS = env.whole("REQUEST_THREADS", 8, minimum=1, maximum=200)
 
 
 def _database(url: str) -> dict[str, object]:
@@ -334,4 +336,5 @@ STORAGES = {
 
 # --- Logs: stable event names, ids and counts; never what people wrote
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # an address is personal data
 LOGGING_CONFIG = None  # chatbot_project/logs.py sets structlog and the standard library up together

@@ -22,6 +22,7 @@ from conversations.transcript import load_citations
 MAX_PER_PERSON = 50
 _ENDINGS = frozenset(map(events.tag_of, events.leaves(events.ReplyEnding)))
 _REPLY = b'{"type":"reply.'
+_DELTA = b'{"type":"reply.delta"'
 _DRAINING = b'{"type":"server.draining"'
 
 
@@ -48,9 +49,13 @@ read_heading = msgspec.json.Decoder(Heading).decode
 
 
 class ReplyListener:
-    """A follower of one reply (a ``Socket``) that is read by ``next``. What is not read is bounded as a socket's."""
+    """A follower of one reply (a ``Socket``) that is read by ``next``. What is not read is bounded as a socket's.
 
-    def __init__(self, user: User, credential: Credential) -> None:
+    With ``endings_only`` it is not woken by pieces of text, of which there are thirty a second.
+    """
+
+    def __init__(self, user: User, credential: Credential, *, endings_only: bool = False) -> None:
+        self._endings_only = endings_only
         self.credential, self.user_id, self.auth_epoch = credential.name, user.pk, user.auth_epoch
         self._frames: deque[bytes] = deque()
         self._waiting = 0  # bytes in _frames
@@ -59,6 +64,8 @@ class ReplyListener:
 
     def offer(self, frame: bytes) -> None:
         """Keep an event of the reply for ``next``; the list of conversations is of no interest here."""
+        if self._endings_only and frame.startswith(_DELTA):
+            return
         if frame.startswith(_REPLY):
             self._frames.append(frame)
             self._waiting += len(frame)
@@ -111,11 +118,13 @@ async def listen(
     credential: Credential,
     cursor: events.Cursor = NOTHING,
     idle: float | None = None,
+    endings_only: bool = False,
 ) -> AsyncGenerator[Heard | None, None]:
     """The events of ``reply`` behind ``cursor``, up to its ending and with it. Close it when done (``aclosing``).
 
-    A cursor that is none gets a snapshot first. With ``idle``, None whenever nothing was heard for so many seconds. The
-    reply goes on whether or not anyone listens. Raises as ``ReplyListener.next`` does, and ``too_many_streams`` (429).
+    A cursor that is none gets a snapshot first. ``endings_only`` leaves out pieces of text. With ``idle``, None
+    whenever nothing was heard for so many seconds. The reply goes on whether or not anyone listens. Raises as
+    ``ReplyListener.next`` does, and ``too_many_streams`` (429).
     """
     if not reply.is_live:
         yield await _ended(reply.pk)
@@ -123,7 +132,7 @@ async def listen(
     hub = running_hub()
     if hub.count_of(user.pk) >= MAX_PER_PERSON:
         raise ApplicationError("too_many_streams", _("Too many streams are open."), status=429, retry_after=5)
-    listener = ReplyListener(user, credential)
+    listener = ReplyListener(user, credential, endings_only=endings_only)
     hub.add(listener)
     try:
         _follow(hub, listener, reply, cursor)

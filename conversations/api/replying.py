@@ -26,6 +26,7 @@ from conversations.api.event_stream import EventStreamRenderer, stream_reply, wa
 from conversations.api.serializers import ConversationSerializer, MessageSerializer
 from conversations.listening import listen
 from conversations.models import Message
+from conversations.store import find_exchange
 from conversations.transcript import conversation_info, load_shown, message_info
 
 MAX_WAIT = 600
@@ -97,7 +98,8 @@ async def _until_ended(reply: Message, user: User, credential: Credential, wait:
     if not (reply.is_live and wait > 0):
         return
     try:
-        async with asyncio.timeout(wait), aclosing(listen(reply, user=user, credential=credential)) as heard_by:
+        heard_by = listen(reply, user=user, credential=credential, endings_only=True)
+        async with asyncio.timeout(wait), aclosing(heard_by):
             async for _heard in heard_by:
                 pass
     except TimeoutError:
@@ -110,12 +112,7 @@ async def _until_ended(reply: Message, user: User, credential: Credential, wait:
 
 def _exchange(user: User, reply_id: UUID) -> dict[str, Any]:
     """The answer's body: the reply as it is stored now, its question and their conversation."""
-    reply = (
-        Message.objects.visible_to(user)
-        .select_related("conversation__persona_version__persona", "parent__feedback", "feedback")
-        .filter(pk=reply_id)
-        .first()
-    )
+    reply = find_exchange(user.pk, reply_id)
     if reply is None or reply.parent is None:
         raise NotFound
     load_shown(reply.conversation_id, [reply.parent, reply])

@@ -2,9 +2,14 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from accounts.credentials import Credential, Kind
+from accounts.models import User
+from conversations import events
+from conversations.listening import ReplyListener
 from conversations.outbox import MAX_BYTES, Outbox
 
 KILOBYTE = b"x" * 1024
@@ -112,3 +117,14 @@ async def test_a_closed_outbox_sends_nothing_more(outbox: Outbox, transport: Tra
     await outbox.flush(0)
     assert transport.sent == []
     assert transport.overflows == 0
+
+
+def test_who_waits_for_the_ending_is_not_woken_by_text() -> None:
+    person = User(username="ada")
+    listener = ReplyListener(person, Credential(Kind.SESSION, "s"), endings_only=True)
+    of_it = {"conversation": uuid4(), "reply": uuid4(), "epoch": 1}
+    listener.offer(events.encode(events.ReplyDelta(**of_it, seq=3, text="one")))
+    assert not listener._frames
+    ending = events.encode(events.ReplyCompleted(**of_it, seq=3, text="one", html=""))
+    listener.offer(ending)
+    assert list(listener._frames) == [ending]

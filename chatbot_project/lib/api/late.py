@@ -1,19 +1,13 @@
 """Answers that take long: awaited in the event loop, after the view and the middlewares are done with the request.
 
-A view runs in the request's own thread and holds a connection of the database's pool. One that has to wait for
-something (a reply that a worker is writing) returns a ``LateResponse`` instead: ``LateHandler`` gives the connection
-back and awaits the answer, so that waiting costs neither. A streamed answer with an asynchronous iterator is treated
-alike. When the client leaves, what is awaited is cancelled.
+A view runs in a thread and may hold a connection of the database's pool. One that has to wait for something (a reply
+that a worker is writing) returns a ``LateResponse`` instead: the handler (lib/handler.py) gives both back and awaits
+the answer, so that waiting costs neither.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
-import django
 import structlog
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIHandler
-from django.db import connections
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
@@ -60,22 +54,3 @@ def told_error(error: Exception) -> ApplicationError:
         detail = _("Something went wrong on our side. It has been noted.")
         known = ApplicationError("internal_error", detail, status=500)
     return known
-
-
-class LateHandler(ASGIHandler):
-    """Django's ASGI application, which also knows answers that come late."""
-
-    async def send_response(self, response: HttpResponseBase, send: Any) -> None:
-        is_late = isinstance(response, LateResponse)
-        if is_late or (response.streaming and getattr(response, "is_async", False)):
-            # In the request's thread, where its connection is.
-            await sync_to_async(connections.close_all)()
-        if isinstance(response, LateResponse):
-            response = await response.answer()
-        await super().send_response(response, send)
-
-
-def get_asgi_application() -> LateHandler:
-    """As Django's function of that name."""
-    django.setup(set_prefix=False)
-    return LateHandler()

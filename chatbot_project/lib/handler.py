@@ -1,0 +1,105 @@
+"""How a request over HTTP is answered: in one thread from its first middleware to its last, with one hop each way.
+
+Django's own ASGI handler runs its chain in the event loop and goes to a thread and back for each signal and for each
+middleware that has no asynchronous form, in a thread that it starts for that request: a dozen hops, most of what a
+short request of ours would cost (ADR 10). All our views are synchronous; what waits long is a ``LateResponse`` or has
+an asynchronous iterator, and is awaited in the event loop after the thread has given its connection back.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import django
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.conf import settings
+from django.core import signals
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.db import connections
+from django.http import FileResponse, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import set_script_prefix
+
+from chatbot_project.lib.api.late import LateResponse
+
+# What a load balancer asks must be answered while every other thread waits for a database that is away.
+_PROBES = ("/healthz", "/readyz")
+
+
+class RequestHandler(ASGIHandler):
+    """Django's ASGI application for HTTP, with the middlewares in their synchronous form."""
+
+    def __init__(self) -> None:
+        super(ASGIHandler, self).__init__()
+        self.load_middleware(is_async=False)
+        self._threads = ThreadPoolExecutor(settings.REQUEST_THREADS, thread_name_prefix="request")
+        self._probe_threads = ThreadPoolExecutor(2, thread_name_prefix="probe")
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request. Who leaves meanwhile cancels what is awaited, not what a thread is doing."""
+        if scope["type"] != "http":
+            raise ValueError(f"This application answers HTTP, not {scope['type']}.")
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        threads = self._probe_threads if scope["path"] in _PROBES else self._threads
+        try:
+            in_thread = sync_to_async(self._respond, thread_sensitive=False, executor=threads)
+            response = await in_thread(scope, body)
+            if is_made(response):
+                await self.send_response(response, send)
+            else:
+                async with ThreadSensitiveContext():
+                    await self._send_late(response, receive, send)
+                    await sync_to_async(response.close)()
+        finally:
+            body.close()
+
+    def _respond(self, scope: Any, body: Any) -> Any:
+        """The whole of a request's work, in its thread. An answer that is made is closed as well, which ends the
+        request for the database; of any other only the connection is given back."""
+        set_script_prefix(get_script_prefix(scope))
+        signals.request_started.send(sender=self.__class__, scope=scope)
+        request, refusal = self.create_request(scope, body)
+        response: Any = refusal if request is None else self.get_response(request)
+        response._handler_class = self.__class__  # who sends request_finished when it is closed
+        if isinstance(response, FileResponse):
+            response.block_size = self.chunk_size
+        if is_made(response):
+            response.close()
+        else:
+            connections.close_all()
+        return response
+
+    async def _send_late(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
+        """Await the answer and send it, until the client leaves."""
+        leaving = asyncio.create_task(self.listen_for_disconnect(receive))
+        sending = asyncio.create_task(self._await_and_send(response, send))
+        try:
+            await asyncio.wait((leaving, sending), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (leaving, sending):
+                task.cancel()
+            with suppress(RequestAborted, asyncio.CancelledError):
+                await leaving
+            with suppress(asyncio.CancelledError):
+                await sending
+
+    async def _await_and_send(self, response: HttpResponseBase, send: Any) -> None:
+        if isinstance(response, LateResponse):
+            response = await response.answer()
+        await self.send_response(response, send)
+
+
+def is_made(response: HttpResponseBase) -> bool:
+    """Whether the whole answer is there, as bytes."""
+    return isinstance(response, HttpResponse) and not isinstance(response, LateResponse)
+
+
+def get_asgi_application() -> RequestHandler:
+    """As Django's function of that name."""
+    django.setup(set_prefix=False)
+    return RequestHandler()
