@@ -1,6 +1,7 @@
 """People and the record in the admin. What changes a person goes through the services, which ask, record and tell."""
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -12,8 +13,9 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts import services
+from accounts.audit.reasons import reason_of
 from accounts.forms import UserModelForm
-from accounts.models import ApiKey, AuditEvent, RefreshFamily, User
+from accounts.models import ApiKey, AuditEvent, AuditIdentity, RefreshFamily, User
 from accounts.roles import Role
 from chatbot_project.lib.errors import ApplicationError
 
@@ -104,23 +106,35 @@ class ReadOnlyAdmin(ModelAdmin):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
-    """The record."""
+    """The trail, with the names of those who are known still."""
 
-    list_display = ("at", "actor_name", "action", "object_type", "object_id", "reason")
+    list_display = ("at", "actor_name", "action", "object_type", "object_id", "subject_name", "why")
     list_filter = ("action", "object_type")
-    search_fields = ("object_id", "reason")
+    search_fields = ("object_id", "actor__person__username", "subject__person__username")
     ordering = ("-id",)
-    fields: ClassVar[tuple[str, ...]] = ("at", "actor_name", "action", "object_type", "object_id", "reason", "details")
+    fields: ClassVar[tuple[str, ...]] = (
+        "at", "actor_name", "action", "object_type", "object_id", "subject_name", "why", "details",
+    )  # fmt: skip
 
     @admin.display(description=_("actor"))
     def actor_name(self, event: AuditEvent) -> str:
-        """The name, or the bare id of somebody who is gone."""
-        return event.actor.username if event.actor else str(event.actor_id or "–")
+        return _name(event.actor, event.actor_id)
+
+    @admin.display(description=_("person concerned"))
+    def subject_name(self, event: AuditEvent) -> str:
+        return _name(event.subject, event.subject_id)
+
+    @admin.display(description=_("reason"))
+    def why(self, event: AuditEvent) -> str:
+        return reason_of(event)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
-        # Joined, somebody who is gone is None; looked up alone, they would be an error.
-        events: QuerySet[AuditEvent] = super().get_queryset(request).select_related("actor")
-        return events
+        return AuditEvent.objects.with_people()
+
+
+def _name(identity: AuditIdentity | None, pseudonym: UUID | None) -> str:
+    """The name, or the bare pseudonym of somebody who is gone."""
+    return identity.person.username if identity else str(pseudonym or "–")
 
 
 @admin.register(RefreshFamily)

@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import redis
 from django.conf import settings
 from django.contrib.auth import login
 from django.contrib.auth.hashers import make_password
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import get_language
@@ -18,7 +17,8 @@ from django.utils.translation import gettext as _
 from kombu.exceptions import KombuError
 
 from accounts import api_keys, limits, tasks, tokens
-from accounts.models import AuditEvent, OutgoingMail, SignUp, User, normalise_address
+from accounts.audit.recording import record_audit as record_audit  # services record with what they do
+from accounts.models import OutgoingMail, SignUp, User, normalise_address
 from accounts.roles import Role
 from accounts.signals import guest_merged
 from accounts.sockets import announce_sign_out
@@ -26,24 +26,6 @@ from chatbot_project.lib.errors import ApplicationError
 
 logger = logging.getLogger(__name__)
 Kind = OutgoingMail.Kind
-
-
-def record_audit(
-    *, actor: User | None, action: str, obj: models.Model, reason: str = "", details: dict[str, Any] | None = None
-) -> AuditEvent:
-    """Add one event, in the caller's transaction: it stands if, and only if, what it tells of does.
-
-    ``actor`` is ``None`` for what the system does by itself; ``action`` is a stable name such as ``user.suspended``;
-    ``details`` holds ids, names of fields and counts, never what people wrote.
-    """
-    return AuditEvent.objects.create(
-        actor=actor,
-        action=action,
-        object_type=obj._meta.label_lower,
-        object_id=str(obj.pk),
-        reason=reason,
-        details=details or {},
-    )
 
 
 def queue_mail(*, kind: Kind, to: str, sign_up: SignUp | None = None, user: User | None = None) -> OutgoingMail:

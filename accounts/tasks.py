@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.audit import chain, checkpoints
 from accounts.mail import build_message
 from accounts.models import BrowserSession, OutgoingMail, RefreshFamily, SignUp, User
 from accounts.tokens import SIGN_UP_SECONDS
@@ -97,3 +98,15 @@ def clear_expired() -> int:
     families, _ = RefreshFamily.objects.filter(expires_at__lt=now).delete()
     sign_ups, _ = SignUp.objects.filter(created_at__lt=now - timedelta(seconds=SIGN_UP_SECONDS)).delete()
     return sessions + families + sign_ups
+
+
+@shared_task(ignore_result=True)
+def seal_audit() -> int:
+    """Put new audit events into the chain. Returns how many went in."""
+    return chain.seal()
+
+
+@shared_task(ignore_result=True)
+def checkpoint_audit() -> bool:
+    """Sign how far the audit trail's chain has come. Returns whether it had come further. Raises OSError."""
+    return checkpoints.make_checkpoint() is not None

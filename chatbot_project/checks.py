@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
-JWT_KEY_LENGTH = 32
+SIGNING_KEY_LENGTH = 32
 INSECURE_KEYS = {"", "insecure-local-key"}
 TRANSLATOR_KEYS = {"llm": "", "deepl": "DEEPL_API_KEY", "google": "GOOGLE_TRANSLATE_API_KEY"}
 
@@ -49,10 +49,17 @@ def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             "Set BASE_URL to the address people open, such as https://chat.example.org.",
         ),
         (
-            any(len(key) < JWT_KEY_LENGTH for key in settings.JWT_SIGNING_KEYS),
+            any(len(key) < SIGNING_KEY_LENGTH for key in settings.JWT_SIGNING_KEYS),
             "nono.E009",
             "JWT_SIGNING_KEYS holds a short key.",
-            f"Give each {JWT_KEY_LENGTH} or more random characters, or leave it unset to sign by SECRET_KEY.",
+            f"Give each {SIGNING_KEY_LENGTH} or more random characters, or leave it unset to sign by SECRET_KEY.",
+        ),
+        (
+            not settings.AUDIT_SIGNING_KEYS
+            or any(len(key) < SIGNING_KEY_LENGTH for key in settings.AUDIT_SIGNING_KEYS),
+            "nono.E010",
+            "AUDIT_SIGNING_KEYS is not set, or holds a short key.",
+            f"Set it to {SIGNING_KEY_LENGTH} or more random characters, kept where the database's backups are not.",
         ),
         (settings.DEBUG, "nono.E007", "DEBUG is on.", "Unset DEBUG."),
         (

@@ -207,6 +207,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 TRUSTED_PROXY_HOPS = env.whole("TRUSTED_PROXY_HOPS", 0, maximum=5)
 # Secrets of the API's tokens: the first signs, all verify. None: SECRET_KEY.
 JWT_SIGNING_KEYS = env.words("JWT_SIGNING_KEYS")
+# Secrets that checkpoints of the audit trail are signed by: the first signs, all verify. None, locally: SECRET_KEY.
+AUDIT_SIGNING_KEYS = env.words("AUDIT_SIGNING_KEYS")
 
 # --- The JSON API
 REST_FRAMEWORK = {

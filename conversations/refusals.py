@@ -72,12 +72,6 @@ def _record_once(user: User, obj: models.Model, action: str) -> None:
     """Not more than one event per person, object and minute, however fast they ask: the lock makes them take turns."""
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user.pk)
-        recent = AuditEvent.objects.filter(
-            object_type=obj._meta.label_lower,
-            object_id=str(obj.pk),
-            actor=user,
-            action=action,
-            at__gt=timezone.now() - ONCE_IN,
-        )
+        recent = AuditEvent.objects.by(user).on(obj).filter(action=action, at__gt=timezone.now() - ONCE_IN)
         if not recent.exists():
             record_audit(actor=user, action=action, obj=obj)

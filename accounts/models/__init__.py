@@ -1,6 +1,13 @@
 """People, what they are signed in with, the mail they get and what was done to whom."""
 
-from accounts.models.audit import AppendOnly, AuditEvent
+from accounts.models.audit import (
+    AppendOnly,
+    AuditCheckpoint,
+    AuditEvent,
+    AuditIdentity,
+    AuditLink,
+    AuditWaiting,
+)
 from accounts.models.credentials import ApiKey, BrowserSession, RefreshFamily
 from accounts.models.mail import OutgoingMail
 from accounts.models.people import USERNAME_LENGTH, SignUp, User, UserManager, normalise_address, username_characters
@@ -9,7 +16,11 @@ __all__ = [
     "USERNAME_LENGTH",
     "ApiKey",
     "AppendOnly",
+    "AuditCheckpoint",
     "AuditEvent",
+    "AuditIdentity",
+    "AuditLink",
+    "AuditWaiting",
     "BrowserSession",
     "OutgoingMail",
     "RefreshFamily",

@@ -8,7 +8,19 @@ from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db.models import Q
 
-from accounts.models import ApiKey, AuditEvent, BrowserSession, OutgoingMail, RefreshFamily, SignUp, User
+from accounts.models import (
+    ApiKey,
+    AuditCheckpoint,
+    AuditEvent,
+    AuditIdentity,
+    AuditLink,
+    AuditWaiting,
+    BrowserSession,
+    OutgoingMail,
+    RefreshFamily,
+    SignUp,
+    User,
+)
 from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, Retention, declare
 
 SIGNING_IN = "Letting people sign in, and showing them where they are signed in."
@@ -20,6 +32,10 @@ def _sign_ups_of(person: Any) -> Q:
 
 def _mails_to(person: Any) -> Q:
     return Q(user=person.pk) | Q(sign_up__user=person.pk) | (Q(to_address=person.email) if person.email else Q(pk=None))
+
+
+def _recorded_of(person: Any) -> Q:
+    return Q(actor__person=person.pk) | Q(subject__person=person.pk)
 
 
 def _admin_log_of(person: Any) -> Q:
@@ -126,18 +142,30 @@ declare(
     ),
     PersonalData(
         model=AuditEvent,
-        about="Record of what was done with accounts and others' data, by whom and why",
+        about="Record of what was done with accounts and others' data, by whom and why, under pseudonyms",
         data_class=DataClass.RECORD,
         purpose="Showing who did what; finding misuse.",
         basis=Basis.LEGAL_DUTY,
-        of="actor",
+        of=_recorded_of,
         erasure=Erasure.KEEP,
-        erasure_note="Kept, as it is only added to: an id in it leads nowhere once the account is gone.",
+        erasure_note="Kept, as it is only added to: whose a pseudonym was nobody can tell once the identity is gone, "
+        "nor read the reasons.",
         retention=Retention("For good."),
         section="actions",
-        exported=("at", "action", "object_type", "object_id", "reason"),
-        written=("reason",),
+        exported=("at", "action", "object_type", "object_id", "details"),
         fixed=("action", "object_type", "object_id", "details"),
+    ),
+    PersonalData(
+        model=AuditIdentity,
+        about="Under which pseudonym the record knows somebody, and the key of the reasons in it",
+        data_class=DataClass.RECORD,
+        purpose="Ending, with the account, what ties the record to its person.",
+        basis=Basis.LEGAL_DUTY,
+        of="person",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted, and with it what the record tells of the person.",
+        retention=Retention("As long as the account."),
+        not_exported="A random name and a key: what they stand for is in the record of actions.",
     ),
     PersonalData(
         model=LogEntry,
@@ -153,6 +181,9 @@ declare(
         written=("object_repr", "change_message"),
         fixed=("object_id",),
     ),
+    Nothing(AuditLink, "Hashes."),
+    Nothing(AuditCheckpoint, "Hashes and signatures."),
+    Nothing(AuditWaiting, "Numbers of events."),
     Nothing(ContentType, "Names of models."),
     Nothing(Permission, "Names of permissions; what a role may do is said in accounts/roles.py."),
     Nothing(Group, "Unused: there are roles."),

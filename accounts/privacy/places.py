@@ -63,6 +63,7 @@ declare(
     Files("run", "Locks and sockets of the embedded parts", "", "while they run"),
     Files("secret_key", "The installation's secret", "", "for good"),
     Files("admin_password", "The first admin's password of a local installation", "", "until the operator removes it"),
+    Files("audit", "Signed hashes of the audit trail", "", "for good"),
     Files("static", "Collected static files", "", "until the next update"),
     Files("celerybeat-schedule", "When each periodic task ran last", "", "for good"),
 )

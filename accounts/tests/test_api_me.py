@@ -101,8 +101,8 @@ def test_closing_the_account_takes_the_password_and_ends_everything(owner: User,
     assert signed_in_person(page) is None
     assert ApiClient().post("auth/login", {"email": owner.email, "password": PASSWORD}).status_code == 401
     assert ApiClient.of(other).get("me").status_code == 200
-    event = AuditEvent.objects.get()
-    assert (event.action, event.actor_id, event.object_id) == ("user.deactivated", owner.pk, str(owner.pk))
+    event = AuditEvent.objects.by(owner).on(owner).get(action="user.deactivated")
+    assert event.object_id == str(owner.audit_identity.pseudonym)
 
 
 def test_keys_of_a_closed_account_stay_dead_when_it_is_opened_again(owner: User) -> None:

@@ -1,6 +1,7 @@
 import pytest
 from django.db import IntegrityError, transaction
 
+from accounts.audit.reasons import reason_of
 from accounts.models import AppendOnly, AuditEvent, User
 from accounts.roles import Role
 from accounts.services import record_audit
@@ -68,26 +69,27 @@ def test_a_superuser_is_a_verified_admin() -> None:
 
 def test_an_audit_event_can_only_be_added(owner: User) -> None:
     event = record_audit(actor=owner, action="test.done", obj=owner, reason="why")
-    event.reason = "other"
+    event.action = "other"
     for change in (
         event.save,
         event.delete,
-        lambda: AuditEvent.objects.update(reason="other"),
+        lambda: AuditEvent.objects.update(action="other"),
         lambda: AuditEvent.objects.all().delete(),
     ):
         with pytest.raises(AppendOnly):
             change()
     stored = AuditEvent.objects.get()
-    assert (stored.actor, stored.action, stored.reason) == (owner, "test.done", "why")
-    assert (stored.object_type, stored.object_id) == ("accounts.user", str(owner.pk))
+    assert (stored.actor.person, stored.action, reason_of(stored)) == (owner, "test.done", "why")
+    assert (stored.object_type, stored.object_id) == ("accounts.user", str(owner.audit_identity.pseudonym))
 
 
 def test_an_audit_event_outlives_its_actor_unchanged() -> None:
     guest = make_guest()
     record_audit(actor=guest, action="test.done", obj=guest)
-    gone = guest.pk
+    before = AuditEvent.objects.values().get()
     guest.delete()
-    assert AuditEvent.objects.get().actor_id == gone
+    assert AuditEvent.objects.values().get() == before
+    assert AuditEvent.objects.with_people().get().actor is None
 
 
 def test_an_audit_event_stands_only_if_what_it_tells_of_does(owner: User) -> None:

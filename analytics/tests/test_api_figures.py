@@ -161,8 +161,8 @@ def test_anothers_figures_answer_as_an_absent_persons_and_that_is_recorded(
         anothers = client.get(f"analytics/user/{owner.pk}{query}")
         assert refusal(anothers) == (404, "not_found")
         assert anothers.content == client.get(f"analytics/user/{uuid4()}{query}").content
-    events = AuditEvent.objects.filter(action="figures.refused", object_id=str(owner.pk))
-    assert sorted(events.values_list("actor", flat=True)) == sorted([other.pk, guest.pk])
+    events = AuditEvent.objects.on(owner).filter(action="figures.refused")
+    assert sorted(events.values_list("actor__person", flat=True)) == sorted([other.pk, guest.pk])
 
 
 def test_moderators_and_admins_see_anyones(moderator: User, admin: User, owner: User, persona: Persona) -> None:

@@ -21,6 +21,7 @@ SAFE = {
     "REDIS_URL": "rediss://redis.example.org/0",
     "BASE_URL": "https://chat.example.org",
     "OPENAI_API_KEY": "sk-test",
+    "AUDIT_SIGNING_KEYS": "wT3nB8yKqL5sXc9ZrV2mJf7HdP4gA6uE",
     "DEFAULT_MODEL": "openai/gpt-4o-mini",
 }
 
@@ -82,6 +83,8 @@ def test_the_command_names_what_is_unsafe_and_fails(changes: dict[str, str | Non
         ({"NONO_ENV": None}, "nono.E001"),
         ({"SECRET_KEY": "insecure-local-key"}, "nono.E002"),
         ({"JWT_SIGNING_KEYS": f"{'a1' * 16},short"}, "nono.E009"),
+        ({"AUDIT_SIGNING_KEYS": None}, "nono.E010"),
+        ({"AUDIT_SIGNING_KEYS": f"{'a1' * 16},short"}, "nono.E010"),
         ({"ALLOWED_HOSTS": None}, "nono.E003"),
         ({"ALLOWED_HOSTS": "*"}, "nono.E003"),
         ({"ALLOWED_HOSTS": "chat.example.org,*"}, "nono.E003"),

@@ -5,6 +5,7 @@ from django.apps import apps
 from django.test import Client
 from django.utils.functional import Promise
 
+from accounts.audit.reasons import reason_of
 from accounts.models import AuditEvent, User
 from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user
 from chatbot_project.lib.errors import ApplicationError
@@ -136,7 +137,7 @@ def test_a_reason_opens_the_text_for_one_answer_and_is_recorded(moderator: User,
     assert all(each in text(answer) for each in (QUESTION, ANSWER, TITLE, COMMENT))
     assert "no-store" in answer.headers["Cache-Control"]
     event = AuditEvent.objects.get()
-    assert (event.actor, event.action, event.object_id, event.reason) == (
+    assert (event.actor.person, event.action, event.object_id, reason_of(event)) == (
         moderator, "conversation.read", str(conversation.pk), REASON,
     )  # fmt: skip
     assert "quokka" not in str(event.details)

@@ -148,7 +148,9 @@ def test_from_a_draft_to_what_readers_find_and_back(moderator: ApiClient, django
     assert refusal(reader.get(f"faqs/{body['id']}")) == (404, "not_found")
     assert refusal(moderator.post(f"faqs/{body['id']}/publish")) == (409, "not_publishable")
     assert moderator.post(f"faqs/{body['id']}/unarchive").json()["status"] == "draft"
-    events = AuditEvent.objects.filter(object_id=body["id"]).order_by("pk").values_list("action", "actor__username")
+    events = (
+        AuditEvent.objects.filter(object_id=body["id"]).order_by("pk").values_list("action", "actor__person__username")
+    )
     actions = ["faq.created", "faq.published", "faq.archived", "faq.unarchived"]
     assert list(events) == [(action, "mod") for action in actions]
 

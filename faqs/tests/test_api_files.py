@@ -71,7 +71,7 @@ def test_an_import_does_what_the_dry_run_said(moderator: ApiClient) -> None:
     assert set(FAQ.objects.values_list("status", flat=True)) == {"published"}
     assert knowledge_state().revision == before + 1
     event = AuditEvent.objects.get(action="faqs.imported")
-    assert (event.actor.username, event.details["created"]) == ("mod", 2)
+    assert (event.actor.person.username, event.details["created"]) == ("mod", 2)
     assert send(moderator, TWO).json()["counts"]["unchanged"] == 2
 
 

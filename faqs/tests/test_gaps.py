@@ -11,6 +11,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import connections
 
+from accounts.audit.reasons import reason_of
 from accounts.models import AuditEvent, User
 from accounts.tests.factories import make_moderator, make_user
 from chatbot_project.lib.errors import ApplicationError, NotFound
@@ -300,7 +301,7 @@ def test_dismissing_needs_a_reason_and_is_recorded(editor: User) -> None:
     dismissed = gaps.dismiss_gap(gap=gap, actor=editor, reason=" We sell\nno weather ")
     assert (dismissed.status, dismissed.reason) == ("dismissed", "We sell no weather")
     event = AuditEvent.objects.get(action="gap.dismissed")
-    assert (event.actor, event.object_id, event.reason) == (editor, str(gap.pk), "We sell no weather")
+    assert (event.actor.person, event.object_id, reason_of(event)) == (editor, str(gap.pk), "We sell no weather")
     with pytest.raises(ApplicationError) as refusal_again:
         gaps.dismiss_gap(gap=gap, actor=editor, reason="again")
     assert refusal_again.value.code == "already_dismissed"

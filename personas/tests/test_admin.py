@@ -199,7 +199,7 @@ def test_publish_puts_the_draft_in_force(as_admin: Client, admin_user: User, per
     assert messages(answer) == ["The draft is published."]
     persona.refresh_from_db()
     assert (persona.published.name, persona.published.number) == ("Three", 3)
-    assert AuditEvent.objects.latest("id").actor == admin_user
+    assert AuditEvent.objects.latest("id").actor.person == admin_user
     assert messages(as_admin.post(url(persona, "publish"), follow=True)) == ["There is no draft to publish."]
 
 

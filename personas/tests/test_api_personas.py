@@ -202,7 +202,7 @@ def test_from_a_new_persona_to_one_in_force(admin: ApiClient) -> None:
     assert (published.json()["number"], published.json()["name"]) == (1, "Sharper")
     assert ApiClient().get("personas/new").json()["name"] == "Sharper"
     event = AuditEvent.objects.get(action="persona.published")
-    assert (event.actor.username, event.details) == ("root", {"number": 1})
+    assert (event.actor.person.username, event.details) == ("root", {"number": 1})
 
 
 def test_the_history_is_listed_compared_and_brought_back(admin: ApiClient, moderator: ApiClient) -> None:

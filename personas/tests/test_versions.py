@@ -158,7 +158,7 @@ def test_publication_is_recorded_with_its_actor() -> None:
     draft = make_draft()
     services.publish_draft(persona=draft.persona, actor=admin)
     event = AuditEvent.objects.get(action="persona.published")
-    assert (event.actor, event.object_id, event.details) == (admin, str(draft.persona_id), {"number": 1})
+    assert (event.actor.person, event.object_id, event.details) == (admin, str(draft.persona_id), {"number": 1})
 
 
 @pytest.mark.django_db(transaction=True)
