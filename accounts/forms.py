@@ -9,11 +9,15 @@ from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from accounts.api_keys import NAME_LENGTH, live_keys
 from accounts.models import USERNAME_LENGTH, User, normalise_address, username_characters
+from accounts.privacy.policies import PolicyText, policies
 from accounts.scopes import Scope
+from chatbot_project.lib import markdown
 from chatbot_project.lib.text import clean_text
 
 # Django's own classes take no type at run time; the stubs' do.
@@ -69,6 +73,37 @@ class SignUpForm(forms.Form):
             person = User(email=data.get("email"), username=data.get("username") or "")
             check_strength(self, "password", data["password"], person)
         return data
+
+
+class SignUpPageForm(SignUpForm):
+    """With a box for each policy, which nobody has to tick. ``consents`` is as a SignUp keeps it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.policies = {f"consent-{policy.purpose}": policy for policy in policies()}
+        for name, policy in self.policies.items():
+            box = forms.CheckboxInput(attrs={"value": str(policy.version)})
+            text = policy.text()
+            self.fields[name] = forms.BooleanField(
+                required=False, label=text.title, widget=box, help_text=policy_help(text)
+            )
+
+    def clean(self) -> dict[str, Any]:
+        """A tick tells which version was shown; one below an older text says nothing, and is asked again later."""
+        data, language = super().clean(), get_language() or ""
+        data["consents"] = {}
+        for name, policy in self.policies.items():
+            granted = data.pop(name, False)
+            if not granted or self.data.get(name) == str(policy.version):
+                decision = {"granted": granted, "version": policy.version, "language": language}
+                data["consents"][policy.purpose.value] = decision
+        return data
+
+
+def policy_help(text: PolicyText) -> SafeString:
+    """What a policy means, folded below its box."""
+    body = mark_safe(markdown.render(text.body))  # noqa: S308 - rendered and sanitised by lib/markdown
+    return format_html("<details><summary>{}</summary>{}</details>", _("What this means"), body)
 
 
 class SignInForm(forms.Form):

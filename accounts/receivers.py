@@ -9,8 +9,11 @@ from django.utils import timezone
 
 from accounts import services
 from accounts.devices import device_label
-from accounts.models import User
+from accounts.models import Consent, SignUp, User
+from accounts.privacy import consents
+from accounts.privacy.policies import policies
 from accounts.sessions import DEVICE, SINCE
+from accounts.signals import sign_up_completed
 
 
 @receiver(user_logged_in)
@@ -29,3 +32,20 @@ def note_sign_out(sender: object, request: HttpRequest, user: User | None, **kwa
     """The session's row goes only after this signal: PersonMiddleware tells the sockets at the request's end."""
     if user is not None:
         request.people_signed_out = [user]  # type: ignore[attr-defined]
+
+
+@receiver(sign_up_completed)
+def note_consents(sender: object, sign_up: SignUp, user: User, **kwargs: Any) -> None:
+    """What was said to the policies when signing up is the account's first word on them, of that moment."""
+    for policy in policies():
+        said = sign_up.consents.get(policy.purpose)
+        if said and said["version"] == policy.version:  # a newer one is asked anew
+            consents.decide(
+                user=user,
+                purpose=policy.purpose,
+                granted=said["granted"],
+                version=said["version"],
+                language=said["language"],
+                source=Consent.Source.SIGN_UP,
+                at=sign_up.created_at,
+            )

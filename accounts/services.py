@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import redis
@@ -20,7 +21,7 @@ from accounts import api_keys, limits, tasks, tokens
 from accounts.audit.recording import record_audit as record_audit  # services record with what they do
 from accounts.models import OutgoingMail, SignUp, User, normalise_address
 from accounts.roles import Role
-from accounts.signals import guest_merged
+from accounts.signals import guest_merged, sign_up_completed
 from accounts.sockets import announce_sign_out
 from chatbot_project.lib.errors import ApplicationError
 
@@ -79,8 +80,15 @@ def merge_guest(*, guest: User, user: User) -> None:
         transaction.on_commit(partial(announce_sign_out, found))
 
 
-def sign_up(*, email: str, password: str, username: str = "", guest: User | None = None) -> SignUp:
-    """Keep a sign-up until its address is verified, and mail that address.
+def sign_up(
+    *,
+    email: str,
+    password: str,
+    username: str = "",
+    guest: User | None = None,
+    consents: Mapping[str, Any] | None = None,
+) -> SignUp:
+    """Keep a sign-up until its address is verified, and mail that address. ``consents`` are as SignUp keeps them.
 
     Does exactly the same for an address that has an account; only the mail then says so.
     """
@@ -88,7 +96,12 @@ def sign_up(*, email: str, password: str, username: str = "", guest: User | None
     encoded = make_password(password)
     with transaction.atomic():
         waiting = SignUp.objects.create(
-            email=email, username=username, password=encoded, guest=guest, language=get_language() or ""
+            email=email,
+            username=username,
+            password=encoded,
+            guest=guest,
+            language=get_language() or "",
+            consents=dict(consents or {}),
         )
         queue_mail(kind=Kind.SIGN_UP, to=email, sign_up=waiting)
     return waiting
@@ -131,6 +144,7 @@ def _account_of(waiting: SignUp) -> User | None:
     user.save()
     waiting.user = user
     waiting.save(update_fields=["user"])
+    sign_up_completed.send(sender=SignUp, sign_up=waiting, user=user)
     transaction.on_commit(partial(announce_sign_out, user))
     return user
 

@@ -5,3 +5,10 @@ from django.dispatch import Signal
 #: ``guest``, ``user``: a guest has signed in to an existing account, which takes over what the guest owns. Sent inside
 #: the transaction that retires the guest; whoever keeps things of people moves them here.
 guest_merged = Signal()
+
+#: ``user``, ``purpose``: somebody has withdrawn or refused a consent. Sent inside the transaction that notes it;
+#: whoever keeps something by that consent lets go of it here.
+consent_withdrawn = Signal()
+
+#: ``sign_up``, ``user``: an account was made of a sign-up. Sent inside the transaction that makes it.
+sign_up_completed = Signal()

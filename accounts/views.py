@@ -23,7 +23,7 @@ from accounts.forms import (
     ChangePasswordForm,
     ProfileForm,
     SignInForm,
-    SignUpForm,
+    SignUpPageForm,
 )
 from accounts.models import OutgoingMail, User
 from accounts.pages import FormPage, MemberRequired, current_member, current_person, local_mail_log, next_page
@@ -42,7 +42,7 @@ SIGN_UP_SECONDS = 3 * 24 * 3600
 class SignUpView(FormPage):
     """Asks for an address and a password. The answer is the same whether the address has an account or not."""
 
-    form_class = SignUpForm
+    form_class = SignUpPageForm
     template_name = "accounts/sign_up.html"
     heading = gettext_lazy("Sign up")
     submit = gettext_lazy("Sign up")
@@ -52,7 +52,7 @@ class SignUpView(FormPage):
             return redirect(next_page(request))
         return super().dispatch(request, *args, **kwargs)
 
-    def form_valid(self, form: SignUpForm) -> HttpResponse:
+    def form_valid(self, form: SignUpPageForm) -> HttpResponse:
         data = form.cleaned_data
         limits.take_mail(self.request, data["email"])
         waiting = services.sign_up(**data, guest=current_person(self.request))

@@ -205,6 +205,8 @@ SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 TRUSTED_PROXY_HOPS = env.whole("TRUSTED_PROXY_HOPS", 0, maximum=5)
+# What people are asked to agree to, as files (accounts/privacy/policies.py).
+POLICIES_DIR = BASE_DIR / env.text("POLICIES_DIR", "policies")
 # Secrets of the API's tokens: the first signs, all verify. None: SECRET_KEY.
 JWT_SIGNING_KEYS = env.words("JWT_SIGNING_KEYS")
 # Secrets that checkpoints of the audit trail are signed by: the first signs, all verify. None, locally: SECRET_KEY.
@@ -237,6 +239,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "ENUM_NAME_OVERRIDES": {
         "RoleEnum": "accounts.roles.Role",
+        "ConsentSourceEnum": "accounts.models.Consent.Source",
         "MessageRoleEnum": "conversations.api.serializers.ROLES",
         "MessageStatusEnum": "conversations.models.Message.Status",
         "PublicationEnum": "faqs.models.FAQ.Status",
@@ -252,6 +255,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "messages", "description": "Questions and replies: other words, other replies, feedback."},
         {"name": "personas", "description": "Who one can talk to; for staff, their drafts and versions."},
         {"name": "faqs", "description": "Approved answers: read, search; for editors, keep them."},
+        {"name": "privacy", "description": "One's own data: what one agrees to."},
         {"name": "me", "description": "One's own account and sessions."},
         {"name": "analytics", "description": "Figures, and who is connected, for staff."},
         {"name": "openai", "description": "The same personas for programs that are made for OpenAI's API."},

@@ -11,6 +11,7 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("accounts/", include("accounts.urls")),
+    path("privacy/", include("accounts.privacy.urls")),
     path("admin/", admin.site.urls),
     path("help/", include("faqs.urls")),
     path("api/", include("chatbot_project.api")),

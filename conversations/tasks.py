@@ -9,6 +9,8 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
+from accounts.models import Purpose
+from accounts.privacy.consents import held_by_consent
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
@@ -142,8 +144,13 @@ def record_gap(reply_id: str, source: str) -> None:
 def record_missed_gaps() -> None:
     """Make up for lines of the editors' list that were lost with a broker that was away, in bounded batches."""
     since = timezone.now() - MISSED_WITHIN
-    replies = Message.objects.filter(source=Message.Source.UNKNOWN, finished_at__gt=since)
-    disliked = Feedback.objects.filter(value=-1, created_at__gt=since)
+    # Only of people who agree, and did when they asked: the others' would fill every batch.
+    replies = Message.objects.filter(source=Message.Source.UNKNOWN, finished_at__gt=since).filter(
+        held_by_consent(Purpose.IMPROVEMENT, person="owner", at="created_at")
+    )
+    disliked = Feedback.objects.filter(value=-1, created_at__gt=since).filter(
+        held_by_consent(Purpose.IMPROVEMENT, person="message__owner", at="created_at")
+    )
     for source, rows in ((GapQuestion.Source.BELOW_FLOOR, replies), (GapQuestion.Source.THUMBS_DOWN, disliked)):
         noted = GapQuestion.objects.filter(source=source, source_id=OuterRef("pk"))
         for pk in rows.exclude(Exists(noted)).values_list("pk", flat=True)[:MISSED_BATCH]:

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import User
+from accounts.privacy.consents import open_questions
 from chatbot_project.lib import markdown
 from chatbot_project.lib.api.paging import read_page
 from chatbot_project.lib.errors import ApplicationError, NotFound
@@ -233,6 +234,7 @@ def person(request: HttpRequest, user: User, message_id: UUID) -> HttpResponse:
 
 def _render_chat(request: HttpRequest, user: User, context: dict[str, Any]) -> HttpResponse:
     """The page, or only its panel where a script asks to replace that."""
+    context["to_ask"] = open_questions(user)
     if _is_scripted(request):
         return render(request, "conversations/_panel.html", context)
     return render(request, "conversations/chat.html", {**_list_context(user, {}), **context})

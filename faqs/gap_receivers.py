@@ -6,7 +6,10 @@ import structlog
 from django.dispatch import receiver
 from kombu.exceptions import OperationalError
 
+from accounts.models import Purpose, User
+from accounts.signals import consent_withdrawn
 from faqs import gap_tasks
+from faqs.gap_forgetting import forget_questions
 from faqs.models import FAQFeedback
 from faqs.signals import faq_did_not_help, knowledge_changed
 
@@ -23,6 +26,14 @@ def keep_what_did_not_help(*, feedback: FAQFeedback, **kwargs: Any) -> None:
 def settle_what_is_answered_now(**kwargs: Any) -> None:
     if gap_tasks.waiting_gaps().exists():
         _queue(gap_tasks.settle_gaps)
+
+
+@receiver(consent_withdrawn)
+def forget_what_was_asked(*, user: User, purpose: str, **kwargs: Any) -> None:
+    """At once, in the transaction that notes the withdrawal."""
+    if purpose == Purpose.IMPROVEMENT:
+        while forget_questions(user):
+            pass
 
 
 def _queue(task: Any, *arguments: str) -> None:

@@ -34,7 +34,8 @@ from django.utils.translation import gettext as _
 from pgvector.django import CosineDistance
 
 from accounts.audience import visibilities_for
-from accounts.models import User
+from accounts.models import Purpose, User
+from accounts.privacy.consents import allows
 from accounts.services import record_audit
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.pii import PLACEHOLDER, redact
@@ -77,7 +78,8 @@ def record_gap_question(
 ) -> GapQuestion | None:
     """Keep a question that was not answered well, once for each (``source``, ``source_id``), in the gap it belongs to.
 
-    Personal data is taken out first; ``None`` where nothing is left to answer. ``faq`` was shown and did not help: for
+    ``None`` where ``person`` has not agreed to that (Purpose.IMPROVEMENT). Personal data is taken out first; ``None``
+    where nothing is left to answer. ``faq`` was shown and did not help: for
     a thumbs-down without one it is what the knowledge answers with now, where it is sure. ``vector`` is the question's
     by the model in force, where the caller has it. Where no vector can be had, the question joins a gap that holds the
     very same words. Blocking. Raises ApplicationError ``source_unknown`` (400) and Django's database errors.
@@ -96,6 +98,8 @@ def record_gap_question(
     # The vector of what was taken out must not be kept either.
     model, unit = _vector_of(kept, vector if kept == shorten(clean_text(text), MAX_QUESTION) else None)
     with transaction.atomic():
+        if person is not None and not _may_keep(person):
+            return None
         _lock_language(language)
         known = _recorded(source, source_id)
         if known is not None:
@@ -104,6 +108,13 @@ def record_gap_question(
         return GapQuestion.objects.create(
             gap=gap, text=kept, source=source, source_id=source_id, person=person, faq=faq
         )
+
+
+def _may_keep(person: User) -> bool:
+    """Whether they agree. Their row is held until the transaction ends, so that a withdrawal waits for what is kept
+    here, and then takes it out again."""
+    User.objects.select_for_update(no_key=True).filter(pk=person.pk).first()
+    return allows(person, Purpose.IMPROVEMENT)
 
 
 def as_kept(text: str) -> str:

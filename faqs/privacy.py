@@ -92,10 +92,11 @@ declare(
         about="Questions that found no good answer, without addresses, numbers and the like",
         data_class=DataClass.QUESTION,
         purpose=WRITING,
-        basis=Basis.INTEREST,
+        basis=Basis.CONSENT,
         of="person",
         erasure=Erasure.DELETE,
-        erasure_note="Deleted. The gap it stood in forgets its wording and vector, and goes with its last question.",
+        erasure_note="Deleted, as when the consent is withdrawn. The gap it stood in takes another's wording and a new "
+        "vector, and goes with its last question.",
         retention=Retention("As long as the gap.", "", "created_at"),
         section="unanswered_questions",
         exported=("text", "source", "created_at"),

@@ -32,7 +32,14 @@ PAIR = OpenApiExample(
 )
 _PASSWORD = "correct horse battery"  # noqa: S105 - of the documentation
 REGISTER = OpenApiExample(
-    "sign up", {"email": "ada@example.org", "password": _PASSWORD, "username": "ada"}, request_only=True
+    "sign up",
+    {
+        "email": "ada@example.org",
+        "password": _PASSWORD,
+        "username": "ada",
+        "consents": [{"purpose": "improvement", "granted": True, "version": 1}],
+    },
+    request_only=True,
 )
 MAILED = OpenApiExample(
     "mailed", {"detail": "We have mailed you a link that confirms your address."}, response_only=True
@@ -88,6 +95,27 @@ _SIGN_IN: dict[str, Any] = {
     "current": True,
 }
 SIGN_INS = OpenApiExample("sessions", {"items": [_SIGN_IN], "next": None}, response_only=True)
+_POLICY: dict[str, Any] = {
+    "purpose": "improvement",
+    "version": 1,
+    "language": "en",
+    "title": "Let editors learn from questions that found no answer",
+    "text": "When the assistant does not know an answer, …",
+    "text_hash": "5f0e9d7c…",
+}
+_CONSENT: dict[str, Any] = {
+    **_POLICY,
+    "granted": True,
+    "is_open": False,
+    "decided_version": 1,
+    "decided_at": "2026-03-01T09:30:00Z",
+    "decided_in": "api",
+}
+POLICIES = OpenApiExample("policies", {"items": [_POLICY], "next": None}, response_only=True)
+CONSENTS = OpenApiExample("consents", {"items": [_CONSENT], "next": None}, response_only=True)
+CONSENT = OpenApiExample("consent", _CONSENT, response_only=True)
+AGREE = OpenApiExample("agree", {"granted": True, "version": 1}, request_only=True)
+WITHDRAW = OpenApiExample("withdraw", {"granted": False}, request_only=True)
 TICKET = OpenApiExample(
     "ticket",
     {

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
+from accounts.api.privacy_serializers import SignUpDecisionSerializer
 from accounts.api_keys import NAME_LENGTH
 from accounts.devices import LABEL_LENGTH
 from accounts.forms import AddressForm, ChangePasswordForm, NewPasswordForm, ProfileForm, SignUpForm
-from accounts.models import USERNAME_LENGTH, ApiKey, User
+from accounts.models import USERNAME_LENGTH, ApiKey, Purpose, User
+from accounts.privacy.policies import policy_of
 from accounts.scopes import Scope
 from accounts.sign_ins import SignIn
 from chatbot_project.lib.text import clean_text
@@ -64,6 +67,24 @@ class RegisterSerializer(FormSerializer):
     email = serializers.EmailField(max_length=254)
     password = PasswordField(help_text="At least 8 characters, not only digits, and nothing that is easy to guess.")
     username = serializers.CharField(required=False, allow_blank=True, max_length=USERNAME_LENGTH)
+    consents = serializers.ListField(
+        child=SignUpDecisionSerializer(),
+        required=False,
+        max_length=len(Purpose),
+        help_text="What is said to the policies of `privacy/policies`. What is left out is asked later.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """As a SignUp keeps it. Raises ValidationError for a version that is not in force."""
+        said = attrs.pop("consents", [])
+        if any(each["version"] != policy_of(each["purpose"]).version for each in said):
+            raise serializers.ValidationError({"consents": [_("The text has changed. Read it again first.")]})
+        language = get_language() or ""
+        kept = {
+            each["purpose"]: {"granted": each["granted"], "version": each["version"], "language": language}
+            for each in said
+        }
+        return {**super().validate(attrs), "consents": kept}
 
 
 class AddressSerializer(FormSerializer):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts.api import auth_views, key_views, me_views, password_views
+from accounts.api import auth_views, key_views, me_views, password_views, privacy_views
 from accounts.api import schema as schema  # names the security schemes once it is loaded
 
 urlpatterns = [
@@ -18,5 +18,8 @@ urlpatterns = [
     path("me", me_views.MeView.as_view()),
     path("sessions", me_views.SessionsView.as_view()),
     path("sessions/<uuid:session_id>", me_views.SessionView.as_view()),
+    path("privacy/policies", privacy_views.PoliciesView.as_view()),
+    path("privacy/consents", privacy_views.ConsentsView.as_view()),
+    path("privacy/consents/<slug:purpose>", privacy_views.ConsentView.as_view()),
     path("chat/ws-ticket", key_views.SocketTicketView.as_view()),
 ]

@@ -1,4 +1,4 @@
-"""People, what they are signed in with, the mail they get and what was done to whom."""
+"""People, what they are signed in with and agreed to, the mail they get and what was done to whom."""
 
 from accounts.models.audit import (
     AppendOnly,
@@ -11,6 +11,7 @@ from accounts.models.audit import (
 from accounts.models.credentials import ApiKey, BrowserSession, RefreshFamily
 from accounts.models.mail import OutgoingMail
 from accounts.models.people import USERNAME_LENGTH, SignUp, User, UserManager, normalise_address, username_characters
+from accounts.models.privacy import Consent, Purpose
 
 __all__ = [
     "USERNAME_LENGTH",
@@ -22,7 +23,9 @@ __all__ = [
     "AuditLink",
     "AuditWaiting",
     "BrowserSession",
+    "Consent",
     "OutgoingMail",
+    "Purpose",
     "RefreshFamily",
     "SignUp",
     "User",

@@ -168,6 +168,8 @@ class SignUp(models.Model):
     username = models.CharField(max_length=USERNAME_LENGTH, blank=True)
     password = models.CharField(max_length=128)
     language = models.CharField(max_length=10, blank=True)
+    # What was said to each policy that was shown: {purpose: {granted, version, language}}.
+    consents = models.JSONField(default=dict)
     guest = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")  # who signed up, if a guest
     user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="sign_ups")  # what it has become
     created_at = models.DateTimeField(default=now)

@@ -44,6 +44,9 @@ class ApiClient:
     def post(self, path: str, body: Any = None, **headers: str) -> HttpResponse:
         return self.call("post", path, {} if body is None else body, **headers)
 
+    def put(self, path: str, body: Any, **headers: str) -> HttpResponse:
+        return self.call("put", path, body, **headers)
+
     def patch(self, path: str, body: Any, **headers: str) -> HttpResponse:
         return self.call("patch", path, body, **headers)
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import Consent, Purpose, User
+from accounts.privacy import consents
+from accounts.privacy.policies import policy_of
 from accounts.roles import Role
 
 PASSWORD = "correct horse battery"
@@ -30,3 +32,10 @@ def make_admin(**fields: Any) -> User:
 
 def make_guest(**fields: Any) -> User:
     return User.objects.create_guest(**fields)
+
+
+def agree(person: User, purpose: str = Purpose.IMPROVEMENT) -> User:
+    """``person`` agrees to the policy in force."""
+    version = policy_of(purpose).version
+    consents.decide(user=person, purpose=purpose, granted=True, version=version, source=Consent.Source.PAGE)
+    return person

@@ -24,6 +24,7 @@ urlpatterns = [
     path("", include(conversations)),
     path("help/", include(faqs)),
     path("whoami/", whoami),
+    path("privacy/", include("accounts.privacy.urls")),
     path("accounts/", include("accounts.urls")),
     path("api/v1/", include("accounts.api.urls")),
     path("admin/", admin.site.urls),

@@ -58,6 +58,9 @@ PATCH  me                                         self   200     200     200    
 DELETE me                                         self   204     wrong   204     wrong   wrong   nobody  gone
 GET    sessions                                   self   200     200     200     200     200     nobody  gone
 DELETE sessions/{session}                         self   204     absent  absent  absent  absent  nobody  gone
+GET    privacy/policies                           -      200     200     200     200     200     200     200
+GET    privacy/consents                           self   200     200     200     200     200     nobody  gone
+PUT    privacy/consents/{purpose}                 self   200     200     200     200     200     nobody  gone
 POST   chat/ws-ticket                             read   201     201     201     201     201     nobody  gone
 POST   chat/send                                  chat   200     absent  absent  absent  absent  nobody  gone
 GET    conversations                              read   200     200     200     200     200     nobody  gone
@@ -168,6 +171,7 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, Any]]] = {
     "POST auth/api-keys": lambda ids: {"name": "script", "scopes": ["read"]},
     "PATCH me": lambda ids: {"language": "de"},
     "DELETE me": lambda ids: {"password": PASSWORD},
+    "PUT privacy/consents/{purpose}": lambda ids: {"granted": True, "version": 1},
     "POST chat/ws-ticket": lambda ids: {},
     "POST conversations": lambda ids: {"title": "Mine"},
     "POST conversations/clear": lambda ids: {},

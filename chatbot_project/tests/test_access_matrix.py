@@ -106,6 +106,7 @@ def things_of(owner: User) -> dict[str, str]:
 def accounts_of(owner: User) -> dict[str, str]:
     return {
         "-email": owner.email,
+        "purpose": "improvement",
         "person": str(owner.pk),
         "-refresh": families.open_family(user=owner).refresh,
         "-reset": tokens.reset_token(owner),

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from accounts.models import User
+from accounts.models import Consent, User
 from accounts.tests.factories import make_moderator
 from conversations.models import HandOver
 from faqs.models import FAQ, Gap
@@ -131,6 +131,8 @@ def test_what_nobody_knew_becomes_an_faq_that_answers_it(
     with CeleryWorker(live_stack):
         guest = open_tab()
         guest.button("Try it without an account").click()
+        guest.button("I agree").click()
+        wait_until(lambda: apart(Consent.objects.filter(granted=True).exists), "the consent", 10)
         fake_model.enqueue(Script(tokens=["Choose ", "Reset PIN ", "[1]."]))
         ask_and_open_the_source(guest, PIN, PIN, "choose Cards, then Reset PIN")
 

@@ -8,6 +8,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from accounts.models import User
+from accounts.tests.factories import agree, make_user
 from conversations import services, tasks
 from conversations.models import Citation, Feedback, Message
 from conversations.replies import background
@@ -28,6 +29,11 @@ def at_once() -> Iterator[None]:
     app.conf.task_always_eager = True
     yield
     app.conf.task_always_eager = False
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return agree(make_user())
 
 
 def noted() -> list[tuple[str, str]]:
@@ -80,6 +86,17 @@ def test_what_was_lost_with_the_broker_is_made_up_for(owner: User, persona: Pers
     for _ in range(2):
         tasks.record_missed_gaps()
         assert noted() == [("below_floor", "Do you sell kayaks?"), ("thumbs_down", "Where is my invoice?")]
+
+
+def test_what_others_asked_or_somebody_asked_before_they_agreed_is_not_made_up_for(
+    other: User, persona: Persona
+) -> None:
+    unknown = make_exchange(other, "Do you sell kayaks?", persona=persona).reply
+    end(unknown, "I do not know.", source="unknown", finished_at=timezone.now())
+    tasks.record_missed_gaps()
+    agree(other)
+    tasks.record_missed_gaps()
+    assert not GapQuestion.objects.exists()
 
 
 def test_a_question_that_is_gone_is_not_noted(owner: User, persona: Persona) -> None:

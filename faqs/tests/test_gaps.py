@@ -13,7 +13,7 @@ from django.db import connections
 
 from accounts.audit.reasons import reason_of
 from accounts.models import AuditEvent, User
-from accounts.tests.factories import make_moderator, make_user
+from accounts.tests.factories import agree, make_moderator, make_user
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.ids import uuid7
 from faqs import embedding, gaps, services
@@ -37,7 +37,7 @@ def gap_of(text: str, **fields: Any) -> Gap:
 
 # --- What is kept ----------------------------------------------------------------------------------------------------
 def test_a_question_begins_a_gap() -> None:
-    person = make_user()
+    person = agree(make_user())
     question = record(" How do I\r\n reset\x00 my PIN?  ", person=person)
     assert question is not None
     gap = question.gap
@@ -226,7 +226,7 @@ def test_a_thumbs_down_names_the_faq_that_answers_now() -> None:
 def test_an_faq_that_the_person_may_not_see_is_not_named() -> None:
     faq = make_faq("How can I reset my PIN?", visibility="staff")
     make_index()
-    for person, found in ((None, None), (make_user(), None), (make_moderator(), faq)):
+    for person, found in ((None, None), (agree(make_user()), None), (agree(make_moderator()), faq)):
         question = record("How can I reset my PIN?", source="thumbs_down", person=person)
         assert question is not None
         assert question.faq == found
@@ -329,7 +329,7 @@ def test_what_is_gone_cannot_be_settled() -> None:
 
 
 def test_questions_go_with_their_person_and_stay_without_the_faq() -> None:
-    person, faq = make_user(), make_faq()
+    person, faq = agree(make_user()), make_faq()
     gap_of("Will it rain?", person=person, faq=faq)
     services.delete_faq(faq=FAQ.objects.get(pk=faq.pk), actor=None)
     assert GapQuestion.objects.get().faq is None

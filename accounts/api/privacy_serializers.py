@@ -1,0 +1,53 @@
+"""The shapes of requests and answers about one's own data."""
+
+from typing import TYPE_CHECKING, Any
+
+from rest_framework import serializers
+
+from accounts.models import Consent, Purpose
+
+if TYPE_CHECKING:
+    AnySerializer = serializers.Serializer[Any]
+else:
+    AnySerializer = serializers.Serializer
+
+MAX_VERSION = 999_999
+
+
+class PolicySerializer(AnySerializer):
+    """What one is asked to agree to."""
+
+    purpose = serializers.ChoiceField(choices=Purpose.choices)
+    version = serializers.IntegerField()
+    language = serializers.CharField(help_text="Of the text: the caller's where there is one.")
+    title = serializers.CharField()
+    text = serializers.CharField(help_text="Markdown.")
+    text_hash = serializers.CharField(help_text="SHA-256 of title and text, as the ledger keeps it.")
+
+
+class StandingSerializer(PolicySerializer):
+    """A policy and one's own last word on it."""
+
+    granted = serializers.BooleanField(help_text="Whether one agrees to this version, so that it holds.")
+    is_open = serializers.BooleanField(help_text="Whether one is still to be asked: never, or under an older version.")
+    decided_version = serializers.IntegerField(allow_null=True)
+    decided_at = serializers.DateTimeField(allow_null=True)
+    decided_in = serializers.ChoiceField(
+        choices=Consent.Source.choices, allow_null=True, help_text="Where one was asked."
+    )
+
+
+class DecisionSerializer(AnySerializer):
+    granted = serializers.BooleanField()
+    version = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MAX_VERSION,
+        help_text="The version whose text was shown. Needed to agree, not to withdraw.",
+    )
+
+
+class SignUpDecisionSerializer(AnySerializer):
+    purpose = serializers.ChoiceField(choices=Purpose.choices)
+    granted = serializers.BooleanField()
+    version = serializers.IntegerField(min_value=1, max_value=MAX_VERSION)

@@ -1,0 +1,9 @@
+from django.urls import path
+
+from accounts.privacy import views
+
+app_name = "privacy"
+urlpatterns = [
+    path("", views.PrivacyView.as_view(), name="home"),
+    path("consents/<slug:purpose>/", views.DecideView.as_view(), name="decide"),
+]

@@ -1,0 +1,79 @@
+"""The pages about one's own data in a real browser: by keyboard, narrow, in both themes."""
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from accounts.models import Consent, User
+from accounts.tests.factories import agree, make_user
+from personas.models import Persona
+
+from .browser import OpenTab, Tab, apart, focus_by_tab, overflow, violations
+from .stack import wait_until
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+PRIVACY = "/privacy/"
+#: Set to a directory, the pages are kept there as pictures to look at.
+PICTURES = os.environ.get("NONO_PICTURES", "")
+
+
+def picture(tab: Tab, name: str) -> None:
+    if PICTURES:
+        tab.page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
+
+
+def decisions() -> list[tuple[bool, str]]:
+    return apart(lambda: list(Consent.objects.order_by("id").values_list("granted", "source")))
+
+
+def test_a_new_policy_is_asked_once_in_the_chat_by_keyboard(open_tab: OpenTab, owner: User, persona: Persona) -> None:
+    tab = open_tab(owner)
+    notice = tab.page.get_by_role("complementary", name="Let editors learn")
+    expect(notice).to_be_visible()
+    picture(tab, "notice-wide-light")
+    assert violations(tab) == []
+    focus_by_tab(tab, "I agree")
+    tab.page.keyboard.press("Enter")
+    expect(notice).to_have_count(0)
+    wait_until(lambda: decisions() == [(True, "notice")], "the decision", 10)
+    expect(tab.open().page.locator("[data-notice]")).to_have_count(0)
+
+
+def test_one_click_agrees_and_one_withdraws(open_tab: OpenTab, owner: User) -> None:
+    tab = open_tab(owner, PRIVACY)
+    tab.button("I agree").click()
+    expect(tab.page.get_by_text("You agreed:")).to_be_visible()
+    tab.button("Withdraw").click()
+    expect(tab.page.get_by_text("You declined:")).to_be_visible()
+    assert decisions() == [(True, "page"), (False, "page")]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_page_fits_and_reads_in_both_themes(open_tab: OpenTab, persona: Persona, scheme: str, width: int) -> None:
+    owner = apart(lambda: agree(make_user()))
+    tab = open_tab(owner, PRIVACY, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    picture(tab, f"privacy-{width}-{scheme}")
+    assert overflow(tab) == 0
+    assert violations(tab) == []
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_notice_leaves_the_chat_its_room(open_tab: OpenTab, owner: User, persona: Persona, width: int) -> None:
+    tab = open_tab(owner, viewport={"width": width, "height": 700}, color_scheme="dark")
+    expect(tab.page.locator("[data-notice]")).to_be_visible()
+    picture(tab, f"notice-{width}-dark")
+    assert overflow(tab) == 0
+    expect(tab.field).to_be_in_viewport()
+
+
+def test_signing_up_offers_the_box_and_says_what_it_means(open_tab: OpenTab) -> None:
+    tab = open_tab(None, "/accounts/sign-up/", viewport={"width": 375, "height": 800})
+    tab.page.get_by_text("What this means").click()
+    expect(tab.page.get_by_text("Everything else works the same.")).to_be_visible()
+    picture(tab, "sign-up-375")
+    assert tab.page.get_by_role("checkbox").is_checked() is False
+    assert overflow(tab) == 0
+    assert violations(tab) == []
