@@ -9,21 +9,31 @@ from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext_lazy as _
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
-from accounts import services
+from accounts import authenticators, services
 from accounts.audit.reasons import reason_of
 from accounts.forms import UserModelForm
 from accounts.models import ApiKey, AuditEvent, AuditIdentity, RefreshFamily, User
 from accounts.roles import Role
+from accounts.second_factor import is_on
+from accounts.second_factor_views import enter_admin
 from chatbot_project.lib.errors import ApplicationError
 
 admin.site.unregister(Group)  # roles say who may do what; groups would be a second, unused way
+admin.site.unregister(TOTPDevice)  # it shows the secret
+admin.site.login = enter_admin  # type: ignore[method-assign]  # one way in for all pages
 
 
 class PersonForm(UserModelForm):
-    """Role and suspension, each with a reason that is recorded."""
+    """Role, suspension and a lost second factor, each with a reason that is recorded."""
+
+    reset_second_factor = forms.BooleanField(
+        label=_("Reset the second factor"), required=False, widget=UnfoldBooleanSwitchWidget,
+        help_text=_("For who has lost app and recovery codes: the password alone signs in until it is set up again."),
+    )  # fmt: skip
 
     reason = forms.CharField(
         label=_("Reason"), required=False, max_length=500, widget=UnfoldAdminTextInputWidget,
@@ -53,15 +63,18 @@ class UserAdmin(ModelAdmin):
     show_full_result_count = False
     readonly_fields = (
         "id", "username", "email", "email_verified_at", "language", "timezone",
-        "is_guest", "created_at", "last_seen_at",
+        "is_guest", "created_at", "last_seen_at", "second_factor_at",
     )  # fmt: skip
-    fields = (*readonly_fields, "role", "is_active", "reason")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # people sign up; the first admin is made by `manage.py createsuperuser`
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False  # suspended instead: deleting a person is more than deleting this row
+
+    def get_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        may_reset = request.user.has_perm("accounts.reset_second_factor") and obj is not None and is_on(obj)
+        return (*self.readonly_fields, "role", "is_active", *(["reset_second_factor"] if may_reset else []), "reason")
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         if request.user.has_perm("accounts.change_role"):
@@ -78,6 +91,8 @@ class UserAdmin(ModelAdmin):
         if "is_active" in form.changed_data:
             suspended = not form.cleaned_data["is_active"]
             services.set_suspended(actor=actor, user=obj, suspended=suspended, reason=reason)
+        if form.cleaned_data["reset_second_factor"]:
+            authenticators.reset(actor=actor, user=obj, reason=reason)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """As always, in one transaction, which a refusal undoes; the refusal is shown on the page."""

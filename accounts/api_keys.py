@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import ApiKey, User
 from accounts.scopes import Scope
+from accounts.second_factor import SecondFactorNeeded, is_on, is_required
 from accounts.sockets import announce_sign_out
 from chatbot_project.lib.errors import ApplicationError, NotFound
 
@@ -43,8 +44,11 @@ def create_key(
 ) -> tuple[ApiKey, str]:
     """A new key and its text, which nobody can read again.
 
-    Raises ApplicationError ``account_needed`` (403) for a guest, ``too_many_keys`` (409) beyond 25.
+    Raises ApplicationError ``account_needed`` (403) for a guest, ``too_many_keys`` (409) beyond 25, and
+    SecondFactorNeeded (403) for the scope ``staff`` where the role asks for a second factor that is not set up.
     """
+    if Scope.STAFF in (scopes := set(scopes)) and is_required(user) and not is_on(user):
+        raise SecondFactorNeeded
     if user.is_guest:
         raise ApplicationError("account_needed", _("You need an account for this."), status=403)
     text = PREFIX + secrets.token_urlsafe(32)
@@ -57,7 +61,7 @@ def create_key(
             name=name,
             prefix=text[:SHOWN],
             digest=_digest(text),
-            scopes=sorted(set(scopes)),
+            scopes=sorted(scopes),
             expires_at=expires_at,
         )
     return key, text

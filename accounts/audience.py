@@ -19,6 +19,6 @@ def visibilities_for(user: Any) -> list[str]:
     """The visibilities that ``user`` (a User or AnonymousUser) may see, by what they showed themselves with."""
     if isinstance(user, AnonymousUser) or not user.is_authenticated or user.is_guest:
         return [Visibility.GUESTS]
-    if user.is_staff and user.with_role:
+    if user.is_staff:
         return [Visibility.GUESTS, Visibility.USERS, Visibility.STAFF]
     return [Visibility.GUESTS, Visibility.USERS]

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.jwts import REFRESH_LIFETIME, AccessToken, RefreshToken, TokenError
 from accounts.models import RefreshFamily, User
+from accounts.second_factor import hold_to
 from accounts.sockets import announce_sign_out
 from chatbot_project.lib.db import fetch_prepared
 from chatbot_project.lib.errors import ApplicationError
@@ -36,12 +37,13 @@ class TokenRefused(ApplicationError):
         super().__init__("invalid_token", _("This token is not good any more. Sign in again."), status=401)
 
 
-def open_family(*, user: User, device: str = "") -> Pair:
-    """Sign a program in as ``user``."""
+def open_family(*, user: User, device: str = "", second_factor: bool = False) -> Pair:
+    """Sign a program in as ``user``, who has shown the ``second_factor`` or not."""
     family = RefreshFamily.objects.create(
         user=user,
         device=device[:60],
         auth_epoch=user.auth_epoch,
+        second_factor=second_factor,
         token_id=uuid4(),
         expires_at=timezone.now() + REFRESH_LIFETIME,
     )
@@ -109,7 +111,17 @@ def person_of(token: str) -> tuple[User, UUID] | None:
     """
     claims = _Claims.of(AccessToken(token))
     rows = fetch_prepared(_person_of(), {"family": claims.family, "person": claims.person, "epoch": claims.epoch})
-    return (User.from_db("default", _user_fields(), rows[0]), claims.family) if rows else None
+    if not rows:
+        return None
+    *columns, second_factor = rows[0]
+    user = User.from_db("default", _user_fields(), columns)
+    hold_to(user, shown=second_factor)
+    return user, claims.family
+
+
+def shows_second_factor(*, user: User, family_id: UUID) -> bool:
+    """Whether that family of ``user`` was begun with the second factor."""
+    return RefreshFamily.objects.filter(pk=family_id, user=user, second_factor=True).exists()
 
 
 @cache
@@ -122,7 +134,7 @@ def _person_of() -> str:
     """Every request of a program asks this: through the ORM it is a third of what a short one costs (ADR 10)."""
     columns = ", ".join(f'person."{field.column}"' for field in User._meta.concrete_fields)
     return f"""
-        SELECT {columns}
+        SELECT {columns}, family.second_factor
         FROM {RefreshFamily._meta.db_table} family JOIN {User._meta.db_table} person ON person.id = family.user_id
         WHERE family.id = %(family)s AND family.user_id = %(person)s AND family.revoked_at IS NULL
           AND family.auth_epoch = %(epoch)s AND person.is_active AND person.auth_epoch = %(epoch)s

@@ -123,6 +123,36 @@ class PasswordForm(forms.Form):
     password = PasswordField()
 
 
+class CodeField(forms.CharField):
+    """A code of the second factor: the app's six digits, or a recovery code."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = forms.TextInput(
+            attrs={"autocomplete": "one-time-code", "autocapitalize": "none", "spellcheck": "false"}
+        )
+        super().__init__(**{"label": _("Code"), "max_length": 40, "widget": widget, **options})
+
+
+class CodeForm(forms.Form):
+    code = CodeField(help_text=_("Six digits from your authenticator app, or one of your recovery codes."))
+
+
+class PasswordAndCodeForm(CodeForm):
+    password = PasswordField(label=_("Your password"))
+    field_order = ["password", "code"]
+
+
+class SetUpForm(PasswordAndCodeForm):
+    """Shows that the app has the secret. Who is about to sign in has given the password just now."""
+
+    code = CodeField(label=_("Code that the app shows"), help_text=_("Six digits. A new one comes every 30 seconds."))
+
+    def __init__(self, *args: Any, with_password: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not with_password:
+            del self.fields["password"]
+
+
 class NewPasswordForm(forms.Form):
     new_password = PasswordField(new=True, label=_("New password"))
 

@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from accounts.devices import account_fingerprint, device_of
+from accounts.models import User
 from accounts.sources import client_source
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.ratelimit import unavailable
@@ -110,6 +111,19 @@ def sign_in_buckets(request: HttpRequest, address: str) -> list[Bucket]:
         Bucket(f"sign-in-account:{account}", 20, 30),
         Bucket(f"sign-in-source:{source}", 40, 15),
     ]
+
+
+def code_buckets(request: HttpRequest, user: User) -> list[Bucket]:
+    """The buckets that a guess at a code of the second factor takes from, once the password was right.
+
+    Three of a million codes are good at a time. What is left to a stranger is under 300 guesses a day, from wherever; a
+    device from which the account was signed in to has a bucket of its own, so that a stranger's guesses never keep its
+    owner out.
+    """
+    device = device_of(request)
+    if user.email and device and device.knows(user.email):
+        return [Bucket(f"code:{user.pk}:{device.name}", 6, 60)]
+    return [Bucket(f"code:{user.pk}", 6, 300)]
 
 
 def take_mail(request: HttpRequest, address: str) -> None:

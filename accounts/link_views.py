@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -17,6 +16,7 @@ from accounts.backends import is_chosen_password
 from accounts.forms import NewPasswordForm, PasswordForm
 from accounts.models import SignUp, User
 from accounts.pages import FormPage, current_member, next_page
+from accounts.signing_in import go_in
 from accounts.views import SIGN_UP_COOKIE, SIGN_UP_SALT, SIGN_UP_SECONDS, dead_link
 
 
@@ -57,9 +57,8 @@ class ConfirmSignUpView(FormPage):
         user = services.complete_sign_up(self.sign_up.pk, verified=True)
         if user is None:
             return dead_link(self.request)
-        login(self.request, user)
         messages.success(self.request, _("Your address is confirmed."))
-        response = redirect(next_page(self.request))
+        response = go_in(self.request, user, next_page(self.request))
         response.delete_cookie(SIGN_UP_COOKIE, samesite="Lax")
         return response
 
@@ -103,7 +102,7 @@ class ConfirmEmailView(FormPage):
 
 
 class ResetPasswordView(FormPage):
-    """Sets a new password by a mailed link, ends every session, and signs in here."""
+    """Sets a new password by a mailed link, ends every session, and signs in here, or asks for the code first."""
 
     form_class = NewPasswordForm
     heading = gettext_lazy("Choose a new password")
@@ -124,6 +123,5 @@ class ResetPasswordView(FormPage):
         user = services.reset_password(token=self.kwargs["token"], password=form.cleaned_data["new_password"])
         if user is None:
             return dead_link(self.request)
-        login(self.request, user)
         messages.success(self.request, _("Your new password is set. All other sessions have ended."))
-        return redirect(next_page(self.request))
+        return go_in(self.request, user, next_page(self.request))

@@ -57,6 +57,10 @@ def _not_you() -> str:
     return _("If this was not you, there is nothing to do: without the link nothing happens.")
 
 
+def _if_not_you() -> str:
+    return _("If this was not you, choose a new password now and tell whoever runs this service.")
+
+
 def _confirmation(sign_up: SignUp) -> Letter:
     return Letter(
         subject=_("Confirm your e-mail address"),
@@ -135,7 +139,7 @@ def _password_changed(mail: OutgoingMail) -> Letter:
         subject=_("Your password was changed"),
         paragraphs=[
             _("The password of your account was changed, and all other sessions were ended."),
-            _("If this was not you, choose a new password now and tell whoever runs this service."),
+            _if_not_you(),
         ],
         link=settings.BASE_URL + reverse("accounts:forgot_password"),
         label=_("Choose a new password"),
@@ -152,6 +156,42 @@ def _email_changed(mail: OutgoingMail) -> Letter:
     )
 
 
+def _second_factor_on(mail: OutgoingMail) -> Letter:
+    return Letter(
+        subject=_("Two-factor sign-in is on"),
+        paragraphs=[
+            _("From now on your account asks for a code of your authenticator app. All other sessions were ended."),
+            _if_not_you(),
+        ],
+        link=settings.BASE_URL + reverse("accounts:forgot_password"),
+        label=_("Choose a new password"),
+    )
+
+
+def _second_factor_off(mail: OutgoingMail) -> Letter:
+    return Letter(
+        subject=_("Two-factor sign-in is off"),
+        paragraphs=[
+            _("Your account asks for no code of an authenticator app any more. All other sessions were ended."),
+            _if_not_you(),
+        ],
+        link=settings.BASE_URL + reverse("accounts:forgot_password"),
+        label=_("Choose a new password"),
+    )
+
+
+def _recovery_code_used(mail: OutgoingMail) -> Letter:
+    return Letter(
+        subject=_("A recovery code was used"),
+        paragraphs=[
+            _("One of the recovery codes of your account was used in place of your authenticator app."),
+            _if_not_you(),
+        ],
+        link=settings.BASE_URL + reverse("accounts:forgot_password"),
+        label=_("Choose a new password"),
+    )
+
+
 _WRITERS: dict[Kind, Callable[[OutgoingMail], Letter | None]] = {
     Kind.SIGN_UP: _sign_up,
     Kind.CONFIRM_AGAIN: _confirm_again,
@@ -159,4 +199,7 @@ _WRITERS: dict[Kind, Callable[[OutgoingMail], Letter | None]] = {
     Kind.PASSWORD_RESET: _password_reset,
     Kind.PASSWORD_CHANGED: _password_changed,
     Kind.EMAIL_CHANGED: _email_changed,
+    Kind.SECOND_FACTOR_ON: _second_factor_on,
+    Kind.SECOND_FACTOR_OFF: _second_factor_off,
+    Kind.RECOVERY_CODE_USED: _recovery_code_used,
 }

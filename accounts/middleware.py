@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from accounts.devices import remember_device
 from accounts.models import User
 from accounts.presence import mark_seen, speak_to, time_zone_of
+from accounts.second_factor import SHOWN, hold_to
 from accounts.sessions import SessionStore
 from accounts.sockets import announce_sign_out
 from chatbot_project.lib.api.errors import problem_response
@@ -39,8 +40,8 @@ class TokenInAddressMiddleware:
 class PersonMiddleware:
     """Stands after AuthenticationMiddleware, which refuses a session made before the person's ``auth_epoch`` rose.
 
-    Ends the session of a suspended person, notes when they were last seen, speaks their language, and after the view
-    tells open sockets of a sign-out and remembers the device of a sign-in.
+    Ends the session of a suspended person, holds staff to their second factor, notes when they were last seen, speaks
+    their language, and after the view tells open sockets of a sign-out and remembers the device of a sign-in.
     """
 
     def __init__(self, get_response: Handler) -> None:
@@ -52,6 +53,7 @@ class PersonMiddleware:
             request.session.flush()
         request.person = person  # type: ignore[attr-defined]  # who it was before the view signs anybody in or out
         if person is not None:
+            hold_to(person, shown=SHOWN in request.session)
             mark_seen(person)
             if isinstance(request.session, SessionStore):
                 request.session.note_seen()

@@ -12,6 +12,7 @@ from django.utils.crypto import constant_time_compare
 
 from accounts.credentials import Credential, Kind
 from accounts.models import User
+from accounts.second_factor import SHOWN, hold_to
 from accounts.sessions import SessionStore
 from chatbot_project.lib.db import fetch_prepared
 
@@ -38,7 +39,10 @@ def session_user(session_key: str) -> User | None:
         return None
     stored = str(session.get(HASH_SESSION_KEY, ""))
     valid = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-    return user if any(constant_time_compare(stored, each) for each in valid) else None
+    if not any(constant_time_compare(stored, each) for each in valid):
+        return None
+    hold_to(user, shown=SHOWN in session)
+    return user
 
 
 def still_signed_in(entries: Sequence[Entry]) -> set[str]:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts import key_views, link_views, session_views, views
+from accounts import key_views, link_views, second_factor_views, session_views, views
 
 app_name = "accounts"
 urlpatterns = [
@@ -10,6 +10,10 @@ urlpatterns = [
     path("confirm/later/", views.dismiss_unverified, name="dismiss_unverified"),
     path("confirm/sent/", views.MailSentView.as_view(), {"reason": "confirm"}, name="confirmation_sent"),
     path("sign-in/", views.SignInView.as_view(), name="sign_in"),
+    path("sign-in/code/", second_factor_views.SignInCodeView.as_view(), name="sign_in_code"),
+    path("second-factor/", second_factor_views.SecondFactorView.as_view(), name="second_factor"),
+    path("second-factor/codes/", second_factor_views.NewCodesView.as_view(), name="recovery_codes"),
+    path("second-factor/off/", second_factor_views.TurnOffView.as_view(), name="second_factor_off"),
     path("sign-out/", views.SignOutView.as_view(), name="sign_out"),
     path("sign-out/everywhere/", views.sign_out_everywhere, name="sign_out_everywhere"),
     path("language/", views.choose_language, name="language"),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import authenticate, login, logout, update_session_auth_hash
+from django.contrib.auth import authenticate, logout, update_session_auth_hash
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -28,6 +28,7 @@ from accounts.forms import (
 from accounts.models import OutgoingMail, User
 from accounts.pages import FormPage, MemberRequired, current_member, current_person, local_mail_log, next_page
 from accounts.presence import is_language_code, remember_language
+from accounts.signing_in import go_in
 
 if TYPE_CHECKING:
     UpdateProfile = UpdateView[User, ProfileForm]
@@ -98,13 +99,12 @@ class SignInView(FormPage):
     def form_valid(self, form: SignInForm) -> HttpResponse:
         data = form.cleaned_data
         user = authenticate(self.request, username=data["email"], password=data["password"])
-        if user is None:
+        if not isinstance(user, User):
             wrong = _("This address and this password do not sign in.")
             unconfirmed = _("If you have just signed up, open the link in our mail first.")
             form.add_error(None, f"{wrong} {unconfirmed}" if settings.REQUIRE_VERIFIED_EMAIL else wrong)
             return self.form_invalid(form)
-        login(self.request, user)
-        return redirect(next_page(self.request))
+        return go_in(self.request, user, next_page(self.request))
 
 
 class SignOutView(LoginRequiredMixin, TemplateView):

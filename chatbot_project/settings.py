@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_otp.plugins.otp_totp",
     "channels",
     "chatbot_project",
     "accounts",
@@ -187,6 +188,10 @@ AUTH_USER_MODEL = "accounts.User"
 ALLOW_GUESTS = env.flag("ALLOW_GUESTS", IS_LOCAL)
 GUEST_DAYS = env.whole("GUEST_DAYS", 7, minimum=1)
 REQUIRE_VERIFIED_EMAIL = env.flag("REQUIRE_VERIFIED_EMAIL", not IS_LOCAL)
+# Staff act as staff only once they have shown a code of their authenticator app (accounts/second_factor.py).
+REQUIRE_STAFF_2FA = env.flag("REQUIRE_STAFF_2FA", not IS_LOCAL)
+# Wrong codes are limited by accounts/limits.py, which lets the owner's own device in meanwhile; the library would not.
+OTP_TOTP_THROTTLE_FACTOR = 0
 AUTHENTICATION_BACKENDS = ["accounts.backends.EmailBackend"]
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "conversations:home"

@@ -43,6 +43,24 @@ class SignInFailed(ApplicationError):
         super().__init__("sign_in_failed", _("This address and this password do not sign in."), status=401)
 
 
+class CodeNeeded(ApplicationError):
+    """The password is right, and the second factor's code is missing."""
+
+    auth_header = CHALLENGE
+
+    def __init__(self) -> None:
+        super().__init__("code_needed", _("Send a code of your authenticator app, too."), status=401)
+
+
+class WrongCode(ApplicationError):
+    """The password is right, and the second factor's code is not good, or not any more."""
+
+    auth_header = CHALLENGE
+
+    def __init__(self) -> None:
+        super().__init__("wrong_code", _("This code is not good, or not any more."), status=401)
+
+
 def pair_answer(pair: Pair, *, status: int = 200) -> Response:
     """The tokens of a sign-in."""
     body = {

@@ -8,9 +8,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import families, limits, services, tokens
+from accounts import authenticators, families, limits, services, tokens
 from accounts.api import examples
-from accounts.api.answers import OpenView, SignInFailed, accepted, dead_token, guest_of, pair_answer, plain
+from accounts.api.answers import (
+    CodeNeeded,
+    OpenView,
+    SignInFailed,
+    WrongCode,
+    accepted,
+    dead_token,
+    guest_of,
+    pair_answer,
+    plain,
+)
 from accounts.api.authentication import BearerAuthentication, NotSignedIn, SessionAuthentication, credential_of
 from accounts.api.permissions import OwnSignIn
 from accounts.api.serializers import (
@@ -28,6 +38,7 @@ from accounts.credentials import Kind
 from accounts.devices import device_label
 from accounts.models import RefreshFamily, SignUp, User
 from accounts.presence import mark_seen
+from accounts.second_factor import SecondFactorNeeded, is_on, is_required
 
 PAIR = OpenApiResponse(PairSerializer, "Signed in.", examples=[examples.PAIR])
 
@@ -109,8 +120,16 @@ class LoginView(OpenView):
         description="With a guest's token, the account takes over what the guest has. Every reason for which an "
         "address and a password do not sign in is answered alike.",
         request=LoginSerializer,
-        responses={200: PAIR, **examples.problem(401, "They do not sign in: `sign_in_failed`.")},
-        examples=[examples.LOGIN],
+        responses={
+            200: PAIR,
+            **examples.problem(
+                401,
+                "They do not sign in: `sign_in_failed`. They do, and a code of the authenticator app is needed as "
+                "well: `code_needed`, `wrong_code`.",
+            ),
+            **examples.problem(403, "The role needs a second factor, which is not set up: `second_factor_needed`."),
+        },
+        examples=examples.LOGIN,
     )
     def post(self, request: Request) -> Response:
         wanted = LoginSerializer(data=request.data)
@@ -119,12 +138,27 @@ class LoginView(OpenView):
         user = authenticate(plain(request), username=data["email"], password=data["password"])
         if not isinstance(user, User):
             raise SignInFailed
+        second_factor = _second_factor(request, user, data.get("code", ""))
         guest = guest_of(request)
         if guest is not None:
             services.merge_guest(guest=guest, user=user)
         plain(request).person_signed_in = user  # type: ignore[attr-defined]  # PersonMiddleware remembers the device
         mark_seen(user)
-        return pair_answer(families.open_family(user=user, device=device_label(plain(request), data.get("device", ""))))
+        device = device_label(plain(request), data.get("device", ""))
+        return pair_answer(families.open_family(user=user, device=device, second_factor=second_factor))
+
+
+def _second_factor(request: Request, user: User, code: str) -> bool:
+    """Whether the second factor was shown, with the right password. Raises where it is asked for and was not."""
+    if is_on(user):
+        if not code:
+            raise CodeNeeded
+        if not authenticators.check(plain(request), user, code, "sign_in"):
+            raise WrongCode
+        return True
+    if is_required(user):
+        raise SecondFactorNeeded
+    return False
 
 
 class GuestView(OpenView):

@@ -10,6 +10,7 @@ from accounts.jwts import ExpiredTokenError, TokenError
 from accounts.models import User
 from accounts.presence import mark_seen, speak_to
 from accounts.scopes import Scope
+from accounts.second_factor import hold_to, is_on, scopes_of
 from chatbot_project.lib.errors import ApplicationError
 
 CHALLENGE = 'Bearer realm="api"'
@@ -64,6 +65,9 @@ def bearer(token: str) -> tuple[User, Credential]:
             raise NotSignedIn
         scopes = frozenset(Scope(scope) for scope in key.scopes if scope in Scope.values)
         key.user.with_role = Scope.STAFF in scopes
+        if key.user.with_role:  # a key shows no code: its person must be one who does
+            hold_to(key.user, shown=is_on(key.user))
+            scopes &= scopes_of(key.user)
         return key.user, Credential(Kind.API_KEY, str(key.pk), scopes)
     try:
         found = families.person_of(token)
@@ -73,7 +77,7 @@ def bearer(token: str) -> tuple[User, Credential]:
         raise NotSignedIn from error
     if found is None:
         raise NotSignedIn
-    return found[0], Credential(Kind.FAMILY, str(found[1]))
+    return found[0], Credential(Kind.FAMILY, str(found[1]), scopes_of(found[0]))
 
 
 class SessionAuthentication(authentication.SessionAuthentication):
@@ -83,7 +87,8 @@ class SessionAuthentication(authentication.SessionAuthentication):
         found = super().authenticate(request)
         if found is None:
             return None
-        return found[0], Credential(Kind.SESSION, request._request.session.session_key or "")
+        user, _none = found  # PersonMiddleware has held them to what their session has shown
+        return user, Credential(Kind.SESSION, request._request.session.session_key or "", scopes_of(user))
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE

@@ -47,9 +47,11 @@ MAILED = OpenApiExample(
 VERIFY = OpenApiExample(
     "confirm", {"token": "WyIwMTkzNWY2ZS03YzFhIl0:1tq9:3Jx…", "password": _PASSWORD}, request_only=True
 )
-LOGIN = OpenApiExample(
-    "sign in", {"email": "ada@example.org", "password": _PASSWORD, "device": "backup script"}, request_only=True
-)
+_LOGIN = {"email": "ada@example.org", "password": _PASSWORD}
+LOGIN = [
+    OpenApiExample("sign in", {**_LOGIN, "device": "backup script"}, request_only=True),
+    OpenApiExample("with a second factor", {**_LOGIN, "code": "123456"}, request_only=True),
+]
 GUEST = OpenApiExample("a guest", {"device": "kiosk"}, request_only=True)
 _REFRESH = "eyJhbGciOiJIUzI1NiIs….eyJ0b2tlbl90eXBlIjoicmVm….kQ8wTA"
 REFRESH = OpenApiExample("the next pair", {"refresh": _REFRESH}, request_only=True)

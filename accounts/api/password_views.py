@@ -106,4 +106,5 @@ class ChangePasswordView(APIView):
         if credential.kind == Kind.SESSION:
             update_session_auth_hash(plain(request), user)
             return Response(status=204)
-        return pair_answer(families.open_family(user=user, device=device_label(plain(request))))
+        shown = families.shows_second_factor(user=user, family_id=credential.uuid)
+        return pair_answer(families.open_family(user=user, device=device_label(plain(request)), second_factor=shown))

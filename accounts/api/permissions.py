@@ -20,6 +20,7 @@ from accounts.audience import visibilities_for
 from accounts.credentials import Kind
 from accounts.models import User
 from accounts.scopes import Scope
+from accounts.second_factor import SecondFactorNeeded
 from chatbot_project.lib.errors import ApplicationError
 
 if TYPE_CHECKING:  # rest_framework.views loads the settings' permissions, so these, while it is loaded itself
@@ -32,7 +33,8 @@ Permissions = Mapping[str, str | tuple[str, ...]]
 class PersonRequired(BasePermission):
     """Anybody who is signed in, guests included; an API key within its scopes.
 
-    Nobody: 401. A key without the scope: ``scope_missing`` (403).
+    Nobody: 401. A key without the scope: ``scope_missing`` (403). Staff without the second factor that their role asks
+    for, where it is the role that is wanted: ``second_factor_needed`` (403).
     """
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
@@ -40,6 +42,8 @@ class PersonRequired(BasePermission):
             return False
         needed = self.scope(request, view)
         if needed not in credential_of(request).scopes:
+            if needed == Scope.STAFF and request.user.lacks_second_factor:
+                raise SecondFactorNeeded
             detail = _("This API key lacks the scope “%(scope)s”.") % {"scope": needed}
             raise ApplicationError("scope_missing", detail, status=403)
         return True
@@ -125,7 +129,7 @@ def acts_as_staff(request: Request) -> bool:
     """Whether the caller is staff and, with a key, has its scope ``staff``: without it, a key adds nothing to what any
     person may do."""
     user = request.user
-    return isinstance(user, User) and user.is_staff and user.with_role
+    return isinstance(user, User) and user.is_staff
 
 
 def may(request: Request, permission: str) -> bool:

@@ -108,6 +108,12 @@ class LoginSerializer(AnySerializer):
         max_length=LABEL_LENGTH,
         help_text="By which the list of sessions names this sign-in; else by the user agent's program and system.",
     )
+    code = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=40,
+        help_text="Of the authenticator app, or a recovery code; where two-factor sign-in is set up.",
+    )
 
 
 class GuestSerializer(AnySerializer):

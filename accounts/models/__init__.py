@@ -8,7 +8,7 @@ from accounts.models.audit import (
     AuditLink,
     AuditWaiting,
 )
-from accounts.models.credentials import ApiKey, BrowserSession, RefreshFamily
+from accounts.models.credentials import ApiKey, BrowserSession, RecoveryCode, RefreshFamily
 from accounts.models.mail import OutgoingMail
 from accounts.models.people import USERNAME_LENGTH, SignUp, User, UserManager, normalise_address, username_characters
 from accounts.models.privacy import Consent, Purpose
@@ -26,6 +26,7 @@ __all__ = [
     "Consent",
     "OutgoingMail",
     "Purpose",
+    "RecoveryCode",
     "RefreshFamily",
     "SignUp",
     "User",

@@ -1,4 +1,4 @@
-"""What people are signed in with: browsers' sessions, families of tokens, API keys."""
+"""What people are signed in with: browsers' sessions, families of tokens, API keys, codes for when a phone is lost."""
 
 from typing import Any, ClassVar
 
@@ -49,6 +49,7 @@ class RefreshFamily(models.Model):
     )
     device = models.CharField(_("device"), max_length=60, blank=True)  # "Firefox on Linux": no more of the user agent
     auth_epoch = models.PositiveIntegerField(editable=False)
+    second_factor = models.BooleanField(_("with second factor"), default=False, editable=False)
     token_id = models.UUIDField(editable=False)
     created_at = models.DateTimeField(_("created"), default=now, editable=False)
     last_used_at = models.DateTimeField(_("last used"), default=now, editable=False)
@@ -98,3 +99,18 @@ class ApiKey(models.Model):
     def is_over(self) -> bool:
         """Whether it has run out."""
         return self.expires_at is not None and self.expires_at <= now()
+
+
+class RecoveryCode(models.Model):
+    """Stands in once for a code of somebody's authenticator. The row goes with its use; only a hash of it is kept."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, db_index=False, related_name="recovery_codes")
+    digest = models.CharField(max_length=64, editable=False)  # SHA-256: the code is random, no password
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["user", "digest"], name="recovery_code_once"),  # also finds a code
+        ]
+
+    def __str__(self) -> str:
+        return str(self.pk)

@@ -22,6 +22,9 @@ class OutgoingMail(models.Model):
         PASSWORD_RESET = "password_reset"  # noqa: S105 - a name, no secret
         PASSWORD_CHANGED = "password_changed"  # noqa: S105
         EMAIL_CHANGED = "email_changed"
+        SECOND_FACTOR_ON = "second_factor_on"
+        SECOND_FACTOR_OFF = "second_factor_off"
+        RECOVERY_CODE_USED = "recovery_used"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=20, choices=Kind.choices)

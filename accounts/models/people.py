@@ -83,6 +83,7 @@ class User(AbstractBaseUser):
     is_guest = models.BooleanField(_("guest"), default=False)
     is_active = models.BooleanField(_("active"), default=True, help_text=_("Off: suspended."))
     email_verified_at = models.DateTimeField(_("e-mail verified"), null=True, blank=True)
+    second_factor_at = models.DateTimeField(_("second factor since"), null=True, blank=True, editable=False)
     auth_epoch = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(_("created"), default=now, editable=False)
     last_seen_at = models.DateTimeField(_("last seen"), default=now, editable=False)
@@ -117,16 +118,18 @@ class User(AbstractBaseUser):
     def __str__(self) -> str:
         return self.username
 
-    #: Whether who is here has shown what their role adds: not with an API key without the scope ``staff``. No column.
+    #: Whether who is here has shown what their role takes: not with an API key without the scope ``staff``, and not
+    #: without the second factor where their role asks for one. Without, they are as anybody else. No columns.
     with_role = True
+    lacks_second_factor = False
 
     @property
     def is_staff(self) -> bool:
-        return self.is_active and self.role in STAFF_ROLES
+        return self.is_active and self.with_role and self.role in STAFF_ROLES
 
     @property
     def is_superuser(self) -> bool:
-        return self.is_active and self.role == Role.ADMIN
+        return self.is_active and self.with_role and self.role == Role.ADMIN
 
     @property
     def socket_group(self) -> str:
@@ -134,13 +137,13 @@ class User(AbstractBaseUser):
         return f"user.{self.pk.hex}"
 
     def has_perm(self, perm: str, obj: object | None = None) -> bool:
-        return self.is_active and role_has_permission(self.role, perm)
+        return self.is_active and self.with_role and role_has_permission(self.role, perm)
 
     def has_perms(self, perm_list: Iterable[str], obj: object | None = None) -> bool:
         return all(self.has_perm(perm, obj) for perm in perm_list)
 
     def has_module_perms(self, app_label: str) -> bool:
-        return self.is_active and role_has_module(self.role, app_label)
+        return self.is_active and self.with_role and role_has_module(self.role, app_label)
 
     def get_session_auth_hash(self) -> str:
         """What a session must carry to be this person's: it changes with the password and with ``auth_epoch``."""

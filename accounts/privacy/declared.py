@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db.models import Q
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.models import (
     ApiKey,
@@ -18,6 +19,7 @@ from accounts.models import (
     BrowserSession,
     Consent,
     OutgoingMail,
+    RecoveryCode,
     RefreshFamily,
     SignUp,
     User,
@@ -61,7 +63,7 @@ declare(
         section="account",
         exported=(
             *("id", "email", "username", "role", "language", "timezone", "is_guest", "is_active"),
-            *("email_verified_at", "created_at", "last_seen_at"),
+            *("email_verified_at", "created_at", "last_seen_at", "second_factor_at"),
         ),
         written=("email", "username"),
         fixed=("password", "language", "timezone"),
@@ -93,7 +95,7 @@ declare(
         erasure_note="Deleted.",
         retention=Retention("Until its tokens have run out; then gone within six hours.", "", "expires_at"),
         section="program_sign_ins",
-        exported=("id", "device", "created_at", "last_used_at", "expires_at", "revoked_at", "reason"),
+        exported=("id", "device", "created_at", "last_used_at", "expires_at", "revoked_at", "reason", "second_factor"),
         written=("device",),
     ),
     PersonalData(
@@ -125,6 +127,33 @@ declare(
         exported=("purpose", "granted", "version", "text_hash", "language", "source", "at"),
         fixed=("text_hash", "language"),
         erase=lambda person: 0,
+    ),
+    PersonalData(
+        model=TOTPDevice,
+        about="Authenticator apps: the secret of which codes are made, when used",
+        data_class=DataClass.CREDENTIAL,
+        purpose=SIGNING_IN,
+        basis=Basis.CONTRACT,
+        of="user",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted.",
+        retention=Retention("Until turned off or reset, or as long as the account."),
+        section="authenticators",
+        exported=("created_at", "last_used_at"),
+        fixed=("name", "key"),
+    ),
+    PersonalData(
+        model=RecoveryCode,
+        about="Recovery codes that are not used, as hashes",
+        data_class=DataClass.CREDENTIAL,
+        purpose=SIGNING_IN,
+        basis=Basis.CONTRACT,
+        of="user",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted.",
+        retention=Retention("Until used, renewed or turned off, or as long as the account."),
+        not_exported="A hash tells its person nothing, and its leak would help guessing.",
+        fixed=("digest",),
     ),
     PersonalData(
         model=SignUp,

@@ -9,15 +9,16 @@ ID_AND_COUNT = "the person's id and a count"
 
 
 def _limits_of(person: Any) -> list[str]:
-    return [f"limit:*{account_fingerprint(person.email)}*"] if person.email else []
+    codes = f"limit:code:{person.pk}*"
+    return [f"limit:*{account_fingerprint(person.email)}*", codes] if person.email else [codes]
 
 
 declare(
     RedisKeys(
         "limit:*",
-        "Tries at signing in, mail and searches",
-        "a keyed hash of the address tried, or where the try came from (an IP address or /64)",
-        "until the tries are given back, 20 minutes at most",
+        "Tries at signing in, codes, mail and searches",
+        "a keyed hash of the address tried, the person's id, or where the try came from (an IP address or /64)",
+        "until the tries are given back, an hour at most",
         _limits_of,
     ),
     RedisKeys(

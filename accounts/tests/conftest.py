@@ -12,6 +12,7 @@ from django.test import Client
 
 from accounts import tasks
 from accounts.models import User
+from accounts.tests.authenticator import clock, enrol  # noqa: F401  fixtures
 from accounts.tests.factories import PASSWORD, make_admin, make_guest, make_moderator, make_user
 
 REDIS_URL = django_settings.REDIS_URL  # as it is before a test changes it

@@ -188,10 +188,10 @@ def test_signing_in_rightly_uses_up_no_tries(owner: User, sign_in) -> None:
 
 
 @pytest.mark.django_db
-def test_the_admin_and_programs_are_slowed_alike(owner: User) -> None:
+def test_pages_and_programs_are_slowed_alike(owner: User, sign_in) -> None:
     for _ in range(6):
-        Client().post("/admin/login/", {"username": owner.email, "password": WRONG})
-    page = Client().post("/admin/login/", {"username": owner.email, "password": WRONG}, headers={"Accept": "text/html"})
+        sign_in(owner.email, WRONG)
+    page = sign_in(owner.email, WRONG, HTTP_ACCEPT="text/html").answer
     program = Client().post(
         "/accounts/sign-in/",
         {"email": owner.email, "password": WRONG},

@@ -121,15 +121,20 @@ def test_forms_need_their_token(owner: User) -> None:
         assert strict.post(f"/accounts/{path}", {"email": owner.email, "password": PASSWORD}).status_code == 403
 
 
-def test_the_admin_signs_in_by_the_same_rules(sign_in) -> None:
+def test_the_admin_sends_to_the_page_that_signs_in(sign_in) -> None:
     make_user("plain@example.org", PASSWORD)
     make_user("root@example.org", PASSWORD, role="admin")
-    pages = {}
-    for email in ("plain@example.org", "root@example.org"):
-        pages[email] = Client()
-        pages[email].post("/admin/login/?next=/admin/", {"username": email.upper(), "password": PASSWORD})
-    assert signed_in_person(pages["plain@example.org"]) is None
-    assert signed_in_person(pages["root@example.org"])
+    door = Client().get("/admin/accounts/user/", follow=True)
+    assert [where for where, _ in door.redirect_chain] == [
+        "/admin/login/?next=/admin/accounts/user/",
+        "/accounts/sign-in/?next=%2Fadmin%2Faccounts%2Fuser%2F",
+    ]
+    plain, root = sign_in("plain@example.org"), sign_in("root@example.org")
+    assert root.get("/admin/").status_code == 200
+    assert root.get("/admin/login/")["Location"] == "/admin/"
+    refused = plain.get("/admin/", follow=True, headers={"Accept": "text/html"})
+    assert refused.status_code == 403
+    assert "Sign out first" in refused.content.decode()
 
 
 def test_signing_in_from_a_guest_hands_over_what_the_guest_has(owner: User, sign_in, browser: Callable) -> None:
@@ -158,6 +163,6 @@ def test_signing_in_from_no_guest_merges_nobody(owner: User, other: User, sign_i
     try:
         sign_in(owner.email)
         page = browser(other)
-        page.post("/admin/login/?next=/admin/", {"username": owner.email, "password": PASSWORD})
+        page.post("/accounts/sign-in/", {"email": owner.email, "password": PASSWORD})
     finally:
         guest_merged.disconnect(receiver)

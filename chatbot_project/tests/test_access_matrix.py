@@ -256,3 +256,16 @@ def who_is_suspended_gets_nowhere_with_what_they_had(row: Row, world: World) -> 
     of_page = row.outcomes["nobody"] if outcome == "gone" else outcome
     told = [outcome_of(call(row, way, world.ids)) for way in (token, key, page)]
     assert told == [expected(outcome), expected(outcome), expected(of_page)]
+
+
+STAFF_ROWS = [row for row in ROWS if row.needs == "staff"]
+
+
+def test_staff_without_their_second_factor_have_nothing_of_their_role(world: World, settings: Any) -> None:
+    admin, page = world.people["admin"], ApiClient()
+    page.client.force_login(admin)
+    ways = {"token": world.ways["admin"], "key": ApiClient.with_key(admin, *Scope), "page": page}
+    settings.REQUIRE_STAFF_2FA = True
+    told = {(row.name, name): outcome_of(call(row, way, world.ids)) for row in STAFF_ROWS for name, way in ways.items()}
+    assert {each: outcome for each, outcome in told.items() if outcome != (403, "second_factor_needed")} == {}
+    assert len(told) > 100
