@@ -55,22 +55,20 @@ def readiness(url: str) -> tuple[int, dict[str, str]]:
         return error.code, json.load(error)["parts"]
 
 
-async def healed(stack: FaultStack, since: float) -> None:
-    """Every web process stores and answers questions again, in time."""
-    async with Crowd(stack.urls, 4) as fresh:
-        await asyncio.gather(*(talk.submit() for talk in fresh.talks))
-        await fresh.accept()
-        took = time.monotonic() - since
-        print(f"questions were accepted {took:.1f} s after PostgreSQL was back")
-        assert took <= HEALED_SECONDS
-        await fresh.end()
-        await fresh.check()
+async def heals(fresh: Crowd, since: float) -> None:
+    """Every web process stores questions again, in time."""
+    await asyncio.gather(*(talk.submit() for talk in fresh.talks))
+    await fresh.accept()
+    took = time.monotonic() - since
+    print(f"questions were accepted {took:.1f} s after PostgreSQL was back")
+    assert took <= HEALED_SECONDS
 
 
 async def test_restarted_in_mid_stream_replies_complete_and_questions_are_stored_once(
     stack: FaultStack, gate: Gate, postgres: EmbeddedPostgres
 ) -> None:
-    async with Crowd(stack.urls, CROWD) as crowd, Crowd(stack.urls, CROWD) as later:
+    crowds = Crowd(stack.urls, CROWD), Crowd(stack.urls, CROWD), Crowd(stack.urls, 4)
+    async with crowds[0] as crowd, crowds[1] as later, crowds[2] as fresh:
         await crowd.ask()
         gate.release(6)
         await crowd.show(6)
@@ -80,17 +78,13 @@ async def test_restarted_in_mid_stream_replies_complete_and_questions_are_stored
         await crowd.show(12)  # what streams goes on without it
         acknowledged = [talk for talk in later.talks if talk.client.accepted]
         postgres.start()
-        back = time.monotonic()
+        await heals(fresh, time.monotonic())
         await later.accept()
-        print(
-            f"{len(acknowledged)} of {CROWD} questions were accepted before, the last {time.monotonic() - back:.1f} s"
-        )
+        print(f"{len(acknowledged)} of {CROWD} questions were accepted before it went away")
         gate.release()
-        await crowd.end()
-        await later.end()
-        assert await crowd.check() == {"completed": CROWD}
-        assert await later.check() == {"completed": CROWD}
-        await healed(stack, back)
+        for each, size in zip((crowd, later, fresh), (CROWD, CROWD, 4), strict=True):
+            await each.end()
+            assert await each.check() == {"completed": size}
 
 
 async def test_away_when_replies_end_they_are_stored_when_it_is_back(
