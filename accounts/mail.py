@@ -36,11 +36,14 @@ def build_message(mail: OutgoingMail) -> EmailMultiAlternatives | None:
         letter = _WRITERS[Kind(mail.kind)](mail)
         if letter is None:
             return None
-        context = {"letter": letter, "base_url": settings.BASE_URL, "language": translation.get_language()}
-        text = render_to_string("email/letter.txt", context)
-        html = render_to_string("email/letter.html", context)
-    message = EmailMultiAlternatives(letter.subject, text, to=[mail.to_address])
-    message.attach_alternative(html, "text/html")
+        return letter_message(letter, to=[mail.to_address])
+
+
+def letter_message(letter: Letter, *, to: list[str]) -> EmailMultiAlternatives:
+    """The letter as text and as HTML, in the active language. The HTML loads nothing from anywhere."""
+    context = {"letter": letter, "base_url": settings.BASE_URL, "language": translation.get_language()}
+    message = EmailMultiAlternatives(letter.subject, render_to_string("email/letter.txt", context), to=to)
+    message.attach_alternative(render_to_string("email/letter.html", context), "text/html")
     return message
 
 

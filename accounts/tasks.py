@@ -3,11 +3,14 @@
 import logging
 from datetime import timedelta
 from smtplib import SMTPException
+from time import monotonic
+from typing import Any
 from uuid import UUID
 
 from celery import shared_task
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.audit import chain, checkpoints
@@ -18,6 +21,7 @@ from accounts.tokens import SIGN_UP_SECONDS
 logger = logging.getLogger(__name__)
 
 SENDING = timedelta(minutes=5)  # longer than any sending takes: who holds a mail for longer is dead
+SENDING_SECONDS = 60
 MAIL_EXPIRES = timedelta(hours=24)
 BATCH = 500
 
@@ -61,10 +65,18 @@ def _try_later(mail: OutgoingMail) -> None:
 
 @shared_task(ignore_result=True)
 def send_waiting_mail() -> int:
-    """Send what is due and was not handed over or not accepted the first time. Returns how many went out."""
+    """Send what is due and was not handed over or not accepted the first time. Returns how many went out.
+
+    Takes a minute and one mail at most; what is left is the next run's.
+    """
+    until = monotonic() + SENDING_SECONDS
     due = OutgoingMail.objects.filter(next_try_at__lte=timezone.now()).order_by("next_try_at")
-    waiting = list(due.values_list("pk", flat=True)[:BATCH])
-    return sum(send_mail(str(mail_id)) for mail_id in waiting)
+    sent = 0
+    for mail_id in due.values_list("pk", flat=True)[:BATCH]:
+        sent += send_mail(str(mail_id))
+        if monotonic() > until:
+            break
+    return sent
 
 
 @shared_task(ignore_result=True)
@@ -94,10 +106,24 @@ def clear_expired() -> int:
     A family that was revoked stays until its tokens would have run out: until then it is known that it was.
     """
     now = timezone.now()
-    sessions, _ = BrowserSession.objects.filter(expire_date__lt=now).delete()
-    families, _ = RefreshFamily.objects.filter(expires_at__lt=now).delete()
-    sign_ups, _ = SignUp.objects.filter(created_at__lt=now - timedelta(seconds=SIGN_UP_SECONDS)).delete()
-    return sessions + families + sign_ups
+    since = now - timedelta(seconds=SIGN_UP_SECONDS)
+    return (
+        _delete(BrowserSession.objects.filter(expire_date__lt=now))
+        + _delete(RefreshFamily.objects.filter(expires_at__lt=now))
+        + _delete(SignUp.objects.filter(created_at__lt=since))
+    )
+
+
+def _delete(rows: "QuerySet[Any]", batches: int = 200) -> int:
+    """Delete ``rows`` in batches of 500, each by itself, 100,000 at most; how many went."""
+    gone = 0
+    for _batch in range(batches):
+        ids = list(rows.order_by().values_list("pk", flat=True)[:BATCH])
+        rows.filter(pk__in=ids).delete()
+        gone += len(ids)
+        if len(ids) < BATCH:
+            break
+    return gone
 
 
 @shared_task(ignore_result=True)

@@ -1,14 +1,18 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class ChatbotProjectConfig(AppConfig):
     name = "chatbot_project"
+    verbose_name = _("Operation")
 
     def ready(self) -> None:
         from chatbot_project import (
             celery,  # noqa: F401  shared tasks belong to this application in every process
             checks,  # noqa: F401  registers the system checks
             logs,
+            privacy,  # noqa: F401  says what the tables hold
+            task_records,  # noqa: F401  keeps how tasks ran
         )
 
         logs.configure()

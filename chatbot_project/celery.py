@@ -29,6 +29,10 @@ app.conf.beat_schedule = {
     "refresh-gaps": {"task": "faqs.tasks.refresh_gaps", "schedule": HOUR},
 }
 
+# What beat started while no worker was there is worth nothing once the next is due.
+for _entry in app.conf.beat_schedule.values():
+    _entry.setdefault("options", {}).setdefault("expires", float(_entry["schedule"]))
+
 
 @setup_logging.connect  # type: ignore[untyped-decorator]  # Celery ships no types
 def keep_our_logging(**kwargs: Any) -> None:

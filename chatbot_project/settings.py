@@ -133,6 +133,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
+# Seconds. A pool of threads cannot enforce it: every task bounds itself, and the admin shows which has not ended then.
 CELERY_TASK_TIME_LIMIT = 600
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -305,6 +306,9 @@ EMAIL_BACKEND = f"django.core.mail.backends.{'console' if _mail.scheme == 'conso
 EMAIL_HOST, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.hostname or "", _mail.username or "", _mail.password or ""
 EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp+tls"
 EMAIL_PORT = _mail.port or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
+EMAIL_TIMEOUT = 20  # seconds: a mail server that hangs holds no worker
+# Who is told of background tasks that fail, with commas; nobody: the admin alone shows it.
+ALERT_MAIL = env.words("ALERT_MAIL")
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Nono <nono@localhost>")
 
 # --- Transport and headers
