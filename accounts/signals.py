@@ -6,6 +6,10 @@ from django.dispatch import Signal
 #: the transaction that retires the guest; whoever keeps things of people moves them here.
 guest_merged = Signal()
 
+#: ``people``: ids of people whose rows are about to be deleted. Sent inside the transaction that does it; whoever keeps
+#: figures takes down here what counts of theirs.
+people_leaving = Signal()
+
 #: ``user``, ``purpose``: somebody has withdrawn or refused a consent. Sent inside the transaction that notes it;
 #: whoever keeps something by that consent lets go of it here.
 consent_withdrawn = Signal()

@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.audit import chain, checkpoints
 from accounts.mail import build_message
 from accounts.models import BrowserSession, OutgoingMail, RefreshFamily, SignUp, User
+from accounts.signals import people_leaving
 from accounts.tokens import SIGN_UP_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ def expire_guests(batches: int = 20) -> int:
         with transaction.atomic():
             idle = User.objects.idle_guests(since).select_for_update(skip_locked=True)
             ids = list(idle.values_list("pk", flat=True)[:BATCH])
+            people_leaving.send(sender=User, people=ids)
             User.objects.filter(pk__in=ids).delete()
         gone += len(ids)
         if len(ids) < BATCH:

@@ -1,6 +1,7 @@
-"""Figures of conversations, counted from their rows. Nothing here reads what anybody wrote, and nothing writes.
+"""Figures of conversations, counted from their rows and from what those that were removed have left (Tally). Nothing
+here reads what anybody wrote, and nothing writes.
 
-Everything that is stored counts: also what was asked in passing, and what was deleted until it is purged.
+Everything counts: also what was asked in passing, and what was deleted or removed since.
 """
 
 from collections import defaultdict
@@ -57,26 +58,36 @@ _SAID = """
     JOIN conversations_conversation c ON c.id = m.conversation_id
     JOIN personas_personaversion v ON v.id = c.persona_version_id
     LEFT JOIN conversations_feedback f ON f.message_id = m.id
-    WHERE m.created_at >= %(start)s AND m.created_at < %(end)s
+    WHERE m.created_at >= %(start)s AND m.created_at < %(end)s{whose}
+    UNION ALL
+    SELECT width_bucket(t.at, %(bounds)s::timestamptz[]), t.persona, t.person, t.role,
+           t.status, t.source, t.prompt_tokens, t.completion_tokens, t.usage_estimated, t.feedback, t.first_token
+    FROM conversations_tally t
+    WHERE t.role <> '' AND t.at >= %(start)s AND t.at < %(end)s{whose_removed}
 """
 _BEGUN = """
     SELECT width_bucket(c.created_at, %(bounds)s::timestamptz[]) AS day, v.persona_id AS persona
     FROM conversations_conversation c
     JOIN personas_personaversion v ON v.id = c.persona_version_id
-    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s
+    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s{whose}
+    UNION ALL
+    SELECT width_bucket(t.at, %(bounds)s::timestamptz[]), t.persona
+    FROM conversations_tally t
+    WHERE t.role = '' AND t.at >= %(start)s AND t.at < %(end)s{whose_removed}
 """
-_ONE_PERSONS = " AND c.owner_id = %(owner)s"
+_ALL = {"whose": "", "whose_removed": ""}
+_ONE_PERSONS = {"whose": " AND c.owner_id = %(owner)s", "whose_removed": " AND t.person = %(owner)s"}
 
 
 def report(period: Period, *, person: User | None = None) -> Report:
     """The figures of ``period``, of all people or of one. Three queries."""
     bounds = period.bounds
     parameters: dict[str, Any] = {"bounds": bounds, "start": bounds[0], "end": bounds[-1]}
-    whose = ""
+    whose = _ALL
     if person is not None:
         whose, parameters["owner"] = _ONE_PERSONS, person.pk
-    said = _grouped(columns_of(COUNTED_BY_DAY), _SAID + whose, parameters)
-    begun = _grouped("count(*)", _BEGUN + whose, parameters)
+    said = _grouped(columns_of(COUNTED_BY_DAY), _SAID.format(**whose), parameters)
+    begun = _grouped("count(*)", _BEGUN.format(**whose), parameters)
     found: dict[_Group, Figures] = defaultdict(Figures)
     for group, values in said.items():
         found[group] = Figures(**read_figures(COUNTED_BY_DAY, iter(values)))

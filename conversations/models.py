@@ -294,3 +294,34 @@ class HandOver(models.Model):
 
     def __str__(self) -> str:
         return f"{self.state} {self.message_id}"
+
+
+class Tally(models.Model):
+    """What counts of a message that was removed, or of a conversation (``role`` is empty). Written by purging.py.
+
+    ``person`` is whose it was as long as they have an account, so that people are counted once; then a number of
+    chance, the same in all their lines. There are no constraints. ``at`` is cut to a quarter of an hour.
+    """
+
+    at = models.DateTimeField()
+    persona = models.UUIDField()
+    person = models.UUIDField()
+    role = models.CharField(max_length=10, blank=True)
+    status = models.CharField(max_length=12, blank=True)
+    source = models.CharField(max_length=12, null=True)  # noqa: DJ001  as Message.source
+    prompt_tokens = models.PositiveIntegerField(null=True)
+    completion_tokens = models.PositiveIntegerField(null=True)
+    usage_estimated = models.BooleanField(default=False)
+    feedback = models.SmallIntegerField(null=True)
+    first_token = models.FloatField(null=True)  # seconds after it was queued
+
+    class Meta:
+        verbose_name = _("tally")
+        verbose_name_plural = _("tallies")
+        indexes: ClassVar = [
+            models.Index(fields=["at"], name="tally_at"),  # figures of some days
+            models.Index(fields=["person", "at"], name="tally_of_person"),  # one person's figures; their erasure
+        ]
+
+    def __str__(self) -> str:
+        return str(self.pk)

@@ -6,7 +6,8 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.privacy.registry import Basis, DataClass, Erasure, PersonalData, RedisKeys, Retention, declare
-from conversations.models import Citation, Conversation, Feedback, HandOver, Message
+from conversations.models import Citation, Conversation, Feedback, HandOver, Message, Tally
+from conversations.purging import forget_counted, purge
 from conversations.replies.log import KEEP_LIVE_SECONDS, followers_key, log_key
 
 TALKING = "Answering the person, and keeping their conversations for them."
@@ -16,8 +17,12 @@ BATCH = 50
 def _delete_conversations(person: Any) -> int:
     """Messages, citations, feedback and requests for a person go with them."""
     batch = list(Conversation.objects.filter(owner=person.pk).order_by("pk").values_list("pk", flat=True)[:BATCH])
-    gone, _per_model = Conversation.objects.filter(pk__in=batch).delete()
-    return gone
+    purge(batch)
+    return len(batch) or _forget_counted(person)  # what the last batch left must lead to nobody either
+
+
+def _forget_counted(person: Any) -> int:
+    return forget_counted([person.pk])
 
 
 def _live_logs_of(person: Any) -> list[str]:
@@ -109,6 +114,20 @@ declare(
         section="requests_for_a_person",
         exported=("message", "state", "created_at", "resolved_at"),
         references={"resolved_by": "emptied when that moderator is erased"},
+    ),
+    PersonalData(
+        model=Tally,
+        about="What counts of messages that were removed: when, persona, ending, tokens; no text, no id",
+        data_class=DataClass.RECORD,
+        purpose="Figures that do not change when conversations are removed.",
+        basis=Basis.INTEREST,
+        of="person",
+        erasure=Erasure.ANONYMISE,
+        erasure_note="The person's id becomes a number of chance, the same in all their lines, which leads nowhere.",
+        retention=Retention("For good; without the person once the account is gone.", "", "at"),
+        not_exported="Each line tells only that something was said in a quarter of an hour; what was said is gone.",
+        fixed=("role", "status", "source"),
+        erase=_forget_counted,
     ),
     RedisKeys(
         "nono:log:*",

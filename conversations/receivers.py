@@ -1,5 +1,6 @@
 """What conversations do when something happens to a person, or to a reply."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -7,8 +8,9 @@ from django.db import transaction
 from django.dispatch import receiver
 
 from accounts.models import User
-from accounts.signals import guest_merged
+from accounts.signals import guest_merged, people_leaving
 from conversations.models import Conversation, Message
+from conversations.purging import hand_over_counted, purge_people
 from conversations.signals import reply_disliked
 
 
@@ -21,6 +23,13 @@ def hand_over_conversations(sender: Any, guest: User, user: User, **kwargs: Any)
     with transaction.atomic():
         Conversation.objects.filter(owner=guest).update(owner=user)
         Message.objects.filter(owner=guest).update(owner=user)
+        hand_over_counted(guest=guest, user=user)
+
+
+@receiver(people_leaving)
+def purge_conversations(sender: Any, people: Sequence[UUID], **kwargs: Any) -> None:
+    """Before guests' rows go: by cascade, the figures would lose what they had."""
+    purge_people(people)
 
 
 @receiver(reply_disliked)

@@ -6,6 +6,7 @@ from datetime import timedelta
 import structlog
 from celery import shared_task
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
@@ -17,6 +18,7 @@ from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
+from conversations.purging import purge
 from conversations.replies.pipeline import deadlines
 from conversations.replies.prompt import Turn, build_prompt, cost_of_instructions
 from conversations.replies.work import Work, claim_of, load_work
@@ -169,8 +171,9 @@ def purge_deleted_conversations() -> None:
 
 
 def _purge_batch(old: QuerySet[Conversation]) -> int:
-    """Remove the first of ``old``; how many those were."""
-    batch = list(old.values_list("pk", flat=True)[:PURGE_BATCH])
-    rows, _per_model = Conversation.objects.filter(pk__in=batch).delete()
-    log.info("conversations.purged", conversations=len(batch), rows=rows)
+    """Remove the first of ``old`` that nobody is at work on; how many those were."""
+    with transaction.atomic():
+        batch = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:PURGE_BATCH])
+        messages = purge(batch)
+    log.info("conversations.purged", conversations=len(batch), messages=messages)
     return len(batch)

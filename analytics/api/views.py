@@ -50,7 +50,7 @@ class DashboardView(APIView):
         tags=["analytics"],
         summary="Figures of all conversations",
         description=f"{DAYS_DESCRIPTION} Everything counts on the day on which it began: a reply, its tokens and its "
-        "feedback on the day on which it was asked for. What is deleted counts until it is purged. For moderators and "
+        "feedback on the day on which it was asked for. What is deleted or removed counts on. For moderators and "
         "admins; an API key needs the scope `staff`.",
         parameters=[FROM, TO],
         responses={200: OpenApiResponse(ReportSerializer, "Figures.", examples=[examples.DASHBOARD])},

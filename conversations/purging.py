@@ -1,0 +1,83 @@
+"""Removing conversations for good, and what is left of them: lines that count, without text, title or id.
+
+Whoever removes a conversation does it here, so that no figure that was reported ever changes.
+"""
+
+from collections.abc import Collection
+from uuid import UUID, uuid4
+
+from django.db import connection, models, transaction
+
+from accounts.models import User
+from conversations.models import Conversation, Message, Tally
+
+# A quarter of an hour: days of every time zone begin with one.
+_KEEP_MESSAGES = """
+INSERT INTO conversations_tally
+  (at, persona, person, role, status, source, prompt_tokens, completion_tokens, usage_estimated, feedback, first_token)
+SELECT date_bin('15 minutes', m.created_at, 'epoch'), v.persona_id, m.owner_id, m.role, m.status, m.source,
+       m.prompt_tokens, m.completion_tokens, m.usage_estimated, f.value,
+       extract(epoch FROM m.first_token_at - m.queued_at)::float8
+FROM conversations_message m
+JOIN conversations_conversation c ON c.id = m.conversation_id
+JOIN personas_personaversion v ON v.id = c.persona_version_id
+LEFT JOIN conversations_feedback f ON f.message_id = m.id
+WHERE m.conversation_id = ANY(%s)
+"""
+_KEEP_CONVERSATIONS = """
+INSERT INTO conversations_tally (at, persona, person, role, status, usage_estimated)
+SELECT date_bin('15 minutes', c.created_at, 'epoch'), v.persona_id, c.owner_id, '', '', false
+FROM conversations_conversation c JOIN personas_personaversion v ON v.id = c.persona_version_id
+WHERE c.id = ANY(%s)
+"""
+
+
+def purge(ids: Collection[UUID]) -> int:
+    """Remove the conversations ``ids`` with all that hangs on them, leaving what counts; how many messages went.
+
+    In one transaction, the caller's if there is one. Lock them first where somebody else may be at work on them.
+    """
+    if not ids:
+        return 0
+    messages = Message.objects.filter(conversation__in=ids)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(_KEEP_MESSAGES, [list(ids)])
+            gone: int = cursor.rowcount
+            cursor.execute(_KEEP_CONVERSATIONS, [list(ids)])
+        _delete(messages)
+        _delete(Conversation.objects.filter(pk__in=ids))
+    return gone
+
+
+def forget_counted(people: Collection[UUID]) -> int:
+    """Let what counts lead to nobody: each of ``people`` becomes a number of chance, so that how many people there were
+    stays as reported. How many lines there were."""
+    return sum(Tally.objects.filter(person=person).update(person=uuid4()) for person in people)
+
+
+def purge_people(people: Collection[UUID]) -> None:
+    """Remove all conversations of ``people``, and let what counts lead to none of them. In the caller's transaction."""
+    purge(list(Conversation.objects.filter(owner__in=people).values_list("pk", flat=True)))
+    forget_counted(people)
+
+
+def hand_over_counted(*, guest: User, user: User) -> None:
+    """What counted for a guest counts for the account that took them over."""
+    Tally.objects.filter(person=guest.pk).update(person=user.pk)
+
+
+def _delete(rows: "models.QuerySet[models.Model]") -> None:
+    """Delete ``rows`` and what hangs on them as their models say, in one statement a table: Django's own way reads
+    every row first."""
+    for relation in rows.model._meta.related_objects:
+        if relation.related_model is rows.model:
+            continue  # a message's answers go with it
+        hanging = relation.related_model._base_manager.filter(**{f"{relation.field.name}__in": rows.values("pk")})
+        if relation.on_delete is models.CASCADE:
+            _delete(hanging)
+        elif relation.on_delete is models.SET_NULL:
+            hanging.update(**{relation.field.name: None})
+        elif relation.on_delete is not models.DO_NOTHING and hanging.exists():
+            raise models.ProtectedError(f"{relation.related_model._meta.label} keeps it", set(hanging[:10]))
+    rows._raw_delete(rows.db)
