@@ -8,4 +8,4 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import receivers  # noqa: F401 - connects them once the models are loaded
-        from accounts.privacy import declared, places  # noqa: F401 - says what personal data there is
+        from accounts.privacy import declared, places, tasks  # noqa: F401 - says what there is; Celery finds the tasks

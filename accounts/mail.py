@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts import tokens
 from accounts.models import OutgoingMail, SignUp, User
+from accounts.privacy import exports
 
 Kind = OutgoingMail.Kind
 
@@ -195,6 +196,22 @@ def _recovery_code_used(mail: OutgoingMail) -> Letter:
     )
 
 
+def _export_ready(mail: OutgoingMail) -> Letter | None:
+    user = mail.user
+    found = exports.ready_export(user) if user is not None and user.is_active else None
+    if found is None:
+        return None
+    return Letter(
+        subject=_("The copy of your data is ready"),
+        paragraphs=[
+            _("You asked for a copy of your data. Fetch it with this link: it works once, for seven days, signed in.")
+        ],
+        link=_link("export", exports.export_token(found)),
+        label=_("Fetch my data"),
+        closing=[_("If this was not you, change your password: somebody else is signed in to your account.")],
+    )
+
+
 _WRITERS: dict[Kind, Callable[[OutgoingMail], Letter | None]] = {
     Kind.SIGN_UP: _sign_up,
     Kind.CONFIRM_AGAIN: _confirm_again,
@@ -205,4 +222,5 @@ _WRITERS: dict[Kind, Callable[[OutgoingMail], Letter | None]] = {
     Kind.SECOND_FACTOR_ON: _second_factor_on,
     Kind.SECOND_FACTOR_OFF: _second_factor_off,
     Kind.RECOVERY_CODE_USED: _recovery_code_used,
+    Kind.EXPORT_READY: _export_ready,
 }

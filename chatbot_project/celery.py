@@ -21,6 +21,7 @@ app.conf.beat_schedule = {
     "record-missed-gaps": {"task": "conversations.tasks.record_missed_gaps", "schedule": HOUR},
     "expire-guests": {"task": "accounts.tasks.expire_guests", "schedule": HOUR},
     "send-waiting-mail": {"task": "accounts.tasks.send_waiting_mail", "schedule": 60.0},
+    "tend-data-requests": {"task": "accounts.privacy.tasks.tend_requests", "schedule": 60.0},
     "clear-expired": {"task": "accounts.tasks.clear_expired", "schedule": 6 * HOUR},
     # So long, at most, an event can be taken out unseen; a run that finds nothing asks one query.
     "seal-audit": {"task": "accounts.tasks.seal_audit", "schedule": 5.0, "options": {"expires": 5.0}},

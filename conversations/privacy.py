@@ -66,6 +66,7 @@ declare(
         erasure_note="Deleted with its conversation.",
         retention=Retention("As its conversation.", "", "created_at"),
         section="messages",
+        order=("conversation", "created_at", "pk"),
         exported=(
             *("id", "conversation", "parent", "role", "status", "text", "created_at", "finished_at", "model"),
             *("finish_reason", "error_code", "source", "prompt_tokens", "completion_tokens"),

@@ -118,6 +118,21 @@ CONSENTS = OpenApiExample("consents", {"items": [_CONSENT], "next": None}, respo
 CONSENT = OpenApiExample("consent", _CONSENT, response_only=True)
 AGREE = OpenApiExample("agree", {"granted": True, "version": 1}, request_only=True)
 WITHDRAW = OpenApiExample("withdraw", {"granted": False}, request_only=True)
+_EXPORT: dict[str, Any] = {
+    "id": _ID,
+    "state": "ready",
+    "created_at": "2026-03-01T09:30:00Z",
+    "finished_at": "2026-03-01T09:30:04Z",
+    "expires_at": "2026-03-08T09:30:04Z",
+    "size": 48213,
+}
+EXPORT_READY = OpenApiExample("ready", _EXPORT, response_only=True)
+EXPORTS = OpenApiExample("copies", {"items": [_EXPORT], "next": None}, response_only=True)
+EXPORT_WAITING = OpenApiExample(
+    "asked for",
+    {**_EXPORT, "state": "waiting", "finished_at": None, "expires_at": None, "size": None},
+    response_only=True,
+)
 TICKET = OpenApiExample(
     "ticket",
     {

@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 from rest_framework import serializers
 
-from accounts.models import Consent, Purpose
+from accounts.models import Consent, DataRequest, Purpose
 
 if TYPE_CHECKING:
     AnySerializer = serializers.Serializer[Any]
+    RequestSerializer = serializers.ModelSerializer[DataRequest]
 else:
     AnySerializer = serializers.Serializer
+    RequestSerializer = serializers.ModelSerializer
 
 MAX_VERSION = 999_999
 
@@ -51,3 +53,14 @@ class SignUpDecisionSerializer(AnySerializer):
     purpose = serializers.ChoiceField(choices=Purpose.choices)
     granted = serializers.BooleanField()
     version = serializers.IntegerField(min_value=1, max_value=MAX_VERSION)
+
+
+class DataCopySerializer(RequestSerializer):
+    """A copy of one's data that was asked for."""
+
+    state = serializers.ChoiceField(choices=["waiting", "ready", "used", "expired"])
+
+    class Meta:
+        model = DataRequest
+        fields = ("id", "state", "created_at", "finished_at", "expires_at", "size")
+        read_only_fields = fields

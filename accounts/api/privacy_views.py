@@ -1,10 +1,14 @@
-"""One's own data: what one agrees to."""
+"""One's own data: what one agrees to, and copies of it."""
 
 from typing import Any
+from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.permissions import AllowAny
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -12,12 +16,20 @@ from rest_framework.views import APIView
 from accounts.api import examples
 from accounts.api.authentication import person_of
 from accounts.api.permissions import OwnSignIn
-from accounts.api.privacy_serializers import DecisionSerializer, PolicySerializer, StandingSerializer
-from accounts.models import Consent, Purpose
-from accounts.privacy import consents
+from accounts.api.privacy_serializers import (
+    DataCopySerializer,
+    DecisionSerializer,
+    PolicySerializer,
+    StandingSerializer,
+)
+from accounts.models import Consent, DataRequest, Purpose, User
+from accounts.privacy import consents, exports
 from accounts.privacy.consents import Standing
 from accounts.privacy.policies import Policy, policies
+from accounts.privacy.views import zip_response
+from chatbot_project.lib.api.idempotency import idempotent
 from chatbot_project.lib.api.openapi import page_of
+from chatbot_project.lib.api.pieces import PiecewiseResponse
 from chatbot_project.lib.errors import NotFound
 
 PURPOSE = OpenApiParameter("purpose", str, OpenApiParameter.PATH, enum=Purpose.values)
@@ -85,6 +97,84 @@ class ConsentView(APIView):
             source=Consent.Source.API,
         )
         return Response(next(_standing(each) for each in consents.standings(user) if each.policy.purpose == purpose))
+
+
+class ExportsView(APIView):
+    permission_classes = [OwnSignIn]
+
+    @extend_schema(
+        operation_id="privacy_exports",
+        tags=["privacy"],
+        summary="Copies of one's data that one asked for",
+        description="The newest first, ten at most.",
+        responses={200: OpenApiResponse(page_of(DataCopySerializer), "Copies.", examples=[examples.EXPORTS])},
+    )
+    def get(self, request: Request) -> Response:
+        found = _exports(person_of(request)).order_by("-id")[:10]
+        return Response({"items": DataCopySerializer(found, many=True).data, "next": None})
+
+    @extend_schema(
+        operation_id="privacy_export_request",
+        tags=["privacy"],
+        summary="Ask for a copy of one's data",
+        description="Made in the background: look at it again until it is `ready`; a mail tells of it, too. Where one "
+        "is waiting, or ready and not fetched, that one is answered.",
+        request=None,
+        responses={202: OpenApiResponse(DataCopySerializer, "Asked for.", examples=[examples.EXPORT_WAITING])},
+    )
+    @idempotent()
+    def post(self, request: Request) -> Response:
+        made = exports.request_export(user=person_of(request))
+        return Response(DataCopySerializer(made).data, status=202)
+
+
+class ExportView(APIView):
+    permission_classes = [OwnSignIn]
+
+    @extend_schema(
+        operation_id="privacy_export",
+        tags=["privacy"],
+        summary="How far a copy is",
+        responses={200: OpenApiResponse(DataCopySerializer, "The copy.", examples=[examples.EXPORT_READY])},
+    )
+    def get(self, request: Request, export_id: UUID) -> Response:
+        found = _exports(person_of(request)).filter(pk=export_id).first()
+        if found is None:
+            raise NotFound(_("There is no such thing here."))
+        return Response(DataCopySerializer(found).data)
+
+
+class ZipRenderer(BaseRenderer):
+    """Stands for the file in the choice of content; the answer itself is streamed."""
+
+    media_type, format, charset = "application/zip", "zip", None
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        return JSONRenderer().render(data)
+
+
+class FetchExportView(APIView):
+    permission_classes = [OwnSignIn]
+    renderer_classes = [JSONRenderer, ZipRenderer]
+
+    @extend_schema(
+        operation_id="privacy_export_fetch",
+        tags=["privacy"],
+        summary="Fetch a copy, once",
+        description="A ZIP with JSON for programs (docs/export.schema.json) and HTML to read. It is given once, within "
+        "seven days; after that, and before it is ready, it is `not_found`.",
+        request=None,
+        responses={(200, "application/zip"): OpenApiResponse(OpenApiTypes.BINARY, "The copy.")},
+    )
+    def post(self, request: Request, export_id: UUID) -> PiecewiseResponse:
+        data = exports.take_export(user=person_of(request), request_id=export_id)
+        if data is None:
+            raise NotFound(_("There is no such thing here."))
+        return zip_response(data)
+
+
+def _exports(user: User) -> "QuerySet[DataRequest]":
+    return DataRequest.objects.filter(user=user, kind=DataRequest.Kind.EXPORT)
 
 
 def _policy(policy: Policy) -> dict[str, Any]:

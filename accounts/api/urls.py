@@ -21,5 +21,8 @@ urlpatterns = [
     path("privacy/policies", privacy_views.PoliciesView.as_view()),
     path("privacy/consents", privacy_views.ConsentsView.as_view()),
     path("privacy/consents/<slug:purpose>", privacy_views.ConsentView.as_view()),
+    path("privacy/exports", privacy_views.ExportsView.as_view()),
+    path("privacy/exports/<uuid:export_id>", privacy_views.ExportView.as_view()),
+    path("privacy/exports/<uuid:export_id>/fetch", privacy_views.FetchExportView.as_view()),
     path("chat/ws-ticket", key_views.SocketTicketView.as_view()),
 ]

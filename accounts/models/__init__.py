@@ -11,7 +11,7 @@ from accounts.models.audit import (
 from accounts.models.credentials import ApiKey, BrowserSession, RecoveryCode, RefreshFamily
 from accounts.models.mail import OutgoingMail
 from accounts.models.people import USERNAME_LENGTH, SignUp, User, UserManager, normalise_address, username_characters
-from accounts.models.privacy import Consent, Purpose
+from accounts.models.privacy import Consent, DataRequest, ExportChunk, Purpose
 
 __all__ = [
     "USERNAME_LENGTH",
@@ -24,6 +24,8 @@ __all__ = [
     "AuditWaiting",
     "BrowserSession",
     "Consent",
+    "DataRequest",
+    "ExportChunk",
     "OutgoingMail",
     "Purpose",
     "RecoveryCode",

@@ -25,6 +25,7 @@ class OutgoingMail(models.Model):
         SECOND_FACTOR_ON = "second_factor_on"
         SECOND_FACTOR_OFF = "second_factor_off"
         RECOVERY_CODE_USED = "recovery_used"
+        EXPORT_READY = "export_ready"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=20, choices=Kind.choices)

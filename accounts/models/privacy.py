@@ -1,4 +1,4 @@
-"""What people agreed to."""
+"""What people agreed to, and what they asked for by right."""
 
 from typing import Any, ClassVar, NoReturn
 
@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models.audit import AppendOnly
 from accounts.models.people import User
+from chatbot_project.lib.ids import uuid7
 
 
 class Purpose(models.TextChoices):
@@ -68,3 +69,71 @@ class Consent(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AppendOnly("The ledger of consents is only added to.")
+
+
+class DataRequest(models.Model):
+    """What a person asked for by right: a copy of their data, or its erasure. At most one of each kind is open.
+
+    ``due_at`` is when it is to be done: a copy at once, an erasure after the time in which it can be cancelled. The row
+    goes with its person; what stays of an erasure is a line in its log (accounts/privacy/erasure_log.py).
+    """
+
+    class Kind(models.TextChoices):
+        EXPORT = "export", _("copy")
+        ERASURE = "erasure", _("erasure")
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        READY = "ready", _("ready")  # a copy that can be fetched, once
+        USED = "used", _("fetched")
+        EXPIRED = "expired", _("expired")
+        RUNNING = "running", _("being done")  # an erasure that has begun: nothing stops it any more
+        CANCELLED = "cancelled", _("cancelled")
+
+    OPEN: ClassVar = (State.WAITING, State.READY, State.RUNNING)
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(
+        User, on_delete=models.CASCADE, db_index=False, related_name="data_requests", verbose_name=_("person")
+    )
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.WAITING)
+    created_at = models.DateTimeField(_("asked for"), default=now, editable=False)
+    due_at = models.DateTimeField(_("due"), default=now)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("done at"), null=True, blank=True)
+    size = models.PositiveBigIntegerField(_("size"), null=True, blank=True)  # of a copy, in bytes
+
+    class Meta:
+        verbose_name = _("data request")
+        verbose_name_plural = _("data requests")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["user", "kind"],
+                name="data_request_one_open",
+                condition=models.Q(state__in=["waiting", "ready", "running"]),
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["user", "-id"], name="data_request_of_user"),  # somebody's, newest first
+            models.Index(fields=["state", "due_at"], name="data_request_due"),  # what is to be done
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class ExportChunk(models.Model):
+    """A piece of a copy, encrypted (accounts/privacy/sealing.py). All of one copy are stored in one transaction."""
+
+    request = models.ForeignKey(DataRequest, on_delete=models.CASCADE, db_index=False, related_name="chunks")
+    number = models.PositiveIntegerField()  # from 0
+    data = models.BinaryField()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["request", "number"], name="export_chunk_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.request_id} {self.number}"

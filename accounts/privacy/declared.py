@@ -1,5 +1,6 @@
 """What the accounts hold of people, with what other packages' models hold."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.admin.models import LogEntry
@@ -9,6 +10,7 @@ from django.contrib.sessions.models import Session
 from django.db.models import Q
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from accounts.audit import events_about
 from accounts.models import (
     ApiKey,
     AuditCheckpoint,
@@ -18,13 +20,16 @@ from accounts.models import (
     AuditWaiting,
     BrowserSession,
     Consent,
+    DataRequest,
+    ExportChunk,
     OutgoingMail,
     RecoveryCode,
     RefreshFamily,
     SignUp,
     User,
 )
-from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, Retention, declare
+from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, Retention, Section, declare
+from accounts.sessions import DEVICE
 
 SIGNING_IN = "Letting people sign in, and showing them where they are signed in."
 
@@ -35,6 +40,19 @@ def _sign_ups_of(person: Any) -> Q:
 
 def _mails_to(person: Any) -> Q:
     return Q(user=person.pk) | Q(sign_up__user=person.pk) | (Q(to_address=person.email) if person.email else Q(pk=None))
+
+
+def _record_of(person: Any) -> Iterator[dict[str, Any]]:
+    for entry in events_about(person):
+        yield {
+            "at": entry.at,
+            "action": entry.action,
+            "by": entry.actor,
+            "own": entry.own,
+            "object_type": entry.object_type,
+            "object_id": entry.object_id,
+            "reason": entry.reason,
+        }
 
 
 def _recorded_of(person: Any) -> Q:
@@ -82,6 +100,7 @@ declare(
         ),
         section="sessions",
         exported=("last_seen_at", "expire_date"),
+        derived={"device": lambda session: str(session.get_decoded().get(DEVICE, ""))},
         fixed=("session_key", "session_data"),
     ),
     PersonalData(
@@ -156,6 +175,46 @@ declare(
         fixed=("digest",),
     ),
     PersonalData(
+        model=DataRequest,
+        about="What somebody asked for by right: copies and erasures",
+        data_class=DataClass.CONSENT,
+        purpose="Doing what people may ask for, and showing that it was done.",
+        basis=Basis.LEGAL_DUTY,
+        of="user",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted with the account. A line in the log of erasures stays, which names nobody.",
+        retention=Retention("As long as the account.", "", "created_at"),
+        section="requests",
+        exported=("id", "kind", "state", "created_at", "due_at", "expires_at", "finished_at", "size"),
+        erase=lambda person: 0,
+    ),
+    PersonalData(
+        model=ExportChunk,
+        about="Copies of a person's data that wait to be fetched, encrypted",
+        data_class=DataClass.CONTENT,
+        purpose="Doing what people may ask for, and showing that it was done.",
+        basis=Basis.LEGAL_DUTY,
+        of="request__user",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted.",
+        retention=Retention("Until an hour after the copy was fetched; seven days at most."),
+        not_exported="It is the export.",
+    ),
+    Section(
+        name="record",
+        about="What was done to the person's account and data, or by them, by whom and why",
+        fields={
+            "at": {"type": "string", "format": "date-time"},
+            "action": {"type": "string"},
+            "by": {"type": "string", "description": "Empty: the system, or somebody who is not known any more."},
+            "own": {"type": "boolean", "description": "Whether the person did it."},
+            "object_type": {"type": "string"},
+            "object_id": {"type": "string"},
+            "reason": {"type": "string"},
+        },
+        rows=_record_of,
+    ),
+    PersonalData(
         model=SignUp,
         about="Sign-ups whose address is not confirmed yet",
         data_class=DataClass.ACCOUNT,
@@ -196,8 +255,7 @@ declare(
         erasure_note="Kept, as it is only added to: whose a pseudonym was nobody can tell once the identity is gone, "
         "nor read the reasons.",
         retention=Retention("For good."),
-        section="actions",
-        exported=("at", "action", "object_type", "object_id", "details"),
+        not_exported="The section `record` tells all of it, with names and reasons.",
         fixed=("action", "object_type", "object_id", "details"),
     ),
     PersonalData(

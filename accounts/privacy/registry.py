@@ -6,7 +6,7 @@ nowhere. ``docs/privacy.md``, the record of processing, is written from here (``
 erasure and retention go by it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -65,7 +65,8 @@ class PersonalData:
     ``written`` are the fields that hold people's own words, ``fixed`` all other text: names, codes, hashes.
     ``references`` are other fields that lead to a person, with what erasure does to them.
     ``erase`` does what erasure does, a bounded part at a time: it takes the person and says how many rows it changed, 0
-    once nothing is left. Without it, rows are deleted in batches, or kept.
+    once nothing is left. Without it, rows are deleted in batches, or kept. ``order`` is that of the export;
+    ``derived`` are texts that it holds beside the fields, each made of a row.
     """
 
     model: type[models.Model]
@@ -84,6 +85,8 @@ class PersonalData:
     fixed: Sequence[str] = ()
     references: Mapping[str, str] = field(default_factory=dict)
     erase: Callable[[Any], int] | None = None
+    order: Sequence[str] = ("pk",)
+    derived: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -91,9 +94,19 @@ class PersonalData:
         return self.model._meta.label
 
     def rows_of(self, person: Any) -> "models.QuerySet[Any]":
-        """The rows of ``person``, in the order of their making as far as keys tell it."""
+        """The rows of ``person``, in ``order``."""
         condition = self.of(person) if callable(self.of) else models.Q(**{self.of: person.pk})
-        return self.model._default_manager.filter(condition).order_by("pk")
+        return self.model._default_manager.filter(condition).order_by(*self.order)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of an export that is no model's rows: ``rows`` of a person; ``fields`` are their types in JSON Schema."""
+
+    name: str
+    about: str
+    fields: Mapping[str, Mapping[str, Any]]
+    rows: Callable[[Any], Iterable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +145,12 @@ class Nothing:
 
 _personal: dict[type[models.Model], PersonalData] = {}
 _nothing: dict[type[models.Model], Nothing] = {}
+_sections: dict[str, Section] = {}
 _redis: dict[str, RedisKeys] = {}
 _files: dict[str, Files] = {}
 
 
-def declare(*entries: PersonalData | Nothing | RedisKeys | Files) -> None:
+def declare(*entries: PersonalData | Nothing | Section | RedisKeys | Files) -> None:
     """Add to the registry. Raises ValueError for what is declared already, or leaves a question open."""
     for entry in entries:
         match entry:
@@ -148,6 +162,8 @@ def declare(*entries: PersonalData | Nothing | RedisKeys | Files) -> None:
                 _add(_personal, entry.model, entry, known=_nothing)
             case Nothing():
                 _add(_nothing, entry.model, entry, known=_personal)
+            case Section():
+                _add(_sections, entry.name, entry)
             case RedisKeys():
                 _add(_redis, entry.pattern, entry)
             case Files():
@@ -174,6 +190,10 @@ def erasure_order() -> list[PersonalData]:
 
 def without_personal_data() -> list[Nothing]:
     return sorted(_nothing.values(), key=lambda each: each.model._meta.label)
+
+
+def sections() -> list[Section]:
+    return list(_sections.values())
 
 
 def redis_keys() -> list[RedisKeys]:

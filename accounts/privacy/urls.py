@@ -5,5 +5,6 @@ from accounts.privacy import views
 app_name = "privacy"
 urlpatterns = [
     path("", views.PrivacyView.as_view(), name="home"),
+    path("export/", views.request_export, name="request_export"),
     path("consents/<slug:purpose>/", views.DecideView.as_view(), name="decide"),
 ]

@@ -1,20 +1,26 @@
 """The pages about one's own data. Guests have the same rights in theirs."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, resolve_url
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView, View
 
-from accounts.models import Consent, Purpose, User
+from accounts.models import Consent, DataRequest, Purpose, User
 from accounts.pages import current_person, next_page
-from accounts.privacy import consents
+from accounts.privacy import consents, exports
 from chatbot_project.lib import markdown
+from chatbot_project.lib.api.pieces import PiecewiseResponse
 from chatbot_project.lib.errors import ApplicationError
 
 
@@ -42,7 +48,10 @@ class PrivacyView(PersonPage, TemplateView):
             for each in consents.standings(self.person)
             for text in [each.policy.text()]
         ]
-        return super().get_context_data(**kwargs, asked=asked)
+        found = DataRequest.objects.filter(user=self.person, kind=DataRequest.Kind.EXPORT).order_by("-id").first()
+        ready = exports.ready_export(self.person)
+        link = reverse("accounts:export", args=[exports.export_token(ready)]) if ready else ""
+        return super().get_context_data(**kwargs, asked=asked, export=found, export_link=link)
 
 
 class DecideView(PersonPage, View):
@@ -70,3 +79,44 @@ class DecideView(PersonPage, View):
             if source == Consent.Source.PAGE:
                 messages.success(request, _("You agree.") if granted else _("You do not agree. This holds at once."))
         return redirect(next_page(request, else_to=resolve_url("privacy:home")))
+
+
+@require_POST
+@login_required
+def request_export(request: HttpRequest) -> HttpResponse:
+    """Have a copy of one's data made."""
+    person = current_person(request)
+    assert person is not None
+    exports.request_export(user=person)
+    return redirect("privacy:home")
+
+
+@method_decorator(never_cache, name="dispatch")
+class ExportView(PersonPage, TemplateView):
+    """Where the link to a copy leads. Looking changes nothing; fetching uses the link up. Another's link, one that was
+    used and one that has expired are not there."""
+
+    template_name = "privacy/export.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, export=self._export())
+
+    def post(self, request: HttpRequest, token: str) -> HttpResponseBase:
+        data = exports.take_export(user=self.person, request_id=self._export().pk)
+        if data is None:
+            raise Http404
+        return zip_response(data)
+
+    def _export(self) -> DataRequest:
+        found = exports.find_export(user=self.person, token=self.kwargs["token"])
+        if found is None:
+            raise Http404
+        return found
+
+
+def zip_response(data: Iterator[bytes]) -> PiecewiseResponse:
+    """A copy as a file to keep."""
+    response = PiecewiseResponse(data, content_type="application/zip")
+    response.headers["Content-Disposition"] = f'attachment; filename="nono-{timezone.now():%Y-%m-%d}.zip"'
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -8,6 +8,7 @@ from kombu.exceptions import OperationalError
 
 from accounts import services, tasks
 from accounts.models import OutgoingMail, SignUp, User
+from accounts.privacy import exports
 from accounts.tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -93,7 +94,10 @@ def test_every_kind_has_a_text_and_an_html_part(owner: User, delivered, kind: Ki
     to = {
         Kind.SIGN_UP: "new@example.org", Kind.CONFIRM_AGAIN: "new@example.org", Kind.VERIFY_EMAIL: "moved@example.org",
     }.get(kind, owner.email)  # fmt: skip
-    services.queue_mail(kind=kind, to=to, sign_up=sign_up, user=owner)
+    if kind == Kind.EXPORT_READY:  # made, it is told of
+        exports.make_export(exports.request_export(user=owner).pk)
+    else:
+        services.queue_mail(kind=kind, to=to, sign_up=sign_up, user=owner)
     (message,) = delivered()
     assert message.to == [to]
     assert message.subject

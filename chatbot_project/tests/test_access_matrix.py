@@ -13,6 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts import api_keys, families, services, tokens
 from accounts.models import User
+from accounts.privacy import exports
 from accounts.scopes import Scope
 from accounts.tests.api_client import ApiClient
 from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user
@@ -107,12 +108,19 @@ def accounts_of(owner: User) -> dict[str, str]:
     return {
         "-email": owner.email,
         "purpose": "improvement",
+        "export": made_export(owner),
         "person": str(owner.pk),
         "-refresh": families.open_family(user=owner).refresh,
         "-reset": tokens.reset_token(owner),
         "key": str(api_keys.create_key(user=owner, name=CANARY, scopes=[Scope.READ])[0].pk),
         "session": str(families.open_family(user=owner, device=CANARY).family.pk),
     }
+
+
+def made_export(owner: User) -> str:
+    request = exports.request_export(user=owner)
+    assert exports.make_export(request.pk)
+    return str(request.pk)
 
 
 def conversations_of(owner: User) -> dict[str, str]:

@@ -14,9 +14,9 @@ class PiecewiseResponse(StreamingHttpResponse):
     Under ASGI in the database's threads; under WSGI, where the tests' client calls views, in the request's own.
     """
 
-    def __init__(self, pieces: Iterator[str], **options: Any) -> None:
+    def __init__(self, pieces: Iterator[str] | Iterator[bytes], **options: Any) -> None:
         super().__init__(pieces, **options)
-        self._pieces = pieces
+        self._pieces: Iterator[str | bytes] = pieces
         self.is_async = True
 
     def __iter__(self) -> Iterator[bytes]:
