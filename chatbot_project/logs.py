@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 
+from chatbot_project.lib.pii import redact
 from chatbot_project.lib.redaction import without_tokens
 
 _MAILED_LINK = re.compile(r"(/accounts/link/[\w-]+/)[^/\s'\"]+")
@@ -41,6 +42,42 @@ def hide_tokens(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mu
     return event
 
 
+# What a terminal or a log reader would act on: line ends forge entries, escapes move the cursor, bidi controls reorder.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_LINES = re.compile(r"[\n\t]")
+_OUR_ID = re.compile(r"[0-9a-f]{12}[47][0-9a-f]{19}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+_OURS = frozenset({"timestamp", "level", "logger"})
+_OF_SEVERAL_LINES = frozenset({"exception", "stack"})
+
+
+def hide_personal_data(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Leave personal data out of everything that an entry says, traceback and task arguments included, and put what
+    would end a line or command a terminal in writing. Ids of ours stay: they are what entries are found by."""
+    for name, value in event.items():
+        if name not in _OURS:
+            event[name] = _scrubbed(value, lines=name in _OF_SEVERAL_LINES)
+    return event
+
+
+def _scrubbed(value: Any, *, lines: bool) -> Any:
+    if isinstance(value, str):
+        if _OUR_ID.fullmatch(value):
+            return value
+        kept = _CONTROLS.sub(_spelt, redact(value))
+        return kept if lines else _LINES.sub(_spelt, kept)
+    if isinstance(value, dict):
+        return {_scrubbed(key, lines=False): _scrubbed(entry, lines=lines) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_scrubbed(entry, lines=lines) for entry in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return _scrubbed(str(value), lines=lines)
+
+
+def _spelt(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
+
+
 def configure() -> None:
     """Set structlog and the standard library up alike. Called once, when Django is ready."""
     shared: list[Any] = [
@@ -50,14 +87,13 @@ def configure() -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    hiding = [hide_mailed_links, hide_queries, hide_tokens, hide_personal_data]
     if sys.stderr.isatty():
-        rendering: list[Any] = [hide_mailed_links, hide_queries, hide_tokens, structlog.dev.ConsoleRenderer()]
+        rendering: list[Any] = [structlog.processors.format_exc_info, *hiding, structlog.dev.ConsoleRenderer()]
     else:
         rendering = [
             structlog.processors.format_exc_info,
-            hide_mailed_links,
-            hide_queries,
-            hide_tokens,
+            *hiding,
             structlog.processors.JSONRenderer(),
         ]
     structlog.configure(

@@ -1,12 +1,13 @@
 """What a log leaves out."""
 
 import logging
+import sys
 
 import pytest
 from django.http import HttpRequest
 from structlog.stdlib import ProcessorFormatter
 
-from chatbot_project.logs import hide_queries, hide_tokens
+from chatbot_project.logs import hide_personal_data, hide_queries, hide_tokens
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,49 @@ def test_what_is_rendered_as_json_goes_without_tokens() -> None:
     record = logging.LogRecord("x", logging.ERROR, __file__, 1, "failed at %s", (f"/x?jwt={JWT}",), None)
     assert JWT not in handler.format(record)
     assert "failed at" in handler.format(record)
+
+
+PERSONAL = ["bob@example.org", "+49 171 1234567", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "203.0.113.9"]
+
+
+@pytest.mark.parametrize("value", PERSONAL)
+def test_no_personal_data_stays_in_the_log_however_deep_it_lies(value: str) -> None:
+    said = f"refused: {value}!"
+    entry = {"event": said, "args": (said, [said]), "kwargs": {"to": said, value: 1}, "error": ValueError(said), "n": 3}
+    kept = hide_personal_data(None, "error", entry)
+    assert value not in repr(kept)
+    assert kept["n"] == 3
+    assert "refused: [" in kept["event"]
+
+
+def test_ids_times_and_names_of_ours_stay_in_the_log() -> None:
+    entry = {
+        "event": "reply.ended", "timestamp": "2026-11-28T18:17:20.123456Z", "logger": "conversations.replies.worker",
+        "reply": "019ad2f5-a111-7d3e-b6aa-0e87ad0fc6a1", "worker": "019ad2f5a1117d3eb6aa0e87ad0fc6a1", "epoch": 2,
+        "when": "2026-11-28T18:17:20+00:00", "seconds": 0.123456789,
+        "request": "GET /c/019ad2f5-a111-7d3e-b6aa-0e87ad0fc6a1/",
+    }  # fmt: skip
+    assert hide_personal_data(None, "info", dict(entry)) == entry
+
+
+def test_nothing_in_an_entry_ends_its_line_or_commands_a_terminal() -> None:
+    entry = {"event": "a\r\nb \x1b[31mred\x07 \u202eback", "exception": "Traceback\n  File\rx\x1b[2J"}
+    assert hide_personal_data(None, "error", entry) == {
+        "event": "a\\r\\nb \\x1b[31mred\\x07 \\u202eback",
+        "exception": "Traceback\n  File\\rx\\x1b[2J",
+    }
+
+
+def test_a_task_that_fails_is_logged_without_its_arguments_personal_data() -> None:
+    (handler,) = (each for each in logging.getLogger().handlers if isinstance(each.formatter, ProcessorFormatter))
+    try:
+        raise ValueError("no such mailbox: bob@example.org")
+    except ValueError:
+        told = sys.exc_info()
+    record = logging.LogRecord(
+        "celery", logging.ERROR, __file__, 1, "Task send(%s) raised\r\n", (["bob@example.org"],), told
+    )
+    line = handler.format(record)
+    assert "bob@" not in line
+    assert "no such mailbox: [E-MAIL]" in line
+    assert "\r" not in line

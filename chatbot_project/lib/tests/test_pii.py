@@ -147,6 +147,7 @@ def _luhn(card: str) -> bool:
     [
         "a", "1", "1 ", "0", "0 ", "@", "a@", "a@a.", "1.1.", "::", "1:", "ab12", "DE89 ", "+1", "(0", "12 (3",
         "-----BEGIN PRIVATE KEY-----", "eyJaaaaaa.", "sk-", "a://", "ab://x:", "pin pass", "password: ", "tel ", "aA1",
+        "12345678901 ", "0171 1234567 ", "+4915112345678 ", "a (at) ", "AB123456C ", "order 1234 ", "555 ", "call ",
     ],
 )  # fmt: skip
 def test_time_is_linear_in_the_text(piece: str) -> None:
