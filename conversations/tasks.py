@@ -15,6 +15,7 @@ from accounts.privacy.consents import held_by_consent
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
+from chatbot_project.lib.pii import Pseudonyms
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
@@ -27,6 +28,7 @@ from conversations.transcript import conversation_info
 from faqs import gaps
 from faqs.languages import LANGUAGES, detect_language
 from faqs.models import GapQuestion
+from personas.models import PersonaVersion
 from personas.sources import room_for_sources
 
 log = structlog.get_logger(__name__)
@@ -48,29 +50,37 @@ SUMMARY_PROMPT = (
 )
 
 
-def _complete(models: list[str], system: str, text: str, max_tokens: int) -> str:
-    """One whole answer, cleaned. Raises LLMError."""
+def _complete(models: list[str], system: str, text: str, max_tokens: int, pseudonyms: Pseudonyms) -> str:
+    """One whole answer, cleaned, with the values that ``pseudonyms`` took out of the text. Raises LLMError."""
+    system = f"{system}\n\n{pseudonyms.note}" if pseudonyms else system
 
     async def ask() -> str:
         async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines()) as llm:
             messages = [ChatMessage("system", system), ChatMessage("user", text)]
             return (await llm.complete(models, ChatRequest(messages, temperature=0.2, max_tokens=max_tokens))).text
 
-    return clean_text(asyncio.run(ask())).strip()
+    return pseudonyms.put_back(clean_text(asyncio.run(ask())).strip())
 
 
 @shared_task
 def make_title(conversation_id: str) -> None:
     """Replace a title that is just the first question with one that a model writes. One that the person gave stays."""
-    conversation = Conversation.objects.filter(
-        pk=conversation_id, title_source=Conversation.TitleSource.QUESTION, deleted_at=None
-    ).first()
+    conversation = (
+        Conversation.objects.select_related("persona_version")
+        .filter(pk=conversation_id, title_source=Conversation.TitleSource.QUESTION, deleted_at=None)
+        .first()
+    )
     if conversation is None or not settings.TITLE_MODEL:
         return
-    opening = list(conversation.messages.order_by("created_at", "pk").values_list("role", "text")[:2])
-    text = "\n\n".join(f"{role}: {text[:1500]}" for role, text in opening)
+    opening = conversation.messages.order_by("created_at", "pk").values_list("role", "text")[:2]
+    pseudonyms = Pseudonyms()
+    turns = _as_sent(
+        [Turn(*turn) for turn in opening], conversation.persona_version, [settings.TITLE_MODEL], pseudonyms
+    )
+    text = "\n\n".join(f"{turn.role}: {turn.text[:1500]}" for turn in turns)
     try:
-        title = shorten(_complete([settings.TITLE_MODEL], TITLE_PROMPT, text, 40).strip("\"'“”«» ."), TITLE_LENGTH)
+        written = _complete([settings.TITLE_MODEL], TITLE_PROMPT, text, 40, pseudonyms)
+        title = shorten(written.strip("\"'“”«» ."), TITLE_LENGTH)
     except LLMError as error:
         log.warning("title.not_made", conversation=conversation_id, code=error.code)
         return
@@ -95,9 +105,12 @@ def summarise_conversation(reply_id: str) -> None:
     ).first_kept
     if first_kept <= work.summarised:
         return
-    text = _to_summarise(work.summary, work.turns[work.summarised : first_kept], work.version.context_budget)
+    models, pseudonyms = [settings.SUMMARY_MODEL or work.models[0]], Pseudonyms()
+    earlier = [Turn("summary", work.summary), *work.turns[work.summarised : first_kept]]
+    said, *turns = _as_sent(earlier, work.version, models, pseudonyms)
+    text = _to_summarise(said.text, turns, work.version.context_budget)
     try:
-        summary = _complete([settings.SUMMARY_MODEL or work.models[0]], SUMMARY_PROMPT, text, 400)
+        summary = _complete(models, SUMMARY_PROMPT, text, 400, pseudonyms)
     except LLMError as error:
         log.warning("summary.not_made", conversation=str(work.conversation), code=error.code)
         return
@@ -114,6 +127,14 @@ def _budget_for_turns(work: Work) -> int:
     if not version.answers_from_faqs or not work.turns:
         return budget
     return budget - room_for_sources(version.system_prompt, question=work.turns[-1].text, budget=budget)
+
+
+def _as_sent(turns: list[Turn], version: PersonaVersion, models: list[str], pseudonyms: Pseudonyms) -> list[Turn]:
+    """``turns`` as ``models`` may see them by the persona's ``version``. Before anything is cut: half a number is not
+    recognised."""
+    if not version.takes_out_personal_data(models):
+        return turns
+    return [Turn(turn.role, pseudonyms.take_out(turn.text)) for turn in turns]
 
 
 def _to_summarise(summary: str, turns: list[Turn], budget: int) -> str:

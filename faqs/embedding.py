@@ -15,7 +15,9 @@ from django.conf import settings
 
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.errors import LLMError
+from chatbot_project.lib.llm.providers import goes_outside
 from chatbot_project.lib.llm.types import Deadlines, RetryPolicy
+from chatbot_project.lib.pii import redact
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,8 +143,11 @@ class EndpointEmbedder:
         return rows
 
     async def _ask(self, texts: list[str]) -> list[list[float]]:
+        """The endpoint's vectors. An outside one gets questions without personal data, and phrasings alike."""
         from chatbot_project.lib.llm.client import LLMClient  # half a second, which only who asks a model shall take
 
+        if goes_outside([self.name], settings.LLM_PROVIDERS):
+            texts = [redact(text) for text in texts]
         deadlines = Deadlines(connect=settings.LLM_CONNECT_SECONDS, total=ENDPOINT_SECONDS)
         vectors: list[list[float]] = []
         try:

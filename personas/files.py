@@ -17,7 +17,7 @@ PERSONA_FIELDS = ("slug", "position")
 TEXT_FIELDS = frozenset(
     {
         "slug", "name", "description", "emoji", "colour", "greeting", "system_prompt", "model", "visibility",
-        "faq_mode", "contact",
+        "faq_mode", "contact", "personal_data",
     }
 )  # fmt: skip
 LIST_FIELDS = frozenset({"suggestions", "faq_categories", "unknown_offers"})

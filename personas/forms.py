@@ -81,6 +81,7 @@ class PersonaForm(PersonaModelForm):
         ],
     )
     contact = _version_field("contact", widget=UnfoldAdminTextInputWidget)
+    personal_data = _version_field("personal_data", widget=UnfoldAdminSelectWidget)
 
     class Meta:
         model = Persona

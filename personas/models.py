@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.audience import Visibility, visibilities_for
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.ids import uuid7
+from chatbot_project.lib.llm.providers import goes_outside
 from chatbot_project.lib.llm.tokens import estimate_tokens
 from faqs.models import Category
 from personas.validators import (
@@ -49,11 +50,19 @@ class FAQMode(models.TextChoices):
     DIRECT = "direct", _("Direct: an approved answer that surely fits is given as it is")
 
 
+class PersonalData(models.TextChoices):
+    """Which models are sent placeholders for what is found of personal data in a conversation."""
+
+    OUTSIDE = "outside", _("Not sent to outside models: placeholders stand for it")
+    ALWAYS = "always", _("Sent to no model: placeholders stand for it")
+    NEVER = "never", _("Sent as it was written")
+
+
 #: What makes up a version: edited, published, copied, compared and written to files together.
 CONTENT_FIELDS = (
     "name", "description", "emoji", "colour", "greeting", "suggestions", "system_prompt",
     "model", "temperature", "max_reply_tokens", "context_budget", "visibility",
-    "faq_mode", "faq_categories", "unknown_offers", "contact",
+    "faq_mode", "faq_categories", "unknown_offers", "contact", "personal_data",
 )  # fmt: skip
 #: Tokens of the context budget that must be left beside the system prompt: room for a question.
 ROOM_FOR_A_QUESTION = 128
@@ -195,6 +204,16 @@ class PersonaVersion(models.Model):
         validators=[validate_line],
         help_text=_("An address or a link, shown with the offer to get in touch."),
     )
+    personal_data = models.CharField(
+        _("personal data"),
+        max_length=10,
+        choices=PersonalData.choices,
+        default=PersonalData.OUTSIDE.value,
+        help_text=_(
+            "E-mail addresses, telephone numbers, cards, accounts, identity numbers, IP addresses and keys that are "
+            "found in a conversation. Readers see them as they were written."
+        ),
+    )
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("author"),
@@ -232,6 +251,9 @@ class PersonaVersion(models.Model):
             models.CheckConstraint(
                 condition=Q(faq_mode__in=["off", "context", "direct"]), name="personas_faq_mode_known"
             ),
+            models.CheckConstraint(
+                condition=Q(personal_data__in=["outside", "always", "never"]), name="personas_personal_data_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -254,6 +276,12 @@ class PersonaVersion(models.Model):
     @property
     def answers_from_faqs(self) -> bool:
         return self.faq_mode != FAQMode.OFF
+
+    def takes_out_personal_data(self, asked: Iterable[str]) -> bool:
+        """Whether any of the models ``asked`` (``provider/name``) must see placeholders only."""
+        if self.personal_data == PersonalData.OUTSIDE:
+            return goes_outside(asked, settings.LLM_PROVIDERS)
+        return self.personal_data == PersonalData.ALWAYS
 
     def clean(self) -> None:
         """What the validators of single fields cannot tell. Raises ValidationError by field.

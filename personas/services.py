@@ -36,6 +36,7 @@ class VersionFields(TypedDict, total=False):
     faq_categories: list[str]
     unknown_offers: list[str]
     contact: str
+    personal_data: str
 
 
 def fill(version: PersonaVersion, fields: Mapping[str, Any]) -> PersonaVersion:

@@ -1,5 +1,6 @@
 """Trying a version before it is published: a chat that is stored nowhere, with the page that asks keeping the turns."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.tokens import estimate_prompt
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines
 from chatbot_project.lib.markdown import render
+from chatbot_project.lib.pii import Pseudonyms
 from personas.knowledge import Consulted, Verdict, as_sources, consult
 from personas.models import PersonaVersion
 from personas.sources import Source, used_sources, with_knowledge
@@ -74,19 +76,36 @@ async def stream_reply(version: PersonaVersion, turns: list[ChatMessage], user: 
     if found:
         question = turns[-1].content
         prompt, told = with_knowledge(version.system_prompt, found, question=question, budget=version.context_budget)
+    request, pseudonyms = make_request(version, turns, prompt), Pseudonyms()
+    if version.takes_out_personal_data([model]):
+        request = await asyncio.to_thread(_without_personal_data, request, pseudonyms)
+    restorer = pseudonyms.restorer()
     try:
         async with LLMClient(settings.LLM_PROVIDERS, deadlines=_deadlines()) as client:
-            stream = await client.open_stream([model], make_request(version, turns, prompt))
+            stream = await client.open_stream([model], request)
             try:
                 while piece := await stream.read():
-                    text += piece
-                    yield _line({"text": piece})
+                    shown = restorer.feed(piece) if restorer else piece
+                    text += shown
+                    yield _line({"text": shown})
+                if restorer and (held := restorer.close()):
+                    text += held
+                    yield _line({"text": held})
             finally:
                 await stream.close()
         yield _ending(text, model, used_sources(text, told, said=turns[-1].content))
     except LLMError as error:
         log.warning("side_chat.failed", version=str(version.pk), code=error.code)
         yield _line({"error": error.as_dict()})
+
+
+def _without_personal_data(request: ChatRequest, pseudonyms: Pseudonyms) -> ChatRequest:
+    """``request`` with placeholders in all but the system prompt, which says what they are."""
+    system, *turns = request.messages
+    turns = [ChatMessage(turn.role, pseudonyms.take_out(turn.content)) for turn in turns]
+    note = f"\n\n{pseudonyms.note}" if pseudonyms else ""
+    messages = [ChatMessage(system.role, system.content + note), *turns]
+    return ChatRequest(messages=messages, temperature=request.temperature, max_tokens=request.max_tokens)
 
 
 async def _consult(version: PersonaVersion, turns: list[ChatMessage], user: Any) -> Consulted:

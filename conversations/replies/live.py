@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from chatbot_project.lib import markdown
+from chatbot_project.lib.pii import Restorer
 from conversations import events
 from conversations.replies.log import DELTA, END, NOTE, START, Entry
 from conversations.replies.queue import Checkpoint, Claim, Ending
@@ -20,7 +21,8 @@ class LiveReply:
     ``cancelled_for`` says why its task was cancelled: ``stop``, ``overtaken`` or ``hand_over``. While ``renewing`` is
     set, its epoch is being raised: whether the database still knows it under the old one means nothing then. From
     ``ending`` on it is being stored for good and nothing cancels it any more. ``sources`` are the approved answers that
-    were found, ``told`` those that its model was told; ``knows`` is set once the FAQ was asked.
+    were found, ``told`` those that its model was told; ``knows`` is set once the FAQ was asked. ``restorer`` puts
+    personal data back into what the model says, where it was sent placeholders.
     """
 
     reply: UUID
@@ -39,6 +41,7 @@ class LiveReply:
     knows: bool = False
     sources: list[Source] = field(default_factory=list)
     told: list[Source] = field(default_factory=list)
+    restorer: Restorer | None = None
     first_token_at: datetime | None = None
     cancelled_for: str = ""
     ending: bool = False

@@ -12,6 +12,7 @@ from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.stream import ChatStream
 from chatbot_project.lib.llm.tokens import estimate_prompt
 from chatbot_project.lib.llm.types import ChatRequest, Deadlines
+from chatbot_project.lib.pii import Pseudonyms
 from chatbot_project.lib.token_budget import TokenBudget
 from conversations.replies.knowledge import approved_ending, consult_faqs, offline_ending
 from conversations.replies.live import LiveReply
@@ -34,7 +35,8 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
         if (approved := approved_ending(reply, consulted)) is not None:
             say(reply, True)
             return approved
-    request = ask(reply)
+    # With a long conversation to read through, not in the loop that all others stream in.
+    request = await asyncio.to_thread(ask, reply) if takes_out(reply) else ask(reply)
     asked = estimate_prompt(request.messages)
     most = asked + reply.work.reply_tokens
     try:
@@ -60,9 +62,14 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
     return completed(reply, stream)
 
 
+def takes_out(reply: LiveReply) -> bool:
+    """Whether the models of ``reply`` see placeholders in place of personal data."""
+    return reply.work.version.takes_out_personal_data(reply.work.models)
+
+
 def ask(reply: LiveReply) -> ChatRequest:
     """What the model is asked: the persona's prompt, the approved answers that were found, what a program added, and
-    what fits of the conversation."""
+    what fits of the conversation. Sets the reply's ``restorer`` where placeholders stand in it."""
     work, version = reply.work, reply.work.version
     system_prompt, turns = version.system_prompt, work.turns
     if reply.sources:
@@ -73,6 +80,7 @@ def ask(reply: LiveReply) -> ChatRequest:
             budget=version.context_budget - cost_of_instructions(work.instructions),
         )
         turns = [Turn(t.role, without_marks(t.text)) if t.role == "assistant" else t for t in turns]
+    pseudonyms = Pseudonyms() if takes_out(reply) else None
     prompt = build_prompt(
         system_prompt=system_prompt,
         turns=turns,
@@ -81,20 +89,29 @@ def ask(reply: LiveReply) -> ChatRequest:
         summarised=work.summarised,
         continued=reply.text,
         instructions=work.instructions,
+        pseudonyms=pseudonyms,
     )
+    reply.restorer = pseudonyms.restorer() if pseudonyms else None
     reply.first_kept = prompt.first_kept
     return ChatRequest(prompt.messages, temperature=version.temperature, max_tokens=work.reply_tokens)
 
 
 async def relay(stream: ChatStream, reply: LiveReply, next_tick: NextTick, say: Say) -> None:
-    """Everything that the model says, the first piece at once and then once per tick."""
+    """Everything that the model says, the first piece at once and then once per tick, with personal data put back.
+
+    The beginning of a placeholder that a broken-off text ends with is left out: what goes on from there writes it anew.
+    """
+    restorer = reply.restorer
     while piece := await stream.read():
         first = reply.first_token_at is None
         if first:
             reply.first_token_at = timezone.now()
-        reply.text += piece
+        reply.text += piece if restorer is None else restorer.feed(piece)
         say(reply, first)
         await next_tick()
+    if restorer is not None and restorer.held:
+        reply.text += restorer.close()
+        say(reply, False)
 
 
 def completed(reply: LiveReply, stream: ChatStream) -> Ending:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from chatbot_project.lib.llm.tokens import estimate_tokens
 from chatbot_project.lib.llm.types import ChatMessage
+from chatbot_project.lib.pii import Pseudonyms
 
 # What chat templates add around each message, in tokens; measured on ChatML and Llama 3 templates: 4 to 5.
 MESSAGE_OVERHEAD = 5
@@ -48,12 +49,15 @@ def build_prompt(
     summarised: int = 0,
     continued: str = "",
     instructions: str = "",
+    pseudonyms: Pseudonyms | None = None,
 ) -> Prompt:
     """The newest of ``turns`` (oldest first, the last one the question) that fit into ``budget`` tokens.
 
     ``summary`` stands for the first ``summarised`` turns and is put in only where one of those no longer fits. The
     question always goes, even where it alone is over the budget. ``continued`` is the text of a reply that goes on.
-    ``instructions`` are a program's: they stand below everything else that the system says, and always go.
+    ``instructions`` are a program's: they stand below everything else that the system says, and always go. With
+    ``pseudonyms`` placeholders stand for the personal data in all but the persona's own prompt; the note on them comes
+    on top of the budget, by some fifty tokens.
     """
     tail = [ChatMessage("assistant", continued), ChatMessage("user", CONTINUE)] if continued else []
     wishes = _wishes(instructions)
@@ -79,6 +83,13 @@ def build_prompt(
         for turn in turns[first:]
         if turn.text
     ]
+    if pseudonyms is not None:
+        summary_head, shown = (f"\n\n{SUMMARY_HEAD}", summary) if system != system_prompt else ("", "")
+        kept = [ChatMessage(m.role, pseudonyms.take_out(m.content)) for m in (*kept, *tail)]
+        tail = []
+        system = system_prompt + summary_head + pseudonyms.take_out(shown)
+        wishes = _wishes(pseudonyms.take_out(instructions))
+        system += f"\n\n{pseudonyms.note}" if pseudonyms else ""
     return Prompt([ChatMessage("system", system + wishes), *kept, *tail], first, used)
 
 

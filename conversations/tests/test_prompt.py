@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot_project.lib.llm.tokens import estimate_tokens
+from chatbot_project.lib.pii import Pseudonyms
 from conversations.replies.prompt import (
     CONTINUE,
     INSTRUCTIONS_HEAD,
@@ -104,3 +105,48 @@ def test_a_programs_instructions_always_go_and_take_from_the_budget(
 def test_instructions_cost_what_they_add() -> None:
     assert cost_of_instructions("") == 0
     assert cost_of_instructions("Rhyme.") >= estimate_tokens(INSTRUCTIONS_HEAD + "Rhyme.")
+
+
+def test_models_see_placeholders_in_all_but_the_personas_own_prompt() -> None:
+    names = Pseudonyms()
+    turns = [
+        Turn("user", "I am bob@example.org"),
+        Turn("assistant", "Hello bob@example.org"),
+        Turn("user", "+49 171 1234567"),
+    ]
+    prompt = build_prompt(
+        system_prompt="Write to help@example.com.",
+        turns=turns,
+        budget=1000,
+        continued="Call +49 171 1234567 or",
+        instructions="The user is jo@example.org.",
+        pseudonyms=names,
+    )
+    system, *rest = [message.content for message in prompt.messages]
+    assert rest == ["I am [E-MAIL 1]", "Hello [E-MAIL 1]", "[PHONE 1]", "Call [PHONE 1] or", CONTINUE]
+    assert system.startswith("Write to help@example.com.\n\n")
+    assert system.index(names.note) < system.index(INSTRUCTIONS_HEAD)
+    assert system.endswith("The user is [E-MAIL 2].")
+
+
+def test_the_summary_of_what_no_longer_fits_has_placeholders_too() -> None:
+    names = Pseudonyms()
+    prompt = build_prompt(
+        system_prompt="S",
+        turns=[Turn("user", "word " * 400), Turn("assistant", "b"), Turn("user", "me: bob@example.org")],
+        budget=120,
+        summary="bob@example.org asked",
+        summarised=2,
+        pseudonyms=names,
+    )
+    assert prompt.messages[0].content == f"S\n\n{SUMMARY_HEAD}[E-MAIL 1] asked\n\n{names.note}"
+    assert prompt.messages[-1].content == "me: [E-MAIL 1]"
+
+
+def test_without_personal_data_the_prompt_is_the_same() -> None:
+    turns = [Turn("user", "Hello?")]
+    plain = build_prompt(system_prompt="S", turns=turns, budget=1000, instructions="Be brief.")
+    assert (
+        build_prompt(system_prompt="S", turns=turns, budget=1000, instructions="Be brief.", pseudonyms=Pseudonyms())
+        == plain
+    )

@@ -129,3 +129,15 @@ def test_the_language_of_a_question(text: str, language: str) -> None:
 def test_a_language_is_detected_as_the_code_it_is_offered_as() -> None:
     assert detect_language("Onde está o meu cartão de crédito?", among=["en", "pt-br"], default="en") == "pt-br"
     assert detect_language("Wo ist meine Karte geblieben?", among=["de"], default="de") == "de"
+
+
+def test_an_outside_endpoint_gets_texts_without_personal_data(
+    endpoint: EndpointEmbedder, fake_model: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "I am bob@example.org. Where is my card?"
+    near = endpoint.embed([text])
+    assert fake_model.requests[-1].body["input"] == [text]
+    monkeypatch.setattr(Provider, "is_outside", True)
+    far = endpoint.embed([text])
+    assert fake_model.requests[-1].body["input"] == ["I am [E-MAIL]. Where is my card?"]
+    assert not np.allclose(near, far)

@@ -41,6 +41,7 @@ _CONTENT: dict[str, Any] = {
     "faq_categories": ["orders"],
     "unknown_offers": ["rephrase", "handover"],
     "contact": "",
+    "personal_data": "outside",
 }
 _LINE: dict[str, Any] = {
     "number": 3,

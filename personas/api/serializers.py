@@ -166,6 +166,7 @@ class VersionSerializer(VersionLineSerializer):
     faq_categories = serializers.ListField(child=serializers.CharField())
     unknown_offers = serializers.ListField(child=serializers.CharField())
     contact = serializers.CharField()
+    personal_data = serializers.CharField()
 
 
 class RollBackSerializer(AnySerializer):

@@ -28,7 +28,7 @@ def form(**changes: Any) -> dict[str, Any]:
         "slug": "new", "position": "5", "name": "New", "description": "", "emoji": "🙂", "colour": "red",
         "greeting": "Hi\r\nthere", "suggestions": "One?\r\n\r\n Two? ", "system_prompt": "Be new.", "model": "",
         "temperature": "0.4", "max_reply_tokens": "300", "context_budget": "2000", "visibility": "users",
-        "faq_mode": "off", "contact": "",
+        "faq_mode": "off", "contact": "", "personal_data": "outside",
     } | changes  # fmt: skip
 
 

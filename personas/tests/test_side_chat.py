@@ -217,3 +217,16 @@ def test_the_page_offers_the_drafts_suggestions_and_escapes_them(as_admin: Clien
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert "<img src=x" not in page
     assert "<b>N</b>" not in page
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_draft_is_tried_with_placeholders_and_shows_the_values(fake_model: FakeModelServer) -> None:
+    draft = await sync_to_async(make_draft)(personal_data="always")
+    fake_model.enqueue(Script(tokens=["Hello [E-M", "AIL 1]", " and [E-MAIL"]))
+    lines = await collect(stream_reply(draft, turns("I am bob@example.org")))
+    shown = "Hello bob@example.org and [E-MAIL"
+    assert "".join(line["text"] for line in lines if "text" in line) == shown
+    assert "bob@example.org" in lines[-1]["html"]
+    system, question = fake_model.requests[-1].messages
+    assert question["content"] == "I am [E-MAIL 1]"
+    assert system["content"].startswith(f"{draft.system_prompt}\n\nPersonal data was taken out")

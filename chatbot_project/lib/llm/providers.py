@@ -1,8 +1,11 @@
 """Who can be asked: named model servers that speak the OpenAI protocol, and the ``provider/name`` of a model."""
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -25,6 +28,11 @@ class Provider(msgspec.Struct, frozen=True):
     name: str
     base_url: str
     api_key: str = ""
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether what it is sent leaves this installation's own machines and network."""
+        return leads_outside(self.base_url)
 
     def __repr__(self) -> str:
         return f"Provider(name={self.name!r}, base_url={self.base_url!r})"
@@ -63,6 +71,27 @@ def providers_from_env(
 def usual_model(registry: Mapping[str, Provider]) -> str:
     """The ``provider/name`` to use where none was chosen; the embedded model's where no built-in provider is set."""
     return next((f"{name}/{model}" for name, model in USUAL_MODELS.items() if name in registry), LOCAL_MODEL)
+
+
+@functools.lru_cache(maxsize=256)
+def leads_outside(url: str) -> bool:
+    """Whether ``url`` names a machine beyond this one and its private network; for a name that tells neither, yes. By
+    its form alone: nothing is looked up."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return not (
+            host == "localhost" or "." not in host or host.endswith((".localhost", ".local", ".internal", ".lan"))
+        )
+    return not (address.is_loopback or address.is_private or address.is_link_local)
+
+
+def goes_outside(models: Iterable[str], registry: Mapping[str, Provider]) -> bool:
+    """Whether any of ``models`` (``provider/name``) is asked beyond this installation. A provider that is not
+    configured is asked nothing."""
+    providers = (registry.get(ref.partition("/")[0]) for ref in models)
+    return any(provider is not None and provider.is_outside for provider in providers)
 
 
 def parse_model(ref: str, registry: Mapping[str, Provider]) -> tuple[Provider, str]:

@@ -5,7 +5,7 @@ import pytest
 from chatbot_project.lib.env import BadSetting
 from chatbot_project.lib.llm.breaker import Breaker
 from chatbot_project.lib.llm.errors import LLMRateLimited, LLMRefused, LLMTimeout, LLMUnavailable, error_from_status
-from chatbot_project.lib.llm.providers import Provider, parse_model, providers_from_env
+from chatbot_project.lib.llm.providers import Provider, goes_outside, parse_model, providers_from_env
 from chatbot_project.lib.llm.router import BreakerOpen, Router
 from chatbot_project.lib.llm.tokens import estimate_tokens, token_weight
 from chatbot_project.lib.llm.transport import retry_after
@@ -284,3 +284,27 @@ def test_every_status_has_its_error_and_code(status, kind, code):
 
 def test_a_spent_quota_is_no_rate_limit():
     assert isinstance(error_from_status("a/m", 429, {"error": {"code": "insufficient_quota"}}), LLMRefused)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_outside"),
+    [
+        ("https://api.openai.com/v1", True),
+        ("https://models.example.com:8443/v1", True),
+        ("http://8.8.8.8/v1", True),
+        ("http://[2606:4700::1]/v1", True),
+        ("http://127.0.0.1:11434/v1", False),
+        ("http://localhost:8080/v1", False),
+        ("http://[::1]:8080/v1", False),
+        ("http://192.168.7.3/v1", False),
+        ("http://ollama:11434/v1", False),
+        ("https://models.internal/v1", False),
+        ("https://localhost.example.com/v1", True),
+        ("https://127.0.0.1.example.com/v1", True),
+    ],
+)
+def test_a_provider_is_outside_unless_its_address_says_otherwise(url, is_outside):
+    registry = {"near": Provider("near", "http://localhost/v1"), "it": Provider("it", url)}
+    assert registry["it"].is_outside is is_outside
+    assert goes_outside(["near/a", "it/b"], registry) is is_outside
+    assert not goes_outside(["near/a", "gone/b"], registry)
