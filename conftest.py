@@ -72,10 +72,14 @@ import django  # the environment comes first
 
 django.setup()
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.test import TransactionTestCase
 
 from conversations.tests.stack import Stack
+
+# Every test client makes the middlewares anew, and WhiteNoise would look at all static files each time.
+settings.WHITENOISE_AUTOREFRESH = True
 
 KEPT_TABLES = {"django_content_type", "auth_permission"}  # as migrations made them; no test changes them
 
