@@ -1,22 +1,20 @@
 """People and the record in the admin. What changes a person goes through the services, which ask, record and tell."""
 
-from typing import Any, ClassVar
-from uuid import UUID
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext_lazy as _
 from django_otp.plugins.otp_totp.models import TOTPDevice
-from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
+from accounts import admin_audit as admin_audit  # which registers its page
 from accounts import authenticators, services
-from accounts.audit.reasons import reason_of
+from accounts.admin_reading import ReadOnlyAdmin, RecordedReading
 from accounts.forms import UserModelForm
-from accounts.models import ApiKey, AuditEvent, AuditIdentity, RefreshFamily, User
+from accounts.models import ApiKey, RefreshFamily, User
 from accounts.roles import Role
 from accounts.second_factor import is_on
 from accounts.second_factor_views import enter_admin
@@ -54,7 +52,7 @@ class PersonForm(UserModelForm):
 
 
 @admin.register(User)
-class UserAdmin(ModelAdmin):
+class UserAdmin(RecordedReading):
     form = PersonForm
     list_display = ("username", "email", "role", "is_guest", "is_active", "created_at", "last_seen_at")
     list_filter = ("role", "is_guest", "is_active")
@@ -65,6 +63,9 @@ class UserAdmin(ModelAdmin):
         "id", "username", "email", "email_verified_at", "language", "timezone",
         "is_guest", "created_at", "last_seen_at", "second_factor_at",
     )  # fmt: skip
+
+    def person_of(self, obj: User) -> User:
+        return obj
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # people sign up; the first admin is made by `manage.py createsuperuser`
@@ -104,56 +105,8 @@ class UserAdmin(ModelAdmin):
         return response
 
 
-class ReadOnlyAdmin(ModelAdmin):
-    """To read, never to change."""
-
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-@admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnlyAdmin):
-    """The trail, with the names of those who are known still."""
-
-    list_display = ("at", "actor_name", "action", "object_type", "object_id", "subject_name", "why")
-    list_filter = ("action", "object_type")
-    search_fields = ("object_id", "actor__person__username", "subject__person__username")
-    ordering = ("-id",)
-    fields: ClassVar[tuple[str, ...]] = (
-        "at", "actor_name", "action", "object_type", "object_id", "subject_name", "why", "details",
-    )  # fmt: skip
-
-    @admin.display(description=_("actor"))
-    def actor_name(self, event: AuditEvent) -> str:
-        return _name(event.actor, event.actor_id)
-
-    @admin.display(description=_("person concerned"))
-    def subject_name(self, event: AuditEvent) -> str:
-        return _name(event.subject, event.subject_id)
-
-    @admin.display(description=_("reason"))
-    def why(self, event: AuditEvent) -> str:
-        return reason_of(event)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
-        return AuditEvent.objects.with_people()
-
-
-def _name(identity: AuditIdentity | None, pseudonym: UUID | None) -> str:
-    """The name, or the bare pseudonym of somebody who is gone."""
-    return identity.person.username if identity else str(pseudonym or "–")
-
-
 @admin.register(RefreshFamily)
-class RefreshFamilyAdmin(ReadOnlyAdmin):
+class RefreshFamilyAdmin(RecordedReading, ReadOnlyAdmin):
     """Where people's programs are signed in. They end with the person's suspension, or by the person."""
 
     list_display = ("user", "device", "created_at", "last_used_at", "expires_at", "revoked_at", "reason")
@@ -165,7 +118,7 @@ class RefreshFamilyAdmin(ReadOnlyAdmin):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnlyAdmin):
+class ApiKeyAdmin(RecordedReading, ReadOnlyAdmin):
     """Which keys there are and when they were last used. A key itself is kept nowhere."""
 
     list_display = ("user", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")

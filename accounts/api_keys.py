@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.audit.recording import record_audit
 from accounts.models import ApiKey, User
 from accounts.scopes import Scope
 from accounts.second_factor import SecondFactorNeeded, is_on, is_required
@@ -64,6 +65,7 @@ def create_key(
             scopes=sorted(scopes),
             expires_at=expires_at,
         )
+        record_audit(actor=user, action="key.created", obj=key, subject=user, details={"scopes": key.scopes})
     return key, text
 
 
@@ -80,14 +82,18 @@ def revoke_keys(*, user: User) -> int:
 
 def _revoke(user: User, keys: "models.QuerySet[ApiKey]") -> int:
     with transaction.atomic():
-        count = keys.order_by().update(revoked_at=timezone.now())
-        if count:
+        revoked = list(keys.select_for_update())
+        keys.model.objects.filter(pk__in=[key.pk for key in revoked]).update(revoked_at=timezone.now())
+        for key in revoked:
+            record_audit(actor=user, action="key.revoked", obj=key, subject=user)
+        if revoked:
             transaction.on_commit(partial(announce_sign_out, user))
-    return count
+    return len(revoked)
 
 
 def find_key(text: str) -> ApiKey | None:
-    """The key with that text and its person, if both may still be used. One query; notes the use once a minute."""
+    """The key with that text and its person, if both may still be used. One query; notes the use once a minute, and
+    records the first of a day (UTC)."""
     if not text.startswith(PREFIX) or len(text) != _LENGTH:
         return None
     now = timezone.now()
@@ -98,8 +104,17 @@ def find_key(text: str) -> ApiKey | None:
         .first()
     )
     if key is not None and (key.last_used_at is None or now - key.last_used_at >= USED_EVERY):
-        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+        _note_use(key, now)
     return key
+
+
+def _note_use(key: ApiKey, now: datetime) -> None:
+    """Of several uses at once, one notes it."""
+    before = key.last_used_at
+    with transaction.atomic():
+        noted = ApiKey.objects.filter(pk=key.pk, last_used_at=before).update(last_used_at=now)
+        if noted and (before is None or before.astimezone(UTC).date() != now.astimezone(UTC).date()):
+            record_audit(actor=key.user, action="key.used", obj=key, subject=key.user)
 
 
 def _digest(text: str) -> str:

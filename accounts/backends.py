@@ -38,14 +38,19 @@ class EmailBackend(BaseBackend):
         buckets = limits.sign_in_buckets(request or HttpRequest(), address)
         limits.take(buckets)
         if not self._is_right(password, user, waiting):
+            _record_failure(user, "password" if user or waiting else "unknown")
             return None
         limits.give_back(buckets)
         if waiting:
             user = services.complete_sign_up(waiting.pk, verified=False)
         if user and settings.REQUIRE_VERIFIED_EMAIL and not user.email_verified_at:
             services.queue_mail(kind=OutgoingMail.Kind.VERIFY_EMAIL, to=address, user=user)
+            _record_failure(user, "unverified")
             return None
-        return user if user and user.is_active else None
+        if user and not user.is_active:
+            _record_failure(user, "suspended")
+            return None
+        return user
 
     def _is_right(self, password: str, user: User | None, waiting: SignUp | None) -> bool:
         account = user or waiting
@@ -65,6 +70,11 @@ class EmailBackend(BaseBackend):
         return User.objects.filter(pk=user_id, is_active=True).first()
 
 
+def _record_failure(user: User | None, why: str) -> None:
+    """That somebody, who need not be ``user``, did not get in. Which address was tried is not kept."""
+    services.record_audit(actor=None, action="sign_in.failed", obj=user or User, details={"why": why})
+
+
 def is_own_password(request: HttpRequest, user: User, password: str) -> bool:
     """Whether ``password`` is the person's own. Counts as a try to sign in, and raises as that does."""
     return authenticate(request, username=user.email, password=password) == user
@@ -79,6 +89,7 @@ def is_chosen_password(request: HttpRequest, sign_up: SignUp, password: str) -> 
     limits.take(buckets)
     encoded = sign_up.user.password if sign_up.user else sign_up.password
     if not check_password(password, encoded):
+        _record_failure(sign_up.user, "password")
         return False
     limits.give_back(buckets)
     return True

@@ -9,6 +9,7 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.audit.recording import record_audit
 from accounts.jwts import REFRESH_LIFETIME, AccessToken, RefreshToken, TokenError
 from accounts.models import RefreshFamily, User
 from accounts.second_factor import hold_to
@@ -38,15 +39,18 @@ class TokenRefused(ApplicationError):
 
 
 def open_family(*, user: User, device: str = "", second_factor: bool = False) -> Pair:
-    """Sign a program in as ``user``, who has shown the ``second_factor`` or not."""
-    family = RefreshFamily.objects.create(
-        user=user,
-        device=device[:60],
-        auth_epoch=user.auth_epoch,
-        second_factor=second_factor,
-        token_id=uuid4(),
-        expires_at=timezone.now() + REFRESH_LIFETIME,
-    )
+    """Sign a program in as ``user``, who has shown the ``second_factor`` or not. Recorded, except for a guest."""
+    with transaction.atomic():
+        family = RefreshFamily.objects.create(
+            user=user,
+            device=device[:60],
+            auth_epoch=user.auth_epoch,
+            second_factor=second_factor,
+            token_id=uuid4(),
+            expires_at=timezone.now() + REFRESH_LIFETIME,
+        )
+        if not user.is_guest:
+            record_audit(actor=user, action="sign_in.succeeded", obj=user, details={"way": "token"})
     return _pair(family)
 
 
@@ -177,6 +181,10 @@ def _lock(claims: _Claims) -> RefreshFamily | None:
 def _revoke(family: RefreshFamily, reason: Revoked) -> None:
     family.revoked_at, family.reason = timezone.now(), reason
     family.save(update_fields=["revoked_at", "reason"])
+    if not family.user.is_guest:
+        actor = None if reason == Revoked.REPLAYED else family.user
+        details = {"way": "token", "how": str(reason)}
+        record_audit(actor=actor, action="sign_in.ended", obj=family.user, details=details)
     transaction.on_commit(partial(announce_sign_out, family.user))
 
 

@@ -25,6 +25,8 @@ def note_sign_in(sender: object, request: HttpRequest, user: User, **kwargs: Any
     before = getattr(request, "person", None)
     if before is not None and before.is_guest and before.pk != user.pk:
         services.merge_guest(guest=before, user=user)
+    if not user.is_guest:
+        services.record_audit(actor=user, action="sign_in.succeeded", obj=user, details={"way": "page"})
 
 
 @receiver(user_logged_out)
@@ -32,6 +34,8 @@ def note_sign_out(sender: object, request: HttpRequest, user: User | None, **kwa
     """The session's row goes only after this signal: PersonMiddleware tells the sockets at the request's end."""
     if user is not None:
         request.people_signed_out = [user]  # type: ignore[attr-defined]
+        if not user.is_guest:
+            services.record_audit(actor=user, action="sign_in.ended", obj=user, details={"way": "page"})
 
 
 @receiver(sign_up_completed)

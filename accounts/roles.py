@@ -24,7 +24,6 @@ _MODERATOR = frozenset(
         "accounts.view_user",
         "accounts.change_user",  # the form of a person; what it may change is asked of the two below
         "accounts.suspend_user",
-        "accounts.view_auditevent",
         "personas.view_persona",
         "personas.view_personaversion",
         "conversations.view_conversation",

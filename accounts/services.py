@@ -120,7 +120,9 @@ def complete_sign_up(sign_up_id: UUID, *, verified: bool) -> User | None:
             if waiting is None or user is None:
                 return None
             if verified:
-                User.objects.filter(pk=user.pk, email_verified_at=None).update(email_verified_at=timezone.now())
+                new = User.objects.filter(pk=user.pk, email_verified_at=None).update(email_verified_at=timezone.now())
+                if new:
+                    record_audit(actor=user, action="email.verified", obj=user)
                 waiting.delete()
             user.refresh_from_db()
             return user
@@ -142,6 +144,7 @@ def _account_of(waiting: SignUp) -> User | None:
     user.is_guest = False
     user.auth_epoch += 1
     user.save()
+    record_audit(actor=user, action="user.created", obj=user)
     waiting.user = user
     waiting.save(update_fields=["user"])
     sign_up_completed.send(sender=SignUp, sign_up=waiting, user=user)
@@ -158,6 +161,7 @@ def change_password(*, user: User, password: str, end_keys: bool = False) -> Use
     with transaction.atomic():
         user = User.objects.select_for_update().get(pk=user.pk)
         _set_password(user, encoded)
+        record_audit(actor=user, action="password.changed", obj=user)
         if end_keys:
             api_keys.revoke_keys(user=user)
     return user
@@ -176,6 +180,7 @@ def reset_password(*, token: str, password: str) -> User | None:
             return None
         user.email_verified_at = user.email_verified_at or timezone.now()
         _set_password(user, encoded)
+        record_audit(actor=user, action="password.reset", obj=user)
         api_keys.revoke_keys(user=user)
     return user
 
@@ -195,6 +200,7 @@ def end_sessions(*, user: User) -> User:
         user = User.objects.select_for_update().get(pk=user.pk)
         user.auth_epoch += 1
         user.save(update_fields=["auth_epoch"])
+        record_audit(actor=user, action="sign_in.ended", obj=user, details={"how": "everywhere"})
         transaction.on_commit(partial(announce_sign_out, user))
     return user
 
@@ -215,6 +221,8 @@ def confirm_email(*, token: str) -> User | None:
             before = user.email
             user.email, user.email_verified_at = address, timezone.now()
             user.save(update_fields=["email", "email_verified_at"])
+            action = "email.verified" if before == address else "email.changed"
+            record_audit(actor=user, action=action, obj=user)
             if before and before != address:
                 queue_mail(kind=Kind.EMAIL_CHANGED, to=before, user=user)
             return user

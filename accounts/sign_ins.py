@@ -7,10 +7,12 @@ from typing import Literal
 from uuid import UUID
 
 from django.contrib.auth import HASH_SESSION_KEY
+from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext as _
 
+from accounts.audit.recording import record_audit
 from accounts.credentials import Credential, Kind
 from accounts.families import end_family, live_families
 from accounts.models import BrowserSession, User
@@ -57,7 +59,10 @@ def end_sign_in(*, user: User, sign_in_id: UUID) -> None:
         return
     for session in _sessions(user):
         if _public_id(session) == sign_in_id:
-            session.delete()
+            with transaction.atomic():
+                session.delete()
+                details = {"way": "page", "how": "ended"}
+                record_audit(actor=user, action="sign_in.ended", obj=user, details=details)
             announce_sign_out(user)
             return
     raise NotFound(_("There is no such thing here."))

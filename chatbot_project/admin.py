@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from accounts.admin import ReadOnlyAdmin
+from accounts.admin_reading import ReadOnlyAdmin
 from chatbot_project.models import TaskRecord
 from chatbot_project.task_records import is_on_timetable, next_run
 

@@ -32,6 +32,7 @@ CSRF_TRUSTED_ORIGINS = [BASE_URL]
 # --- Apps
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     # Before staticfiles: it takes over runserver. No other process pays the half second its Twisted takes to import.
     *(["daphne"] if "runserver" in sys.argv[1:2] else []),
     "django.contrib.admin",

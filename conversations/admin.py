@@ -14,10 +14,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from accounts.admin_reading import ReadOnlyAdmin, RecordedReading
 from accounts.models import User
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import moderation
@@ -36,22 +36,6 @@ class ReasonForm(forms.Form):
         help_text=_("At least 10 characters. It is recorded with your name before the text is shown."),
     )  # fmt: skip
     before = forms.UUIDField(required=False, widget=forms.HiddenInput)
-
-
-class ReadOnlyAdmin(ModelAdmin):
-    """Rows that staff may see and nobody may add, change or delete here."""
-
-    show_full_result_count = False
-    actions = None
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -90,7 +74,7 @@ def _count(**conditions: Any) -> Coalesce:
 
 
 @admin.register(Conversation)
-class ConversationAdmin(ReadOnlyAdmin):
+class ConversationAdmin(RecordedReading, ReadOnlyAdmin):
     """Who talked with whom and how it went. A title is made of what was said, so it is text like any other."""
 
     list_display = (
@@ -109,6 +93,9 @@ class ConversationAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     readonly_fields = fields
     actions_detail: ClassVar[list[str]] = ["read_text"]
+
+    def person_of(self, obj: Conversation) -> User:
+        return obj.owner
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
         """Without the columns that hold text, so that no page can show them by mistake."""
@@ -219,7 +206,7 @@ class ConversationAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Feedback)
-class FeedbackAdmin(ReadOnlyAdmin):
+class FeedbackAdmin(RecordedReading, ReadOnlyAdmin):
     """What people thought of replies, and the comment that they gave to whoever runs this."""
 
     list_display = ("created_at", "value", "comment", "answered_by", "conversation")
@@ -229,9 +216,12 @@ class FeedbackAdmin(ReadOnlyAdmin):
     ordering = ("-created_at",)
     list_per_page = 50
 
+    def person_of(self, obj: Feedback) -> User:
+        return obj.message.owner
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
         rows: QuerySet[Feedback] = super().get_queryset(request)
-        return rows.select_related("message").defer("message__text")
+        return rows.select_related("message__owner").defer("message__text")
 
     @admin.display(description=_("model"))
     def answered_by(self, feedback: Feedback) -> str:
@@ -243,7 +233,7 @@ class FeedbackAdmin(ReadOnlyAdmin):
 
 
 @admin.register(HandOver)
-class HandOverAdmin(ReadOnlyAdmin):
+class HandOverAdmin(RecordedReading, ReadOnlyAdmin):
     """Who asked for a person. What they wrote opens from the conversation, with a reason."""
 
     list_display = ("created_at", "state", "owner", "conversation", "resolved_by", "resolved_at")
@@ -255,6 +245,9 @@ class HandOverAdmin(ReadOnlyAdmin):
     list_per_page = 50
     actions_row: ClassVar[list[str]] = ["mark_done"]
     actions_detail: ClassVar[list[str]] = ["mark_done"]
+
+    def person_of(self, obj: HandOver) -> User:
+        return obj.message.owner
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[HandOver]:
         rows: QuerySet[HandOver] = super().get_queryset(request)

@@ -7,11 +7,10 @@ from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError, InterfaceError, models, transaction
-from django.utils import timezone
+from django.db import DatabaseError, InterfaceError, models
 
-from accounts.models import AuditEvent, User
-from accounts.services import record_audit
+from accounts.audit.recording import record_audit_once
+from accounts.models import User
 from chatbot_project.lib.errors import NotFound
 from conversations.models import Conversation, Message
 
@@ -48,7 +47,7 @@ def record_refusal(user: User, obj: models.Model, *, action: str = ACTION) -> No
     """Record that ``user`` reached for ``obj``, once in a minute at most. A database that is away is logged and no
     more: the answer must not tell another's object from an absent one."""
     try:
-        _record_once(user, obj, action)
+        record_audit_once(within=ONCE_IN, actor=user, action=action, obj=obj)
     except (DatabaseError, InterfaceError) as error:
         log.warning("refusal.not_recorded", user=str(user.pk), error=type(error).__name__)
 
@@ -66,12 +65,3 @@ def _record(arguments: Mapping[str, Any]) -> None:
 
 def _is_anothers(user: User, model: type[models.Model], pk: UUID) -> bool:
     return model._default_manager.filter(pk=pk).exclude(owner=user).exists()
-
-
-def _record_once(user: User, obj: models.Model, action: str) -> None:
-    """Not more than one event per person, object and minute, however fast they ask: the lock makes them take turns."""
-    with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=user.pk)
-        recent = AuditEvent.objects.by(user).on(obj).filter(action=action, at__gt=timezone.now() - ONCE_IN)
-        if not recent.exists():
-            record_audit(actor=user, action=action, obj=obj)

@@ -67,11 +67,12 @@ class AuditEventQuerySet(AppendOnlyQuerySet):
     def by(self, person: User) -> Self:
         return self.filter(actor__person=person)
 
-    def on(self, obj: models.Model) -> Self:
-        """What was done to ``obj``, a person included."""
+    def on(self, obj: models.Model | type[models.Model]) -> Self:
+        """What was done to ``obj``, a person included, or to all or none of a class."""
+        events = self.filter(object_type=obj._meta.label_lower)
         if isinstance(obj, User):
-            return self.filter(object_type=obj._meta.label_lower, subject__person=obj)
-        return self.filter(object_type=obj._meta.label_lower, object_id=str(obj.pk))
+            return events.filter(subject__person=obj)
+        return events.filter(object_id="" if isinstance(obj, type) else str(obj.pk))
 
 
 class AuditEvent(AppendOnlyModel):

@@ -24,10 +24,10 @@ def test_only_staff_enter(browser, owner: User, guest: User, moderator: User, ad
 
 
 @pytest.mark.parametrize("page", ["/admin/accounts/user/", "/admin/accounts/auditevent/"])
-def test_the_lists_open_for_staff_within_a_budget(browser, moderator, page, django_assert_max_num_queries) -> None:
+def test_the_lists_open_within_a_budget(browser, admin, page, django_assert_max_num_queries) -> None:
     for _ in range(30):
-        record_audit(actor=make_user(), action="test.done", obj=moderator)
-    view = browser(moderator)
+        record_audit(actor=make_user(), action="test.done", obj=admin, reason="why")
+    view = browser(admin)
     with django_assert_max_num_queries(10):
         assert view.get(page).status_code == 200
 

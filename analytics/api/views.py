@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import person_of
 from accounts.api.permissions import MayDo, PersonRequired
+from accounts.audit.recording import record_reading
 from accounts.models import User
 from accounts.presence import time_zone_of
 from accounts.scopes import Scope
@@ -94,6 +95,7 @@ def _readable_person(caller: User, user_id: UUID) -> User:
         return caller
     person = User.objects.filter(pk=user_id).first()
     if person is not None and caller.has_perm("analytics.view_person"):
+        record_reading(actor=caller, action="figures.read", obj=person)
         return person
     if person is not None:
         record_refusal(caller, person, action=REFUSED)
@@ -120,6 +122,7 @@ class ConversationsView(APIView):
     )
     def get(self, request: Request) -> Response:
         page = read_page(self._chosen(request), request.query_params, orderings=ORDERINGS)
+        record_reading(actor=person_of(request), action="figures.listed", obj=Conversation)
         counted = selectors.conversation_figures(page.rows)
         bodies = [conversation_body(row, figures) for row, figures in zip(page.rows, counted, strict=True)]
         return Response(page.answer([ConversationFiguresSerializer(body).data for body in bodies]))

@@ -184,7 +184,7 @@ def test_one_persons_figures_take_few_queries(
 ) -> None:
     make_history(3, [owner], [persona], datetime(2026, 3, 1, tzinfo=UTC), 20, size=40)
     client = ApiClient.of(moderator)
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(6):
         body: dict[str, Any] = client.get(f"analytics/user/{owner.pk}?{MARCH}").json()
     assert body["totals"]["conversations"] == 40
 

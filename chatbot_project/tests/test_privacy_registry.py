@@ -35,6 +35,7 @@ WRITERS = {
     "faqs/management/commands/export_faqs.py": None,
     "personas/management/commands/dump_personas.py": None,
     "accounts/management/commands/privacy_docs.py": None,
+    "accounts/management/commands/export_audit.py": None,
     "conversations/management/commands/protocol_docs.py": None,
 }
 

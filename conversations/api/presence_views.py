@@ -10,8 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.api.authentication import person_of
 from accounts.api.examples import problem
 from accounts.api.permissions import MayDo
+from accounts.audit.recording import record_reading
 from accounts.credentials import Kind
 from accounts.models import User
 from accounts.roles import Role
@@ -99,6 +101,7 @@ class ActiveSessionsView(APIView):
             found = who_is_connected()
         except RedisError as error:
             raise unavailable() from error
+        record_reading(actor=person_of(request), action="presence.read", obj=User)
         page = page_of_rows(found, request.query_params, key=lambda each: each.entry.id, name="sessions.active")
         return Response(page.answer([ActiveSessionSerializer(item).data for item in _items(page.rows)]))
 

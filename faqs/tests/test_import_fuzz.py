@@ -10,9 +10,10 @@ from django.db import transaction
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from chatbot_project.lib.cells import escape, unescape
 from faqs.models import FAQ, Category, FAQVersion, Phrasing
 from faqs.transfer import COLUMNS, BadImportFile, Outcome, export_faqs, import_faqs
-from faqs.transfer.cells import escape, join_list, split_list, unescape
+from faqs.transfer.cells import join_list, split_list
 
 # Each example meets an empty catalog: it runs in a savepoint that is taken back.
 in_database = settings(

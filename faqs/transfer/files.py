@@ -12,8 +12,8 @@ import msgspec
 from django.utils.translation import gettext as _
 from msgspec import UNSET, UnsetType
 
+from chatbot_project.lib.cells import escape, unescape
 from chatbot_project.lib.errors import ApplicationError
-from faqs.transfer.cells import escape, unescape
 
 Format = Literal["csv", "json"]
 
