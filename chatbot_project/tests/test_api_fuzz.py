@@ -1,6 +1,7 @@
 """A short run of the fuzzer over every operation, on real processes. The long one is ``stress_tests.api_fuzz``."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -54,3 +55,18 @@ def test_no_request_finds_a_fault_or_an_answer_that_the_schema_does_not_tell(
 
 def test_the_rules_know_the_parsers_bounds() -> None:
     assert api_fuzz_rules.MAX_DEPTH == parsing.MAX_DEPTH
+
+
+@pytest.mark.parametrize(
+    ("wrong", "plain"),
+    [
+        ("in body - violates `type` at /properties/refresh (was string, became integer)", True),
+        ("in body - violates `type` at /properties/tags (was array, became object)", False),
+        ("in body\n  - violates `type` at /properties/all (was boolean, became number)", True),
+        ("in body\n  - violates `type` at /a (was string, became number)\n  - violates `required` at /", False),
+        ("in query - violates `type` at /limit (was integer, became string)", False),
+    ],
+)
+def test_only_plain_values_of_another_type_are_read_as_meant(wrong: str, plain: bool) -> None:
+    failure = SimpleNamespace(message=f"Invalid data should have been rejected\nInvalid component: {wrong}")
+    assert api_fuzz_rules._is_read_as_meant(failure) is plain

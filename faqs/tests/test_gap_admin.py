@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEvent
-from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user
+from accounts.tests.factories import agree, make_admin, make_guest, make_moderator, make_user
 from chatbot_project.lib.ids import uuid7
 from faqs import gap_tasks, gaps, services
 from faqs.gap_drafts import Writing, draft_from_gap
@@ -41,7 +41,7 @@ def messages(answer: Any) -> list[str]:
 
 @pytest.fixture
 def gap(db: None) -> Gap:
-    asker = make_user(username="the-asker", email="asker@example.org")
+    asker = agree(make_user(username="the-asker", email="asker@example.org"))
     return gap_of(PIN, person=asker)
 
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from kombu.exceptions import OperationalError
 
 from accounts.models import AuditEvent, User
-from accounts.tests.factories import make_moderator, make_user
+from accounts.tests.factories import agree, make_moderator, make_user
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.errors import LLMUnavailable
 from chatbot_project.lib.llm.providers import Provider
@@ -237,7 +237,7 @@ def test_a_gap_that_is_mostly_not_answered_stays(gap: Gap, editor: User) -> None
 
 
 def test_each_question_is_asked_as_the_person_who_asked_it(editor: User) -> None:
-    gap = gap_of(PIN, person=make_user())
+    gap = gap_of(PIN, person=agree(make_user()))
     record(PIN, person=None)
     make_faq(PIN, visibility="users")
     make_index()
@@ -293,7 +293,7 @@ def queued(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 def test_an_faq_that_did_not_help_becomes_a_question_of_a_gap(
     queued: list[tuple[str, Any]], django_capture_on_commit_callbacks: Any
 ) -> None:
-    faq, user = make_faq(PIN), make_user()
+    faq, user = make_faq(PIN), agree(make_user())
     with django_capture_on_commit_callbacks(execute=True):
         services.give_faq_feedback(faq=faq, user=None, visitor="v", helpful=True)
         plain = services.give_faq_feedback(faq=faq, user=None, visitor="w", helpful=False)
