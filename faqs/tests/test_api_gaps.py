@@ -89,7 +89,7 @@ def test_a_gap_is_dismissed_with_a_reason_and_reopened(gap: Gap, moderator: ApiC
     )
     assert refusal(moderator.post(f"faq-gaps/{gap.pk}/dismiss", {"reason": "Again"})) == (409, "already_dismissed")
     assert moderator.post(f"faq-gaps/{gap.pk}/reopen").json()["status"] == "open"
-    events = AuditEvent.objects.filter(action__startswith="gap.").order_by("pk")
+    events = (
         AuditEvent.objects.filter(action__startswith="gap.")
         .order_by("pk")
         .values_list("action", "actor__person__username")
