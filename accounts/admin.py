@@ -126,3 +126,6 @@ class ApiKeyAdmin(RecordedReading, ReadOnlyAdmin):
     search_fields = ("user__username", "name", "prefix")
     ordering = ("-id",)
     fields = list_display
+
+
+from accounts.retention import admin as retention_admin  # noqa: E402, F401  which stands on what is above

@@ -4,25 +4,23 @@ import logging
 from datetime import timedelta
 from smtplib import SMTPException
 from time import monotonic
-from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from django.conf import settings
-from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.audit import chain, checkpoints
 from accounts.mail import build_message
-from accounts.models import BrowserSession, OutgoingMail, RefreshFamily, SignUp, User
-from accounts.signals import people_leaving
-from accounts.tokens import SIGN_UP_SECONDS
+from accounts.models import OutgoingMail, RetentionRun
+from accounts.retention import runs
+from accounts.retention.sweeps import sweep_now
 
 logger = logging.getLogger(__name__)
 
 SENDING = timedelta(minutes=5)  # longer than any sending takes: who holds a mail for longer is dead
 SENDING_SECONDS = 60
+RETENTION_SECONDS = 480
+RETENTION_EVERY = timedelta(hours=20)  # beat looks every hour: once a day, at about the same time
 MAIL_EXPIRES = timedelta(hours=24)
 BATCH = 500
 
@@ -81,22 +79,12 @@ def send_waiting_mail() -> int:
 
 
 @shared_task(ignore_result=True)
-def expire_guests(batches: int = 20) -> int:
-    """Delete guests unseen for GUEST_DAYS with all they have, in bounded batches. Returns how many went.
+def expire_guests(batches: int = 100) -> int:
+    """Remove guests who were not seen for so long with all they have, in bounded batches. Returns how many went.
 
-    A guest who comes back, or becomes a user, in this moment holds the row and is left out.
+    A guest who comes back, or becomes a user, in this moment holds the row and is left out; so is who is held.
     """
-    since = timezone.now() - timedelta(days=settings.GUEST_DAYS)
-    gone = 0
-    for _ in range(batches):
-        with transaction.atomic():
-            idle = User.objects.idle_guests(since).select_for_update(skip_locked=True)
-            ids = list(idle.values_list("pk", flat=True)[:BATCH])
-            people_leaving.send(sender=User, people=ids)
-            User.objects.filter(pk__in=ids).delete()
-        gone += len(ids)
-        if len(ids) < BATCH:
-            break
+    gone = sweep_now("guests", timezone.now(), batches=batches)
     logger.info("guests_expired", extra={"count": gone})
     return gone
 
@@ -108,24 +96,24 @@ def clear_expired() -> int:
     A family that was revoked stays until its tokens would have run out: until then it is known that it was.
     """
     now = timezone.now()
-    since = now - timedelta(seconds=SIGN_UP_SECONDS)
-    return (
-        _delete(BrowserSession.objects.filter(expire_date__lt=now))
-        + _delete(RefreshFamily.objects.filter(expires_at__lt=now))
-        + _delete(SignUp.objects.filter(created_at__lt=since))
-    )
+    return sum(sweep_now(key, now, batches=200) for key in ("sessions", "program_sign_ins", "sign_ups"))
 
 
-def _delete(rows: "QuerySet[Any]", batches: int = 200) -> int:
-    """Delete ``rows`` in batches of 500, each by itself, 100,000 at most; how many went."""
-    gone = 0
-    for _batch in range(batches):
-        ids = list(rows.order_by().values_list("pk", flat=True)[:BATCH])
-        rows.filter(pk__in=ids).delete()
-        gone += len(ids)
-        if len(ids) < BATCH:
-            break
-    return gone
+@shared_task(ignore_result=True)
+def apply_retention() -> bool:
+    """Go through all that can be over once a day, or on where a run was cut off. Returns whether a run was finished.
+
+    Takes eight minutes at most; what is left is the next hour's.
+    """
+    lately = timezone.now() - RETENTION_EVERY
+    cut_off = RetentionRun.objects.filter(finished_at=None)
+    if RetentionRun.objects.filter(finished_at__gt=lately).exists() and not cut_off.exists():
+        return False
+    try:
+        run = runs.apply(seconds=RETENTION_SECONDS)
+    except runs.Busy:
+        return False
+    return run.finished_at is not None
 
 
 @shared_task(ignore_result=True)

@@ -189,6 +189,10 @@ GOOGLE_TRANSLATE_URL = env.url("GOOGLE_TRANSLATE_URL", "", {"http", "https"})
 AUTH_USER_MODEL = "accounts.User"
 ALLOW_GUESTS = env.flag("ALLOW_GUESTS", IS_LOCAL)
 GUEST_DAYS = env.whole("GUEST_DAYS", 7, minimum=1)
+# How many days conversations are kept after their last activity, and the admin's list of recent actions; 0: for good.
+# An admin may say otherwise in the admin (accounts/retention/policies.py).
+RETENTION_CONTENT_DAYS = env.whole("RETENTION_CONTENT_DAYS", 0)
+RETENTION_RECORD_DAYS = env.whole("RETENTION_RECORD_DAYS", 0)
 REQUIRE_VERIFIED_EMAIL = env.flag("REQUIRE_VERIFIED_EMAIL", not IS_LOCAL)
 # Staff act as staff only once they have shown a code of their authenticator app (accounts/second_factor.py).
 REQUIRE_STAFF_2FA = env.flag("REQUIRE_STAFF_2FA", not IS_LOCAL)

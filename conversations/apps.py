@@ -7,4 +7,4 @@ class ConversationsConfig(AppConfig):
     verbose_name = _("Conversations")
 
     def ready(self) -> None:
-        from conversations import privacy, receivers  # noqa: F401  connects the signals; declares what is held
+        from conversations import privacy, receivers, retention  # noqa: F401  connects signals; declares what is held

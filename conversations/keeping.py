@@ -89,7 +89,7 @@ def delete_conversation(*, user: User, conversation_id: UUID, check: Check | Non
 def restore_conversation(*, user: User, conversation_id: UUID) -> Conversation:
     """Undo a deletion. Raises NotFound where it was purged or never there."""
     with transaction.atomic():
-        conversation = _locked(Conversation.objects.filter(owner=user), conversation_id)
+        conversation = _locked(Conversation.objects.filter(owner=user).kept(), conversation_id)
         if conversation.deleted_at is not None:
             _set(conversation, {"deleted_at": None})
         return conversation

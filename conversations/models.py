@@ -6,9 +6,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.retention.policies import Class, kept_since
 from chatbot_project.lib.ids import uuid7
 
 #: How a list of conversations may be ordered. First the list's own: pinned ones, then the newest activity.
@@ -23,8 +25,14 @@ LIST_ORDERINGS: Mapping[str, Sequence[str]] = {
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
     def visible_to(self, user: Any) -> Self:
-        """The person's own conversations that are not deleted. Staff read others' elsewhere, with a reason."""
-        return self.filter(owner_id=user.pk, deleted_at=None)
+        """The person's own conversations that are not deleted or over. Staff read others' elsewhere, with a reason."""
+        return self.filter(owner_id=user.pk, deleted_at=None).kept()
+
+    def kept(self) -> Self:
+        """Those whose time is not over, by their own or by the policy: what is over is not shown, removed or not."""
+        return self.filter(
+            models.Q(expires_at=None) | models.Q(expires_at__gt=Now()), updated_at__gt=kept_since(Class.CONTENT)
+        )
 
     def listed(self, *, archived: bool = False) -> Self:
         """Those of the list, or of the archive, with their personas; to be paged in one of LIST_ORDERINGS.
@@ -113,8 +121,11 @@ class Conversation(models.Model):
 
 class MessageQuerySet(models.QuerySet["Message"]):
     def visible_to(self, user: Any) -> Self:
-        """Messages of the person's own conversations that are not deleted."""
-        return self.filter(owner_id=user.pk, conversation__deleted_at=None)
+        """Messages of the person's own conversations that are not deleted or over."""
+        return self.filter(
+            models.Q(conversation__expires_at=None) | models.Q(conversation__expires_at__gt=Now()),
+            owner_id=user.pk, conversation__deleted_at=None, conversation__updated_at__gt=kept_since(Class.CONTENT),
+        )  # fmt: skip
 
     def replies(self) -> Self:
         return self.filter(role=Message.Role.ASSISTANT)

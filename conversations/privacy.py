@@ -6,6 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.privacy.registry import Basis, DataClass, Erasure, PersonalData, RedisKeys, Retention, declare
+from accounts.retention.holds import not_held
 from conversations.models import Citation, Conversation, Feedback, HandOver, Message, Tally
 from conversations.purging import forget_counted, purge
 from conversations.replies.log import KEEP_LIVE_SECONDS, followers_key, log_key
@@ -16,7 +17,8 @@ BATCH = 50
 
 def _delete_conversations(person: Any) -> int:
     """Messages, citations, feedback and requests for a person go with them."""
-    batch = list(Conversation.objects.filter(owner=person.pk).order_by("pk").values_list("pk", flat=True)[:BATCH])
+    rows = not_held(Conversation.objects.filter(owner=person.pk), person="owner", conversation="pk")
+    batch = list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
     purge(batch)
     return len(batch) or _forget_counted(person)  # what the last batch left must lead to nobody either
 
@@ -43,8 +45,9 @@ declare(
         erasure=Erasure.DELETE,
         erasure_note="Deleted with all branches, in batches.",
         retention=Retention(
-            "Until the person deletes it, then a day; asked in passing, a day; a guest's as long as the guest.",
-            "",
+            "Until the person deletes it, then a day; asked in passing, a day; a guest's as long as the guest; else "
+            "RETENTION_CONTENT_DAYS after the last activity, if set.",
+            "RETENTION_CONTENT_DAYS",
             "updated_at",
         ),
         section="conversations",

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.dispatch import receiver
 
 from accounts.models import User
+from accounts.retention import holds
 from accounts.signals import guest_merged, people_leaving
 from conversations.models import Conversation, Message
 from conversations.purging import hand_over_counted, purge_people
@@ -24,6 +25,7 @@ def hand_over_conversations(sender: Any, guest: User, user: User, **kwargs: Any)
         Conversation.objects.filter(owner=guest).update(owner=user)
         Message.objects.filter(owner=guest).update(owner=user)
         hand_over_counted(guest=guest, user=user)
+        holds.hand_over(guest=guest, user=user)
 
 
 @receiver(people_leaving)

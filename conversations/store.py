@@ -10,11 +10,15 @@ from uuid import UUID
 from django.db import models
 from psycopg.types.json import Jsonb
 
+from accounts.retention.policies import Class, kept_since_sql
 from chatbot_project.lib.db import fetch_prepared
 from conversations.models import Conversation, Feedback, Message
 from personas.models import Persona, PersonaVersion
 
 M = TypeVar("M", bound=models.Model)
+
+
+KEPT_SINCE = kept_since_sql(Class.CONTENT)
 
 
 def _columns(model: type[models.Model], alias: str, names: Sequence[str]) -> str:
@@ -37,6 +41,7 @@ _LOCK = f"""
     JOIN personas_persona p ON p.id = v.persona_id
     LEFT JOIN conversations_message leaf ON leaf.id = c.active_leaf_id
     WHERE c.id = %s AND c.owner_id = %s AND c.deleted_at IS NULL
+      AND (c.expires_at IS NULL OR c.expires_at > statement_timestamp()) AND c.updated_at > {KEPT_SINCE}
     FOR UPDATE OF c
 """  # noqa: S608  names of columns, no input
 _PUBLISHED = f"""
@@ -61,6 +66,7 @@ _EXCHANGE = f"""
     JOIN personas_persona p ON p.id = v.persona_id
     LEFT JOIN conversations_feedback given ON given.message_id = r.id
     WHERE r.id = %s AND r.owner_id = %s AND c.deleted_at IS NULL
+      AND (c.expires_at IS NULL OR c.expires_at > statement_timestamp()) AND c.updated_at > {KEPT_SINCE}
 """  # noqa: S608  names of columns, no input
 
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 import structlog
 from celery import shared_task
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from accounts.models import Purpose
 from accounts.privacy.consents import held_by_consent
+from accounts.retention.sweeps import sweep_now
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
@@ -19,7 +19,6 @@ from chatbot_project.lib.pii import Pseudonyms
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
-from conversations.purging import purge
 from conversations.replies.pipeline import deadlines
 from conversations.replies.prompt import Turn, build_prompt, cost_of_instructions
 from conversations.replies.work import Work, claim_of, load_work
@@ -33,8 +32,7 @@ from personas.sources import room_for_sources
 
 log = structlog.get_logger(__name__)
 
-PURGE_AFTER = timedelta(days=1)
-PURGE_BATCH = 200
+DELETED_BATCHES = 5
 PASSING_BATCHES = 50  # programs ask in passing as often as their limits allow: a run has to keep up with a busy hour
 MISSED_WITHIN = timedelta(days=2)
 MISSED_BATCH = 200
@@ -185,16 +183,6 @@ def purge_deleted_conversations() -> None:
     """Remove for good what was deleted a day ago and what was asked in passing and has expired, in bounded batches;
     what is left goes with the next run."""
     now = timezone.now()
-    _purge_batch(Conversation.objects.filter(deleted_at__lt=now - PURGE_AFTER).order_by("deleted_at"))
-    for _batch in range(PASSING_BATCHES):
-        if _purge_batch(Conversation.objects.filter(expires_at__lt=now).order_by("expires_at")) < PURGE_BATCH:
-            break
-
-
-def _purge_batch(old: QuerySet[Conversation]) -> int:
-    """Remove the first of ``old`` that nobody is at work on; how many those were."""
-    with transaction.atomic():
-        batch = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:PURGE_BATCH])
-        messages = purge(batch)
-    log.info("conversations.purged", conversations=len(batch), messages=messages)
-    return len(batch)
+    deleted = sweep_now("deleted_conversations", now, batches=DELETED_BATCHES)
+    passing = sweep_now("asked_in_passing", now, batches=PASSING_BATCHES)
+    log.info("conversations.purged", deleted=deleted, asked_in_passing=passing)

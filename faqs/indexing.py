@@ -11,10 +11,10 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
+from chatbot_project.lib.db import session_lock
 from chatbot_project.lib.errors import ApplicationError
 from faqs.embedding import Embedder, EmbeddingError, embedder
 from faqs.first_stage import as_literal
-from faqs.locks import session_lock
 from faqs.models import FAQ, Embedding, EmbeddingModel, KnowledgeState, Phrasing
 from faqs.state import knowledge_state
 

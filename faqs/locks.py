@@ -1,7 +1,6 @@
 """Who waits for whom among the catalog's writers. Always in this order: its shape, then FAQs by id, then the state."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from django.db import connection
 
@@ -22,17 +21,3 @@ def lock_faqs(faqs: Iterable[FAQ]) -> list[FAQ]:
     """The FAQs as stored now, locked until the transaction ends, by id. Those that are gone are left out."""
     ids = [faq.pk for faq in faqs]
     return list(FAQ.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk"))
-
-
-@contextmanager
-def session_lock(name: str) -> Iterator[bool]:
-    """Whether the caller holds the lock ``name`` within the block; at once, where another connection holds it: no."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
-        is_mine: bool = cursor.fetchone()[0]
-    try:
-        yield is_mine
-    finally:
-        if is_mine:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])

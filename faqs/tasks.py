@@ -7,9 +7,9 @@ from celery import shared_task
 from django.db import OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 
+from chatbot_project.lib.db import session_lock
 from faqs.embedding import EmbeddingError
 from faqs.indexing import Busy, fill_index, waiting_phrasings
-from faqs.locks import session_lock
 from faqs.matching import is_stale, train_and_store
 from faqs.models import KnowledgeState
 from faqs.state import knowledge_state

@@ -12,6 +12,7 @@ from accounts.models.credentials import ApiKey, BrowserSession, RecoveryCode, Re
 from accounts.models.mail import OutgoingMail
 from accounts.models.people import USERNAME_LENGTH, SignUp, User, UserManager, normalise_address, username_characters
 from accounts.models.privacy import Consent, DataRequest, ExportChunk, Purpose
+from accounts.models.retention import LegalHold, RetentionPolicy, RetentionRun
 
 __all__ = [
     "USERNAME_LENGTH",
@@ -26,10 +27,13 @@ __all__ = [
     "Consent",
     "DataRequest",
     "ExportChunk",
+    "LegalHold",
     "OutgoingMail",
     "Purpose",
     "RecoveryCode",
     "RefreshFamily",
+    "RetentionPolicy",
+    "RetentionRun",
     "SignUp",
     "User",
     "UserManager",

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -6,6 +7,7 @@ from django.utils import timezone
 
 from accounts import limits, tasks
 from accounts.models import SignUp, User
+from accounts.retention import sweeps
 from accounts.tests.conftest import signed_in_person
 from accounts.tests.factories import make_guest, make_user
 
@@ -66,7 +68,8 @@ def test_idle_guests_expire_and_nobody_else(settings, django_assert_max_num_quer
 
 
 def test_guests_expire_in_bounded_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "BATCH", 2)
+    small = replace(sweeps._sweeps["guests"], batch=2)
+    monkeypatch.setitem(sweeps._sweeps, "guests", small)
     for _ in range(5):
         idle(make_guest(), days=30)
     assert tasks.expire_guests(batches=2) == 4

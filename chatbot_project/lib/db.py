@@ -5,8 +5,9 @@ connections, and a unit of work takes one connection and gives it back at its en
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -54,3 +55,17 @@ def fetch_prepared(sql: str, parameters: Sequence[Any] | Mapping[str, Any]) -> l
         if connection.queries_logged:  # budgets of queries count these too
             connection.queries_log.append({"sql": sql, "time": "0"})
         return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def session_lock(name: str) -> Iterator[bool]:
+    """Whether the caller holds the lock ``name`` within the block; at once, where another connection holds it: no."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
+        is_mine: bool = cursor.fetchone()[0]
+    try:
+        yield is_mine
+    finally:
+        if is_mine:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])

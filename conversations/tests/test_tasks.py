@@ -1,5 +1,6 @@
 """What happens after a reply, in Celery: titles, summaries, and the purge; each may run twice."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,12 +8,14 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.retention import sweeps
 from chatbot_project.lib.llm.providers import Provider
 from conversations import keeping, tasks
 from conversations.models import Conversation, Message
 from conversations.replies import background
 from conversations.replies.queue import Ending
 from conversations.replies.work import claim_of, load_work
+from conversations.retention import PURGE_AFTER
 from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
@@ -212,16 +215,22 @@ def test_what_was_asked_in_passing_gets_neither_title_nor_summary(
     background.after_reply(work, done, background.SUMMARISE_FROM)
 
 
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = {key: replace(sweep, batch=2) for key, sweep in sweeps._sweeps.items()}
+    monkeypatch.setattr(sweeps, "_sweeps", small)
+
+
 def test_the_purge_removes_what_was_deleted_a_day_ago_and_nothing_else(
     owner: User, persona: Persona, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "PURGE_BATCH", 2)
+    monkeypatch.setattr(tasks, "DELETED_BATCHES", 1)
+    small_batches(monkeypatch)
     old = [make_conversation(owner, turns=2) for _ in range(3)]
     fresh, kept = make_conversation(owner), make_conversation(owner)
     keeping.delete_conversation(user=owner, conversation_id=fresh.pk)
     for conversation in old:
         keeping.delete_conversation(user=owner, conversation_id=conversation.pk)
-    past = timezone.now() - tasks.PURGE_AFTER - timedelta(seconds=1)
+    past = timezone.now() - PURGE_AFTER - timedelta(seconds=1)
     Conversation.objects.filter(pk__in=[c.pk for c in old]).update(deleted_at=past)
     tasks.purge_deleted_conversations()
     assert Conversation.objects.count() == 3, "a bounded batch"
@@ -234,7 +243,7 @@ def test_the_purge_removes_what_was_deleted_a_day_ago_and_nothing_else(
 def test_the_purge_removes_all_that_was_asked_in_passing_and_has_expired(
     owner: User, persona: Persona, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "PURGE_BATCH", 2)
+    small_batches(monkeypatch)
     expired = [make_conversation(owner) for _ in range(5)]
     passing, kept = make_conversation(owner), make_conversation(owner)
     now = timezone.now()

@@ -1,0 +1,443 @@
+"""What is kept no longer: hidden at once, removed in bounded batches, unless it is held; what a killed run leaves."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from io import StringIO
+from threading import Event, Thread
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.management import CommandError, call_command
+from django.db import connection, models, transaction
+from django.test import Client
+from django.utils import timezone
+from psycopg.conninfo import make_conninfo
+
+from accounts import tasks
+from accounts.audit.reasons import reason_of
+from accounts.models import AuditEvent, LegalHold, RetentionPolicy, RetentionRun, User
+from accounts.retention import holds, policies, runs, sweeps
+from accounts.tests.api_client import ApiClient, refusal
+from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user
+from chatbot_project.lib.db import session_lock
+from chatbot_project.lib.errors import ApplicationError
+from conversations.models import Conversation, Feedback, Message, Tally
+from conversations.retention import PURGE_AFTER
+from personas.models import Persona
+from stress_tests.retention_seed import fill
+
+from .factories import ask, make_conversation, make_persona
+from .stack import wait_until
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def admin() -> User:
+    return make_admin()
+
+
+@pytest.fixture
+def a_month(admin: User) -> None:
+    """Conversations are kept for 30 days."""
+    policies.set_policy(actor=admin, data_class="content", days=30, reason="as agreed")
+
+
+def aged(user: User, days: float, **fields: Any) -> Conversation:
+    conversation = make_conversation(user, turns=2)
+    then = timezone.now() - timedelta(days=days)
+    Conversation.objects.filter(pk=conversation.pk).update(updated_at=then, created_at=then, **fields)
+    return conversation
+
+
+def run(**options: Any) -> str:
+    out = StringIO()
+    call_command("apply_retention", stdout=out, **options)
+    return out.getvalue()
+
+
+def left() -> set[Any]:
+    return set(Conversation.objects.values_list("pk", flat=True))
+
+
+# --- what is over
+
+
+def test_what_is_over_goes_and_nothing_else(owner: User, persona: Persona, a_month: None) -> None:
+    now = timezone.now()
+    gone = [aged(owner, 31), aged(owner, 40, deleted_at=now - PURGE_AFTER * 2), aged(owner, 1, expires_at=now)]
+    kept = [aged(owner, 29), aged(owner, 1, deleted_at=now), aged(owner, 1, expires_at=now + timedelta(hours=1))]
+    guest = make_guest(last_seen_at=now - timedelta(days=8))
+    theirs = aged(guest, 8)
+    said = run()
+    assert left() == {each.pk for each in kept}
+    assert not User.objects.filter(pk=guest.pk).exists()
+    assert Message.objects.exclude(conversation__in=kept).count() == 0
+    assert {each.pk for each in [*gone, theirs]}.isdisjoint(left())
+    found = RetentionRun.objects.get()
+    assert found.removed == {
+        "guests": 1, "deleted_conversations": 1, "asked_in_passing": 1, "unused_conversations": 1
+    }  # fmt: skip
+    assert found.skipped == {}
+    assert "unused_conversations" in said
+    run()
+    assert left() == {each.pk for each in kept}
+
+
+def test_without_a_policy_nothing_unused_goes(owner: User, persona: Persona) -> None:
+    aged(owner, 4000)
+    run()
+    assert len(left()) == 1
+
+
+def test_what_is_over_is_hidden_at_once_everywhere(owner: User, persona: Persona, admin: User) -> None:
+    old, passing, fresh = aged(owner, 31), aged(owner, 1), aged(owner, 1)
+    reply = Message.objects.filter(conversation=old, role="assistant").first()
+    client, page = ApiClient.of(owner), Client()
+    page.force_login(owner)
+    Conversation.objects.filter(pk=passing.pk).update(expires_at=timezone.now() + timedelta(hours=1))
+    for conversation in (old, passing):
+        assert client.get(f"conversations/{conversation.pk}").status_code == 200
+    policies.set_policy(actor=admin, data_class="content", days=30, reason="x")
+    Conversation.objects.filter(pk=passing.pk).update(expires_at=timezone.now())
+    for conversation in (old, passing):
+        path = f"conversations/{conversation.pk}"
+        for answer in (
+            client.get(path), client.get(f"{path}/messages"), client.get(f"{path}/export"),
+            client.patch(path, {"title": "mine"}), client.delete(path), client.post(f"{path}/restore"),
+            client.post("chat/send", {"text": "And?", "conversation": str(conversation.pk), "wait": 0}),
+        ):  # fmt: skip
+            assert refusal(answer) == (404, "not_found")
+        assert page.get(f"/c/{conversation.pk}/").status_code == 404
+    assert refusal(client.get(f"messages/{reply.pk}")) == (404, "not_found")
+    assert refusal(client.post(f"messages/{reply.pk}/regenerate", {"wait": 0})) == (404, "not_found")
+    assert refusal(client.call("put", f"messages/{reply.pk}/feedback", {"value": 1})) == (404, "not_found")
+    assert [each["id"] for each in client.get("conversations").json()["items"]] == [str(fresh.pk)]
+    assert client.get(f"conversations/{fresh.pk}").status_code == 200
+    policies.set_policy(actor=admin, data_class="content", days=0, reason="x")
+    assert client.get(f"conversations/{old.pk}").status_code == 200, "until it is removed, a longer policy shows it"
+
+
+def test_asking_in_it_keeps_a_conversation(owner: User, persona: Persona, a_month: None) -> None:
+    conversation = aged(owner, 29)
+    ask(owner, "And?", conversation_id=conversation.pk)
+    run(as_of=timezone.now())
+    assert runs.plan(timezone.now() + timedelta(days=25))
+    assert "unused_conversations             0" in run(dry_run=True, as_of=timezone.now() + timedelta(days=25))
+
+
+# --- the dry run
+
+
+def test_a_dry_run_names_exactly_what_goes_and_removes_nothing(owner: User, persona: Persona, a_month: None) -> None:
+    for days in (1, 31, 35, 50):
+        aged(owner, days)
+    as_of = timezone.now()
+    planned = {each.key: each for each in runs.plan(as_of)}
+    due = {sweep.key: set(sweep.due(as_of).values_list("pk", flat=True)) for sweep in sweeps.all_sweeps()}
+    assert f"unused_conversations             3  {planned['unused_conversations'].digest}" in run(dry_run=True)
+    assert len(left()) == 4
+    assert not RetentionRun.objects.exists()
+    before = left()
+    run(as_of=as_of)
+    assert before - left() == due["unused_conversations"]
+    assert {key: each.count for key, each in planned.items() if each.count} == RetentionRun.objects.get().removed
+
+
+def test_the_future_may_be_looked_at_and_not_applied(owner: User, persona: Persona, a_month: None) -> None:
+    aged(owner, 1)
+    then = timezone.now() + timedelta(days=30)
+    assert "unused_conversations             1" in run(dry_run=True, as_of=then)
+    with pytest.raises(CommandError):
+        run(as_of=then)
+    with pytest.raises(CommandError):
+        call_command("apply_retention", "--as-of", "soon")
+    call_command("apply_retention", "--dry-run", "--as-of", "2026-01-01", stdout=StringIO())
+    assert len(left()) == 1
+
+
+# --- holds
+
+
+@pytest.mark.parametrize("which", ["person", "conversation"])
+def test_what_is_held_stays_until_it_is_released(
+    which: str, owner: User, persona: Persona, admin: User, a_month: None
+) -> None:
+    held, other = aged(owner, 40), aged(owner, 40)
+    stranger = aged(make_user(), 40)
+    Conversation.objects.filter(pk=held.pk).update(deleted_at=timezone.now() - PURGE_AFTER * 2)
+    target = {"person": owner} if which == "person" else {"conversation": held.pk}
+    hold = holds.place(actor=admin, reason="court", **target)
+    assert "deleted_conversations            0" in run(dry_run=True)
+    run()
+    tasks.apply_retention()
+    assert left() == ({held.pk, other.pk} if which == "person" else {held.pk})
+    assert stranger.pk not in left()
+    holds.release(actor=admin, hold=hold, reason="over")
+    run()
+    assert left() == set()
+    told = AuditEvent.objects.filter(action__startswith="legal_hold.").order_by("pk")
+    assert [(each.action, reason_of(each)) for each in told] == [
+        ("legal_hold.placed", "court"), ("legal_hold.released", "over"),
+    ]  # fmt: skip
+
+
+def test_a_held_guest_stays_and_a_held_person_cannot_be_deleted(admin: User, persona: Persona) -> None:
+    guest = make_guest(last_seen_at=timezone.now() - timedelta(days=100))
+    conversation = make_conversation(guest)
+    holds.place(actor=admin, conversation=conversation.pk, reason="court")
+    assert tasks.expire_guests() == 0
+    with pytest.raises(models.ProtectedError):
+        guest.delete()
+    assert conversation.pk in left()
+
+
+def test_a_hold_goes_over_to_the_account_that_a_guest_becomes(admin: User, owner: User, persona: Persona) -> None:
+    from accounts import services
+
+    guest = make_guest()
+    conversation = make_conversation(guest)
+    holds.place(actor=admin, conversation=conversation.pk, reason="court")
+    services.merge_guest(guest=guest, user=owner)
+    assert LegalHold.objects.get().person == owner
+    Conversation.objects.update(deleted_at=timezone.now() - PURGE_AFTER * 2)
+    run()
+    assert conversation.pk in left()
+
+
+def test_only_admins_hold_and_set_policies(owner: User, persona: Persona, admin: User) -> None:
+    hold = holds.place(actor=admin, person=owner, reason="x")
+    for actor in (make_moderator(), owner):
+        for call in (
+            lambda actor=actor: holds.place(actor=actor, person=owner, reason="x"),
+            lambda actor=actor: holds.release(actor=actor, hold=hold, reason="x"),
+            lambda actor=actor: policies.set_policy(actor=actor, data_class="content", days=1, reason="x"),
+        ):
+            with pytest.raises(ApplicationError) as refused:
+                call()
+            assert refused.value.status == 403
+    with pytest.raises(ApplicationError) as refused:
+        holds.place(actor=admin, person=owner, reason="x")
+    assert refused.value.code == "held_already"
+    with pytest.raises(ApplicationError) as refused:
+        holds.place(actor=admin, conversation=uuid4(), reason="x")
+    assert refused.value.code == "not_found"
+    with pytest.raises(ApplicationError) as refused:
+        policies.set_policy(actor=admin, data_class="account", days=0, reason="x")
+    assert refused.value.code == "retention_too_short"
+
+
+# --- rows in use, and two at once
+
+
+@contextmanager
+def locked_elsewhere(conversation: Conversation) -> Any:
+    """Another transaction is at work on it."""
+    locked, done = Event(), Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Conversation.objects.select_for_update().get(pk=conversation.pk)
+            locked.set()
+            done.wait(30)
+        connection.close()
+
+    thread = Thread(target=hold)
+    thread.start()
+    assert locked.wait(10)
+    yield
+    done.set()
+    thread.join()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_in_use_are_passed_over_and_reported(owner: User, persona: Persona, admin: User) -> None:
+    policies.set_policy(actor=admin, data_class="content", days=30, reason="x")
+    stalled, *_others = [aged(owner, 31) for _ in range(4)]
+    with locked_elsewhere(stalled):
+        said = run()
+    assert left() == {stalled.pk}
+    assert RetentionRun.objects.get().skipped == {"unused_conversations": 1}
+    assert "skipped" in said
+    run()
+    assert left() == set()
+
+
+def test_a_row_that_cannot_go_keeps_no_other(owner: User, persona: Persona, a_month: None, monkeypatch) -> None:
+    stuck, *_others = [aged(owner, 31) for _ in range(4)]
+    sweep = sweeps._sweeps["unused_conversations"]
+
+    def refuse(keys: Any) -> int:
+        if stuck.pk in keys:
+            raise models.ProtectedError("kept", set())
+        return sweep.remove(keys)
+
+    monkeypatch.setitem(sweeps._sweeps, sweep.key, replace(sweep, remove=refuse))
+    run()
+    assert left() == {stuck.pk}
+    found = RetentionRun.objects.get()
+    assert (found.removed, found.skipped) == ({"unused_conversations": 3}, {"unused_conversations": 1})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_runs_do_not_meet() -> None:
+    taken, done = Event(), Event()
+
+    def other() -> None:
+        with session_lock(runs.LOCK) as mine:
+            assert mine
+            taken.set()
+            done.wait(30)
+        connection.close()
+
+    thread = Thread(target=other)
+    thread.start()
+    assert taken.wait(10)
+    with pytest.raises(CommandError, match="Another run"):
+        run()
+    assert tasks.apply_retention() is False
+    done.set()
+    thread.join()
+    assert tasks.apply_retention() is True
+
+
+def test_beat_has_it_once_a_day_and_a_run_without_time_is_gone_on_with(
+    owner: User, persona: Persona, a_month: None, monkeypatch
+) -> None:
+    aged(owner, 31)
+    monkeypatch.setattr(tasks, "RETENTION_SECONDS", -1)
+    assert tasks.apply_retention() is False
+    assert len(left()) == 1
+    unfinished = RetentionRun.objects.get()
+    monkeypatch.setattr(tasks, "RETENTION_SECONDS", 60)
+    assert tasks.apply_retention() is True
+    assert RetentionRun.objects.get().pk == unfinished.pk
+    assert left() == set()
+    aged(owner, 31)
+    assert tasks.apply_retention() is False, "not again today"
+    RetentionRun.objects.update(finished_at=timezone.now() - timedelta(hours=21))
+    assert tasks.apply_retention() is True
+
+
+# --- the record, and the pages
+
+
+def test_each_run_and_each_policy_is_recorded_once(owner: User, persona: Persona, a_month: None) -> None:
+    aged(owner, 31)
+    run()
+    event = AuditEvent.objects.get(action="retention.applied")
+    assert event.details["removed"] == {"unused_conversations": 1}
+    policy = AuditEvent.objects.get(action="retention.policy_set")
+    assert policy.details == {"data_class": "content", "from": 0, "to": 30}
+
+
+def opened(user: User | None) -> Client:
+    page = Client()
+    if user is not None:
+        page.force_login(user)
+    return page
+
+
+PAGES = ("retentionpolicy", "legalhold", "retentionrun")
+
+
+def test_only_admins_see_the_pages(admin: User, owner: User) -> None:
+    holds.place(actor=admin, person=owner, reason="x")
+    runs.apply()
+    for name in PAGES:
+        path = f"/admin/accounts/{name}/"
+        answers = [opened(user).get(path).status_code for user in (admin, make_moderator(), owner, None)]
+        assert answers == [200, 403, 302, 302], name
+
+
+def test_a_policy_is_set_on_its_page_with_a_reason(admin: User) -> None:
+    page, path = opened(admin), "/admin/accounts/retentionpolicy/"
+    page.post(f"{path}add/", {"data_class": "content", "days": "30", "reason": ""})
+    assert not RetentionPolicy.objects.exists()
+    page.post(f"{path}add/", {"data_class": "content", "days": "30", "reason": "by law"})
+    assert policies.days_of("content") == 30
+    page.post(f"{path}content/change/", {"days": "", "reason": "by the settings"})
+    assert policies.days_of("content") == 0
+    refused = page.post(f"{path}add/", {"data_class": "account", "days": "0", "reason": "x"}, follow=True)
+    assert "Guests are kept for a day at least." in refused.content.decode()
+    assert policies.days_of("account") == 7
+    assert page.post(f"{path}content/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_a_hold_is_placed_and_released_on_its_page(admin: User, owner: User, persona: Persona) -> None:
+    page, path = opened(admin), "/admin/accounts/legalhold/"
+    conversation = make_conversation(owner)
+    for wrong in ({}, {"address": owner.email, "which": str(conversation.pk)}, {"address": "no@example.org"}):
+        page.post(f"{path}add/", {**wrong, "reason": "court"})
+    assert not LegalHold.objects.exists()
+    page.post(f"{path}add/", {"address": owner.email, "reason": "court"})
+    page.post(f"{path}add/", {"which": str(conversation.pk), "reason": "court"})
+    assert LegalHold.objects.filter(person=owner).count() == 2
+    hold = LegalHold.objects.get(conversation=None)
+    page.post(f"{path}{hold.pk}/change/", {"release": "on", "reason": ""})
+    assert LegalHold.objects.filter(pk=hold.pk).exists()
+    page.post(f"{path}{hold.pk}/change/", {"release": "on", "reason": "over"})
+    assert not LegalHold.objects.filter(pk=hold.pk).exists()
+
+
+# --- killed
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+@pytest.mark.django_db(transaction=True)
+def test_killed_at_any_point_it_is_gone_on_with_and_recorded_once(owner: User) -> None:
+    database = connection.settings_dict
+    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    address = make_conninfo(**{key: database[name] for key, name in names.items() if database[name]})
+    policies.set_policy(actor=make_admin(), data_class="content", days=30, reason="x")
+    version = make_persona().published_id
+    conversations, turns = 4000, 4
+    with transaction.atomic():
+        fill(owner=owner.pk, version=version, conversations=conversations, turns=turns,
+             at=timezone.now() - timedelta(days=40))  # fmt: skip
+    chance = random.Random(5)
+    points = sorted(chance.randrange(0, conversations - 800) for _ in range(20))
+    cut_off = 0
+    for point in points:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "apply_retention"], cwd=django_settings.BASE_DIR,
+            env=os.environ | {"DATABASE_URL": address}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wait_until(
+            lambda point=point, process=process: conversations - Conversation.objects.count() >= point + 1
+            or process.poll() is not None,
+            "a part is removed", 60,
+        )  # fmt: skip
+        process.send_signal(signal.SIGKILL)
+        process.wait(20)
+        gone = conversations - Conversation.objects.count()
+        # What is removed is whole and counted once, and so is what is not.
+        assert Message.objects.count() == 2 * turns * (conversations - gone)
+        assert Tally.objects.count() == gone * (2 * turns + 1)
+        found = RetentionRun.objects.get()
+        assert found.removed.get("unused_conversations", 0) == gone
+        if found.finished_at is not None:
+            break
+        cut_off += 1
+        assert not AuditEvent.objects.filter(action="retention.applied").exists()
+    assert cut_off > 5
+    run()
+    assert left() == set()
+    assert not Feedback.objects.exists()
+    finished = RetentionRun.objects.order_by("started_at").first()
+    assert finished.removed == {"unused_conversations": conversations}
+    event = AuditEvent.objects.filter(action="retention.applied").order_by("pk").first()
+    assert event.details["removed"] == {"unused_conversations": conversations}
+    events = AuditEvent.objects.filter(action="retention.applied").count()
+    assert events == RetentionRun.objects.count() == RetentionRun.objects.exclude(finished_at=None).count()
+    tasks.seal_audit()
+    call_command("verify_audit", stdout=StringIO())
