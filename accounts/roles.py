@@ -31,6 +31,12 @@ _MODERATOR = frozenset(
         "conversations.view_feedback",
         "conversations.view_handover",
         "conversations.change_handover",  # note that it is done
+        "conversations.view_moderationrule",
+        "conversations.add_moderationrule",
+        "conversations.change_moderationrule",
+        "conversations.delete_moderationrule",
+        "conversations.view_moderationitem",
+        "conversations.change_moderationitem",  # decide on it
         "analytics.view_figures",
         "analytics.view_person",  # another's figures
         "conversations.read_text",  # opens the text of a conversation, with a reason that is recorded

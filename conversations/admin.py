@@ -23,6 +23,7 @@ from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import moderation
 from conversations.hand_over import resolve_hand_over
 from conversations.models import Conversation, Feedback, HandOver, Message
+from conversations.safety import admin as _safety_admin  # noqa: F401  registers the moderators' pages
 
 TROUBLE = (Message.Status.FAILED, Message.Status.INTERRUPTED)
 

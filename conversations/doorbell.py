@@ -22,6 +22,7 @@ WORKERS_CHANNEL = "nono:workers"
 WORK = b"work"
 STOP = b"stop:"
 FOLLOW = b"follow:"
+RULES = b"rules"
 # Every web process hears it: 16 bytes of a person's id, then the frame for all of their tabs.
 PEOPLE_CHANNEL = "nono:people"
 
@@ -74,6 +75,11 @@ async def disconnect() -> None:
 def ring_workers() -> None:
     """Tell the reply workers that a reply waits."""
     _ring([_WORK])
+
+
+def tell_rules_changed() -> None:
+    """Tell the reply workers that the moderators' rules are others now. They read them every few seconds as well."""
+    _ring([(WORKERS_CHANNEL, RULES)])
 
 
 def ask_to_stop(reply: UUID) -> None:

@@ -336,3 +336,7 @@ class Tally(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+# Django finds models here.
+from conversations.safety.models import ModerationItem, ModerationRule  # noqa: E402, F401

@@ -5,11 +5,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.privacy.registry import Basis, DataClass, Erasure, PersonalData, RedisKeys, Retention, declare
+from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, RedisKeys, Retention, declare
 from accounts.retention.holds import not_held
 from conversations.models import Citation, Conversation, Feedback, HandOver, Message, Tally
 from conversations.purging import forget_counted, purge
 from conversations.replies.log import KEEP_LIVE_SECONDS, followers_key, log_key
+from conversations.safety.models import ModerationItem, ModerationRule
 
 TALKING = "Answering the person, and keeping their conversations for them."
 BATCH = 50
@@ -119,6 +120,33 @@ declare(
         exported=("message", "state", "created_at", "resolved_at"),
         references={"resolved_by": "emptied when that moderator is erased"},
     ),
+    PersonalData(
+        model=ModerationItem,
+        about="Messages that broke a moderation rule, what was decided and objected",
+        data_class=DataClass.CONTENT,
+        purpose="Keeping people safe from each other and from what a model says, and letting them object.",
+        basis=Basis.INTEREST,
+        of="message__owner",
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted with its conversation.",
+        retention=Retention("As its conversation.", "", "created_at"),
+        section="moderation",
+        exported=(
+            "message",
+            "action",
+            "category",
+            "created_at",
+            "state",
+            "answer",
+            "decided_at",
+            "appeal",
+            "appealed_at",
+        ),
+        written=("appeal",),
+        fixed=("note", "answer"),
+        references={"decided_by": "emptied when that moderator is erased"},
+    ),
+    Nothing(ModerationRule, "The organisation's rules."),
     PersonalData(
         model=Tally,
         about="What counts of messages that were removed: when, persona, ending, tokens; no text, no id",

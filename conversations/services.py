@@ -29,6 +29,7 @@ from conversations.transcript import load_citations
 from personas.models import PersonaVersion
 
 TITLE_LENGTH = 60
+BLOCKED = "content_blocked"  # the code of a reply that a moderators' rule ended
 MAX_LIVE_REPLIES = 20  # of one person: what waits or streams in all of their conversations
 
 
@@ -257,7 +258,7 @@ def _refuse_while_live(leaf: Message | None) -> None:
 
 
 def _check_continuable(reply: Message) -> None:
-    cut = reply.status in (Message.Status.INTERRUPTED, Message.Status.STOPPED)
+    cut = reply.status in (Message.Status.INTERRUPTED, Message.Status.STOPPED) and reply.error_code != BLOCKED
     if (not cut and reply.finish_reason != "length") or reply.children.exists():
         raise ApplicationError("not_continuable", _("This reply is whole: there is nothing to continue."), status=409)
 

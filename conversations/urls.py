@@ -3,6 +3,7 @@
 from django.urls import path
 
 from conversations import views
+from conversations.safety import views as safety
 
 app_name = "conversations"
 urlpatterns = [
@@ -16,6 +17,8 @@ urlpatterns = [
     path("c/<uuid:conversation_id>/delete/", views.delete, name="delete"),
     path("c/<uuid:conversation_id>/restore/", views.restore, name="restore"),
     path("c/<uuid:conversation_id>/branch/", views.branch, name="branch"),
+    path("held-back/", safety.held_back, name="held_back"),
+    path("held-back/<uuid:item_id>/", safety.appeal, name="appeal"),
     path("m/<uuid:message_id>/feedback/", views.feedback, name="feedback"),
     path("m/<uuid:message_id>/person/", views.person, name="person"),
 ]

@@ -55,6 +55,8 @@ class Line:
     @property
     def can_continue(self) -> bool:
         """Cut short, or at its limit: it can go on."""
+        if self.info.code == "content_blocked":
+            return False
         return self.info.status in ("interrupted", "stopped") or self.info.finish_reason == "length"
 
     @property
@@ -62,6 +64,8 @@ class Line:
         """What the page says below a reply that is not simply complete. The scripts say more once they run."""
         if self.info.role == "user":
             return ""
+        if self.info.code == "content_blocked":
+            return _("This breaks a rule of this service.")
         if self.info.finish_reason == "length":
             return _("This reply reached its length limit.")
         return {

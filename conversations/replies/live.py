@@ -11,6 +11,8 @@ from conversations import events
 from conversations.replies.log import DELTA, END, NOTE, START, Entry
 from conversations.replies.queue import Checkpoint, Claim, Ending
 from conversations.replies.work import Work
+from conversations.safety.findings import Finding
+from conversations.safety.rules import OutputFilter
 from personas.sources import Source
 
 
@@ -22,7 +24,8 @@ class LiveReply:
     set, its epoch is being raised: whether the database still knows it under the old one means nothing then. From
     ``ending`` on it is being stored for good and nothing cancels it any more. ``sources`` are the approved answers that
     were found, ``told`` those that its model was told; ``knows`` is set once the FAQ was asked. ``restorer`` puts
-    personal data back into what the model says, where it was sent placeholders.
+    personal data back into what the model says, where it was sent placeholders; ``filter`` is what its words have to
+    pass, and ``findings`` are what broke a moderators' rule: stored with the ending.
     """
 
     reply: UUID
@@ -42,6 +45,8 @@ class LiveReply:
     sources: list[Source] = field(default_factory=list)
     told: list[Source] = field(default_factory=list)
     restorer: Restorer | None = None
+    filter: OutputFilter | None = None
+    findings: list[Finding] = field(default_factory=list)
     first_token_at: datetime | None = None
     cancelled_for: str = ""
     ending: bool = False

@@ -12,12 +12,15 @@ from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.stream import ChatStream
 from chatbot_project.lib.llm.tokens import estimate_prompt
 from chatbot_project.lib.llm.types import ChatRequest, Deadlines
-from chatbot_project.lib.pii import Pseudonyms
+from chatbot_project.lib.pii import Pseudonyms, Restorer
 from chatbot_project.lib.token_budget import TokenBudget
 from conversations.replies.knowledge import approved_ending, consult_faqs, offline_ending
 from conversations.replies.live import LiveReply
 from conversations.replies.prompt import Turn, build_prompt, cost_of_instructions
 from conversations.replies.queue import Ending
+from conversations.safety.checks import blocked_output, checked_question, output_filter, rules_in_force
+from conversations.safety.findings import Finding
+from conversations.safety.rules import OutputFilter
 from personas.sources import with_knowledge, without_marks
 
 NextTick = Callable[[], Awaitable[None]]
@@ -30,6 +33,11 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
     What the models may take at most is reserved from ``budget`` first. ``say(reply, at_once)`` is called whenever there
     is more text; between two reads it waits for ``next_tick()``.
     """
+    rules = await rules_in_force()
+    if (refused := await checked_question(reply, rules)) is not None:
+        say(reply, True)
+        return refused
+    reply.filter = output_filter(reply, rules)
     if reply.work.version.answers_from_faqs:
         consulted = await consult_faqs(reply)
         if (approved := approved_ending(reply, consulted)) is not None:
@@ -59,7 +67,7 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
         return broken_off(reply, error)
     except ApplicationError as error:
         return broken_off(reply, error)
-    return completed(reply, stream)
+    return blocked_output(reply) if is_blocked(reply) else completed(reply, stream)
 
 
 def takes_out(reply: LiveReply) -> bool:
@@ -101,17 +109,37 @@ async def relay(stream: ChatStream, reply: LiveReply, next_tick: NextTick, say: 
 
     The beginning of a placeholder that a broken-off text ends with is left out: what goes on from there writes it anew.
     """
-    restorer = reply.restorer
+    restorer, judged = reply.restorer, reply.filter
     while piece := await stream.read():
         first = reply.first_token_at is None
         if first:
             reply.first_token_at = timezone.now()
-        reply.text += piece if restorer is None else restorer.feed(piece)
+        if restorer is not None:
+            piece = restorer.feed(piece)
+        if judged is not None:
+            piece = judged.feed(piece)
+            if judged.is_blocked:
+                break
+        reply.text += piece
         say(reply, first)
         await next_tick()
-    if restorer is not None and restorer.held:
-        reply.text += restorer.close()
-        say(reply, False)
+    else:
+        if rest := _rest(restorer, judged):
+            reply.text += rest
+            say(reply, False)
+    if judged is not None and judged.broken is not None:
+        reply.findings.append(Finding(reply.reply, judged.broken))
+
+
+def _rest(restorer: Restorer | None, judged: OutputFilter | None) -> str:
+    """What was held back until the model was done."""
+    rest = restorer.close() if restorer is not None else ""
+    return rest if judged is None else judged.feed(rest) + judged.close()
+
+
+def is_blocked(reply: LiveReply) -> bool:
+    """Whether the model said what a rule blocks."""
+    return reply.filter is not None and reply.filter.is_blocked
 
 
 def completed(reply: LiveReply, stream: ChatStream) -> Ending:

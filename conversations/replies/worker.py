@@ -30,6 +30,7 @@ from conversations.replies.log import END, Entry, LiveLog
 from conversations.replies.pipeline import answer
 from conversations.replies.queue import Ending, Orphan
 from conversations.replies.work import take_up
+from conversations.safety.findings import forget_rules, record_finding
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -168,6 +169,8 @@ class ReplyWorker:
     async def _finish(self, reply: LiveReply, ending: Ending) -> None:
         def store() -> list[Entry]:
             whole = with_sources(reply, ending)
+            for finding in reply.findings:
+                record_finding(finding)
             if not queue.finish(reply.reply, reply.epoch, whole):
                 return []
             return reply.last_entries(whole)  # renders the text, which may take a while: not in the event loop
@@ -380,6 +383,8 @@ class ReplyWorker:
     def _heard(self, message: bytes) -> None:
         if message == doorbell.WORK:
             self._bell.set()
+        elif message == doorbell.RULES:
+            forget_rules()
         elif message.startswith(doorbell.STOP):
             reply = self.live.get(UUID(bytes=message[len(doorbell.STOP) :]))
             if reply is not None:

@@ -13,6 +13,7 @@ from conversations.replies import pipeline
 from conversations.replies.live import LiveReply
 from conversations.replies.queue import Claim
 from conversations.replies.work import Work
+from conversations.safety.rules import RuleSet
 from personas.models import PersonaVersion
 
 HEAVY = ("numpy", "scipy", "sklearn", "wordllama", "py3langid")
@@ -49,7 +50,11 @@ async def test_the_faq_is_asked_only_where_the_persona_answers_from_it(
         calls.append(reply)
         raise pipeline.LLMError("enough seen")
 
+    async def no_rules() -> RuleSet:
+        return RuleSet(())
+
     monkeypatch.setattr(pipeline, "consult_faqs", consult)
+    monkeypatch.setattr(pipeline, "rules_in_force", no_rules)
     version = PersonaVersion(system_prompt="x", faq_mode=mode, context_budget=2000)
     claim: Any = Claim(None, None, 1, "", None, "", None)  # type: ignore[arg-type]
     work = Work(None, None, version, ["fake/x"], [], [], "", 0)  # type: ignore[arg-type]

@@ -111,7 +111,7 @@ function showState(element, item, context) {
   };
   const isCut = ["interrupted", "stopped"].includes(message.status) || message.finish_reason === "length";
   const isOver = message.role === "assistant" && !isLive(message) && context.isLast;
-  show("continue", isOver && isCut && Boolean(message.text));
+  show("continue", isOver && isCut && Boolean(message.text) && message.code !== "content_blocked");
   show("retry", isOver && (message.status === "failed" || (isCut && !message.text)));
   show("resend", Boolean(entry?.refused));
   show("discard", Boolean(entry?.refused));
@@ -130,7 +130,7 @@ function stateOf({ message, entry }, { isStopping, isOnline }) {
       return { text: message.text || message.preview ? "" : say("thinking"), isWorking: true };
     case "stopped":
     case "interrupted":
-      return { text: say(message.status), isWorking: false };
+      return { text: say(`cut-${message.code}`) || say(message.status), isWorking: false };
     case "failed":
       return { text: say(`failed-${message.code}`) || message.detail || say("failed"), isWorking: false };
     default:

@@ -1,0 +1,116 @@
+"""What broke a rule: noted by workers, decided by moderators, objected to by people."""
+
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from accounts.services import record_audit
+from chatbot_project.lib.errors import ApplicationError, NotFound
+from chatbot_project.lib.text import clean_text
+from conversations.models import Message
+from conversations.safety.models import ModerationItem, ModerationRule
+from conversations.safety.rules import ACTIONS, Rule, RuleSet
+
+RULES_SECONDS = 5.0  # how soon a changed rule holds everywhere
+MAX_TEXT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``message`` broke ``rule``."""
+
+    message: UUID
+    rule: Rule
+
+
+class _Kept:
+    """The rules as this process read them last. Database threads may read them twice at once, which costs a query."""
+
+    rules = RuleSet(())
+    until = 0.0
+
+
+def kept_rules() -> RuleSet | None:
+    """The rules in force, as read within the last five seconds; ``None`` where they have to be read again."""
+    return _Kept.rules if time.monotonic() < _Kept.until else None
+
+
+def read_rules() -> RuleSet:
+    """The rules in force, in one query, kept for five seconds. Raises Django's database errors."""
+    _Kept.rules = RuleSet(rule.as_rule for rule in ModerationRule.objects.filter(enabled=True))
+    _Kept.until = time.monotonic() + RULES_SECONDS
+    return _Kept.rules
+
+
+def forget_rules() -> None:
+    """Read the rules anew next time: they were changed."""
+    _Kept.until = 0.0
+
+
+def record_finding(finding: Finding) -> None:
+    """Note what broke a rule, once a message: asking again for the same question is not another violation. A stronger
+    action than was noted takes its place as long as nobody has decided. A message or rule that is gone is left."""
+    fields = {"rule_id": finding.rule.id, "action": finding.rule.action, "category": finding.rule.category}
+    if not Message.objects.filter(pk=finding.message).exists():
+        return
+    try:
+        with transaction.atomic():
+            if not ModerationRule.objects.filter(pk=finding.rule.id).exists():
+                fields["rule_id"] = None
+            item, is_new = ModerationItem.objects.select_for_update().get_or_create(
+                message_id=finding.message, defaults=fields
+            )
+            weaker = ACTIONS.index(item.action) < ACTIONS.index(finding.rule.action)
+            if not is_new and weaker and item.state == ModerationItem.State.OPEN:
+                for name, value in fields.items():
+                    setattr(item, name, value)
+                item.save(update_fields=["rule", "action", "category"])
+    except IntegrityError:
+        return  # the conversation was purged meanwhile
+
+
+def decide_item(*, item: ModerationItem, actor: User, state: str, note: str = "", answer: str = "") -> ModerationItem:
+    """Uphold or dismiss what was noted; deciding again, as after an objection, replaces the decision.
+
+    Raises ApplicationError ``not_allowed`` (403), ``bad_request``.
+    """
+    if not actor.has_perm("conversations.change_moderationitem"):
+        raise ApplicationError("not_allowed", _("You may not do that."), status=403)
+    if state not in (ModerationItem.State.UPHELD, ModerationItem.State.DISMISSED):
+        raise ApplicationError("bad_request", _("Uphold or dismiss it."))
+    with transaction.atomic():
+        item = ModerationItem.objects.select_for_update().get(pk=item.pk)
+        item.state, item.decided_by, item.decided_at = state, actor, timezone.now()
+        item.note, item.answer = _line(note), _line(answer)
+        item.save(update_fields=["state", "decided_by", "decided_at", "note", "answer"])
+        record_audit(actor=actor, action="moderation.decided", obj=item, details={"state": state})
+    return item
+
+
+def appeal_item(*, user: User, item_id: UUID, text: str) -> ModerationItem:
+    """Object to what was done with one's own message, once; a moderator looks at it again.
+
+    Raises NotFound; ApplicationError ``empty_text``, ``not_offered`` (409) where it was objected to or taken back.
+    """
+    words = _line(text)
+    if not words:
+        raise ApplicationError("empty_text", _("Say why you object."))
+    with transaction.atomic():
+        item = ModerationItem.objects.visible_to(user).select_for_update(of=("self",)).filter(pk=item_id).first()
+        if item is None:
+            raise NotFound
+        if not item.can_appeal:
+            raise ApplicationError("not_offered", _("You have objected to this already."), status=409)
+        item.appeal, item.appealed_at, item.state = words, timezone.now(), ModerationItem.State.OPEN
+        item.save(update_fields=["appeal", "appealed_at", "state"])
+        record_audit(actor=user, action="moderation.appealed", obj=item)
+    return item
+
+
+def _line(text: str) -> str:
+    return " ".join(clean_text(text).split())[:MAX_TEXT]
