@@ -24,29 +24,38 @@ from accounts.services import record_audit
 
 EXPORTED = 50_000  # events of one file
 
-# Each action from the next greater one, by the index: not a look at every event.
-ACTIONS = """
-WITH RECURSIVE found (action) AS (
-  (SELECT action FROM accounts_auditevent ORDER BY action LIMIT 1)
+# Each value from the next smaller one, by an index that begins with the column: not a look at every event.
+VALUES = """
+WITH RECURSIVE found (value) AS (
+  (SELECT {column} FROM accounts_auditevent ORDER BY {column} LIMIT 1)
   UNION ALL
-  SELECT (SELECT action FROM accounts_auditevent WHERE action > found.action ORDER BY action LIMIT 1)
-  FROM found WHERE found.action IS NOT NULL
-) SELECT action FROM found WHERE action IS NOT NULL
+  SELECT (SELECT {column} FROM accounts_auditevent WHERE {column} > found.value ORDER BY {column} LIMIT 1)
+  FROM found WHERE found.value IS NOT NULL
+) SELECT value FROM found WHERE value IS NOT NULL
 """
 MEDIA = {"csv": "text/csv", "jsonl": "application/jsonl"}
 
 
-class ActionFilter(admin.SimpleListFilter):
-    title = _("action")
-    parameter_name = "action"
+class ValueFilter(admin.SimpleListFilter):
+    """By a column of names, offering those there are."""
+
+    parameter_name = ""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         with connection.cursor() as cursor:
-            cursor.execute(ACTIONS)
-            return [(action, action) for (action,) in cursor.fetchall()]
+            cursor.execute(VALUES.format(column=connection.ops.quote_name(self.parameter_name)))
+            return [(value, value) for (value,) in cursor.fetchall()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
-        return queryset.filter(action=self.value()) if self.value() else queryset
+        return queryset.filter(**{self.parameter_name: self.value()}) if self.value() else queryset
+
+
+class ActionFilter(ValueFilter):
+    title, parameter_name = _("action"), "action"
+
+
+class ObjectTypeFilter(ValueFilter):
+    title, parameter_name = _("object type"), "object_type"
 
 
 class PersonFilter(TextFilter):
@@ -132,7 +141,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
 
     list_display = ("at", "actor_name", "action", "object_type", "object_id", "subject_name", "why")
     list_filter = (
-        ActionFilter, "object_type", ActorFilter, SubjectFilter, ObjectFilter, SinceFilter, UntilFilter,
+        ActionFilter, ObjectTypeFilter, ActorFilter, SubjectFilter, ObjectFilter, SinceFilter, UntilFilter,
     )  # fmt: skip
     list_filter_submit = True
     ordering = ("-id",)

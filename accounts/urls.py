@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts import key_views, link_views, second_factor_views, session_views, views
+from accounts import access_views, key_views, link_views, second_factor_views, session_views, views
 from accounts.privacy import views as privacy_views
 
 app_name = "accounts"
@@ -27,6 +27,7 @@ urlpatterns = [
     path("keys/<uuid:key_id>/revoke/", key_views.RevokeKeyView.as_view(), name="revoke_key"),
     path("sessions/", session_views.SessionsView.as_view(), name="sessions"),
     path("sessions/<uuid:sign_in_id>/end/", session_views.EndSessionView.as_view(), name="end_session"),
+    path("access-log/", access_views.AccessLogView.as_view(), name="access_log"),
     path("email/", views.ChangeEmailView.as_view(), name="change_email"),
     # All mailed links lie below link/, so that logs can leave out what follows.
     path("link/sign-up/<str:token>/", link_views.ConfirmSignUpView.as_view(), name="confirm_sign_up"),

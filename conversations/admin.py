@@ -1,5 +1,6 @@
 """Conversations and feedback in the admin: to look at, never to change. What people wrote opens only with a reason."""
 
+from math import ceil
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -34,9 +36,15 @@ class ReasonForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"), min_length=moderation.MIN_REASON, max_length=500,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text=_("At least 10 characters. It is recorded with your name before the text is shown."),
+        help_text=_("At least 10 characters. It is recorded first, and the owner sees it with your name."),
     )  # fmt: skip
-    before = forms.UUIDField(required=False, widget=forms.HiddenInput)
+
+
+class EarlierForm(forms.Form):
+    """What the button for earlier messages sends: the access that a reason gave, and where to go on."""
+
+    access = forms.CharField(widget=forms.HiddenInput)
+    before = forms.UUIDField(widget=forms.HiddenInput)
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -169,12 +177,13 @@ class ConversationAdmin(RecordedReading, ReadOnlyAdmin):
 
     @action(description=_("Read the text"), url_path="read", permissions=["read_text"], icon="lock_open")
     def read_text(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask for a reason; with one, record it and show the text in this answer only."""
+        """Ask for a reason; with one, record it and show the text in this answer only, and not for long."""
         conversation = self.get_object(request, object_id)
         if conversation is None:
             raise Http404
-        form = ReasonForm(request.POST or None)
-        opened = self._opened(request, conversation, form) if request.method == "POST" and form.is_valid() else None
+        form, opened = ReasonForm(request.POST or None), None
+        if request.method == "POST":
+            opened = self._opened(request, conversation, form)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Read the text of a conversation"),
@@ -184,26 +193,31 @@ class ConversationAdmin(RecordedReading, ReadOnlyAdmin):
             "form": form,
             "opened": opened,
         }
-        return TemplateResponse(request, "admin/conversations/read_text.html", context)
+        response = TemplateResponse(request, "admin/conversations/read_text.html", context)
+        if opened is not None:  # a page that is left open goes back to asking why
+            seconds = max(0, ceil((opened.ends_at - timezone.now()).total_seconds()))
+            response.headers["Refresh"] = f"{seconds}; url={request.path}"
+        return response
 
     def _opened(
         self, request: HttpRequest, conversation: Conversation, form: ReasonForm
     ) -> moderation.OpenedText | None:
-        assert isinstance(request.user, User)
+        """What the request opens. ``None``, with an error on ``form``, where it opens nothing."""
+        actor, earlier = request.user, EarlierForm(request.POST)
+        assert isinstance(actor, User)
         try:
-            return moderation.open_text(
-                actor=request.user,
-                conversation_id=conversation.pk,
-                reason=form.cleaned_data["reason"],
-                before=form.cleaned_data["before"],
-            )
+            if earlier.is_valid():
+                return moderation.open_earlier(actor=actor, conversation_id=conversation.pk, **earlier.cleaned_data)
+            if form.is_valid():
+                reason = form.cleaned_data["reason"]
+                return moderation.open_text(actor=actor, conversation_id=conversation.pk, reason=reason)
         except NotFound:
             raise Http404 from None
         except ApplicationError as error:
             if error.status == 403:
                 raise PermissionDenied from None
-            form.add_error("reason", error.detail)
-            return None
+            form.errors["reason"] = form.error_class([error.detail])
+        return None
 
 
 @admin.register(Feedback)

@@ -1,9 +1,14 @@
-"""How staff read what people wrote: only with a reason, and the record of it comes first."""
+"""How staff read what people wrote: only with a reason, for a while, and the record of it comes first."""
 
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+from django.core import signing
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -14,31 +19,67 @@ from conversations.models import Conversation, Message
 
 MIN_REASON = 10
 PAGE = 200
+ACCESS = timedelta(minutes=15)  # for which one reason opens a conversation
+SALT = "conversations.moderation.access"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedText:
-    """Messages of all branches, oldest first; ``more`` where there are older ones."""
+    """Messages of all branches, oldest first; ``more`` where there are older ones, which ``access`` opens until
+    ``ends_at``."""
 
     conversation: Conversation
     messages: list[Message]
     more: bool
+    access: str
+    ends_at: datetime
 
 
-def open_text(*, actor: User, conversation_id: UUID, reason: str, before: UUID | None = None) -> OpenedText:
-    """The newest 200 messages of any conversation, or of those older than ``before``.
+def open_text(*, actor: User, conversation_id: UUID, reason: str) -> OpenedText:
+    """The newest 200 messages of any conversation. That ``actor`` read them, and why, is recorded in the same
+    transaction, and shown to the owner.
 
-    That ``actor`` read them, and why, is recorded in the same transaction. Raises ApplicationError ``not_allowed``,
-    ``reason_too_short``; NotFound.
+    Raises ApplicationError ``not_allowed``, ``reason_too_short``; NotFound.
     """
     reason = " ".join(clean_text(reason).split())[:500]
-    if not actor.has_perm("conversations.read_text"):
-        raise ApplicationError("not_allowed", _("You may not read what people wrote."), status=403)
+    _refuse_others(actor)
     if len(reason) < MIN_REASON:
         detail = _("Give a reason of at least %(count)d characters.") % {"count": MIN_REASON}
         raise ApplicationError("reason_too_short", detail)
+    given = {"actor": str(actor.pk), "conversation": str(conversation_id), "reason": reason, "at": int(time.time())}
+    return _open(actor, given, None)
+
+
+def open_earlier(*, actor: User, conversation_id: UUID, access: str, before: UUID) -> OpenedText:
+    """Those of the messages older than ``before``, for the reason given when the conversation was opened. Recorded.
+
+    Raises ApplicationError ``access_ended`` where that was 15 minutes ago, or not this person and conversation;
+    ``not_allowed``; NotFound.
+    """
+    _refuse_others(actor)
+    try:
+        given = signing.loads(access, salt=SALT, max_age=ACCESS)
+    except signing.BadSignature:
+        given = {}
+    whose = given.get("actor"), given.get("conversation")
+    if whose != (str(actor.pk), str(conversation_id)) or _ends_at(given) <= timezone.now():
+        detail = _("Your access to this conversation has ended. Give a reason anew.")
+        raise ApplicationError("access_ended", detail, status=409)
+    return _open(actor, given, before)
+
+
+def _refuse_others(actor: User) -> None:
+    if not actor.has_perm("conversations.read_text"):
+        raise ApplicationError("not_allowed", _("You may not read what people wrote."), status=403)
+
+
+def _ends_at(given: dict[str, Any]) -> datetime:
+    return datetime.fromtimestamp(given["at"], UTC) + ACCESS
+
+
+def _open(actor: User, given: dict[str, Any], before: UUID | None) -> OpenedText:
     with transaction.atomic():
-        conversation = Conversation.objects.select_related("owner").filter(pk=conversation_id).first()
+        conversation = Conversation.objects.select_related("owner").filter(pk=given["conversation"]).first()
         if conversation is None:
             raise NotFound
         rows = (
@@ -50,7 +91,8 @@ def open_text(*, actor: User, conversation_id: UUID, reason: str, before: UUID |
             actor=actor,
             action="conversation.read",
             obj=conversation,
-            reason=reason,
-            details={"messages": len(messages)},
+            subject=conversation.owner,
+            reason=given["reason"],
+            details={"messages": len(messages), "role": str(actor.role)},
         )
-    return OpenedText(conversation, messages, more)
+    return OpenedText(conversation, messages, more, signing.dumps(given, salt=SALT), _ends_at(given))

@@ -1,14 +1,14 @@
 """The trail as people may read it: with names where they are known still, and reasons where their key is there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import models
 from django.db.models import Q
 
 from accounts.audit.reasons import reason_of
-from accounts.models import AuditEvent, User
+from accounts.models import AuditEvent, AuditIdentity, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +30,24 @@ class AuditEntry:
     details: dict[str, Any]
 
 
-def events_about(person: User, *, actions: "list[str] | None" = None, most: int | None = None) -> list[AuditEntry]:
-    """What was done to ``person`` or by them, newest first; nothing once they are forgotten. One query.
+def events_about(
+    person: User, *, actions: Sequence[str] | None = None, others: bool = False, most: int | None = None
+) -> list[AuditEntry]:
+    """What was done to ``person`` or by them, newest first; nothing once they are forgotten. Two queries.
 
-    ``actions`` names those wanted, ``most`` bounds how many come back.
+    ``actions`` names those wanted; ``others`` leaves out what they did themselves; ``most`` bounds how many come back.
     """
-    events = _events_of(person)
+    pseudonym = AuditIdentity.objects.filter(person=person).values_list("pseudonym", flat=True).first()
+    if pseudonym is None:
+        return []
+    events = AuditEvent.objects.with_people().order_by("-id")
+    if others:
+        events = events.filter(subject=pseudonym).exclude(actor=pseudonym)
+    else:
+        events = events.filter(Q(subject=pseudonym) | Q(actor=pseudonym))
     if actions is not None:
         events = events.filter(action__in=actions)
     return [_entry(event, person) for event in events[:most]]
-
-
-def _events_of(person: User) -> "models.QuerySet[AuditEvent]":
-    events = AuditEvent.objects.with_people().filter(Q(subject__person=person) | Q(actor__person=person))
-    return events.order_by("-id")
 
 
 def _entry(event: AuditEvent, person: User) -> AuditEntry:

@@ -1,5 +1,9 @@
 """Staff see that people talk, not what they say: text opens with a reason, for one answer, and is recorded first."""
 
+import re
+from datetime import timedelta
+from uuid import uuid4
+
 import pytest
 from django.apps import apps
 from django.test import Client
@@ -183,17 +187,79 @@ def test_a_long_conversation_opens_in_parts_each_of_them_recorded(
     monkeypatch.setattr(moderation, "PAGE", 4)
     made = make_conversation(owner, turns=3)
     newest = moderation.open_text(actor=moderator, conversation_id=made.pk, reason=REASON)
-    earlier = moderation.open_text(
-        actor=moderator, conversation_id=made.pk, reason=REASON, before=newest.messages[0].pk
+    earlier = moderation.open_earlier(
+        actor=moderator, conversation_id=made.pk, access=newest.access, before=newest.messages[0].pk
     )
     assert [m.text for m in (*earlier.messages, *newest.messages)] == [
         "Question 1", "Reply 1", "Question 2", "Reply 2", "Question 3", "Reply 3",
     ]  # fmt: skip
     assert (newest.more, earlier.more) == (True, False)
-    assert AuditEvent.objects.count() == 2
-    source = text(browser(moderator).post(page(made, "read"), {"reason": REASON}))
-    assert f'value="{newest.messages[0].pk}"' in source
-    assert "Reply 1" not in source
+    read = AuditEvent.objects.with_people().filter(action="conversation.read")
+    assert [reason_of(event) for event in read] == [REASON, REASON]
+    view = browser(moderator)
+    first = view.post(page(made, "read"), {"reason": REASON})
+    assert "Reply 1" not in text(first)
+    hidden = dict(re.findall(r'name="(access|before)" value="([^"]+)"', text(first)))
+    assert hidden["before"] == str(newest.messages[0].pk)
+    assert "Reply 1" in text(view.post(page(made, "read"), hidden))
+
+
+def test_access_ends_after_a_quarter_of_an_hour_for_more_and_on_the_screen(
+    moderator: User, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = browser(moderator)
+    answer = view.post(page(conversation, "read"), {"reason": REASON})
+    seconds, target = answer.headers["Refresh"].split("; url=")
+    assert (0 < int(seconds) <= 15 * 60, target) == (True, page(conversation, "read"))
+    assert "quokka" not in text(view.get(target))
+    access, before = answer.context["opened"].access, uuid4()
+    count = AuditEvent.objects.count()
+    monkeypatch.setattr(moderation, "ACCESS", timedelta(seconds=0))
+    late = view.post(page(conversation, "read"), {"access": access, "before": before})
+    assert "Your access to this conversation has ended." in text(late)
+    assert "quokka" not in text(late)
+    assert "Refresh" not in late.headers
+    assert AuditEvent.objects.count() == count
+
+
+def test_access_is_of_one_person_to_one_conversation(
+    moderator: User, owner: User, conversation: Conversation, persona: Persona
+) -> None:
+    own = moderation.open_text(actor=moderator, conversation_id=conversation.pk, reason=REASON)
+    elsewhere = make_exchange(owner, QUESTION, ANSWER).conversation
+    count = AuditEvent.objects.filter(action="conversation.read").count()
+    for person, opened, access in (
+        (make_admin(), conversation, own.access),
+        (moderator, elsewhere, own.access),
+        (moderator, conversation, own.access[:-2] + "xx"),
+        (moderator, conversation, "nothing"),
+    ):
+        answer = browser(person).post(page(opened, "read"), {"access": access, "before": uuid4()})
+        assert answer.status_code == 200
+        assert "has ended" in text(answer)
+        assert "quokka" not in text(answer)
+    assert AuditEvent.objects.filter(action="conversation.read").count() == count
+
+
+def test_who_is_no_moderator_any_more_opens_no_more(moderator: User, conversation: Conversation) -> None:
+    opened = moderation.open_text(actor=moderator, conversation_id=conversation.pk, reason=REASON)
+    moderator.role = "user"
+    with pytest.raises(ApplicationError) as refused:
+        moderation.open_earlier(actor=moderator, conversation_id=conversation.pk, access=opened.access, before=uuid4())
+    assert refused.value.code == "not_allowed"
+
+
+def test_the_owner_sees_who_read_what_when_and_why_and_nobody_else_does(
+    moderator: User, owner: User, other: User, conversation: Conversation
+) -> None:
+    browser(moderator).post(page(conversation, "read"), {"reason": REASON})
+    browser(moderator).get(page(conversation, "change"))
+    theirs = text(browser(owner).get("/accounts/access-log/"))
+    assert theirs.index("Looked up a conversation of yours") < theirs.index("Read a conversation of yours")
+    for told in (moderator.username, "Moderator", REASON, f'href="/c/{conversation.pk}/"'):
+        assert told in theirs, told
+    for person in (other, moderator):
+        assert "Nobody has looked at your data." in text(browser(person).get("/accounts/access-log/"))
 
 
 def test_the_service_itself_asks_for_the_permission(owner: User, conversation: Conversation) -> None:
