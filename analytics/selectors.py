@@ -124,6 +124,7 @@ def conversations() -> QuerySet[Conversation]:
     """Those that a list may show, with their persona and owner, and without the columns that hold what was said."""
     return (
         Conversation.objects.filter(deleted_at=None, expires_at=None)
+        .kept()
         .select_related("owner", "persona_version__persona")
         .only(
             "created_at", "updated_at", "owner__username",

@@ -1,11 +1,12 @@
 """``GET analytics/conversations``: conversations in figures, in pages."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.retention import policies
 from accounts.scopes import Scope
 from accounts.tests.api_client import ApiClient, refusal
 from accounts.tests.factories import make_moderator
@@ -65,6 +66,13 @@ def test_what_was_deleted_or_asked_in_passing_is_not_listed(moderator: User, own
     kept, passing, deleted = (make_exchange(owner).conversation for _ in range(3))
     Conversation.objects.filter(pk=passing.pk).update(expires_at=timezone.now())
     Conversation.objects.filter(pk=deleted.pk).update(deleted_at=timezone.now())
+    assert ids(ApiClient.of(moderator).get(PATH)) == [str(kept.pk)]
+
+
+def test_what_policy_keeps_no_longer_is_not_listed(moderator: User, admin: User, owner: User, persona: Persona) -> None:
+    old, kept = make_exchange(owner).conversation, make_exchange(owner).conversation
+    Conversation.objects.filter(pk=old.pk).update(updated_at=timezone.now() - timedelta(days=31))
+    policies.set_policy(actor=admin, data_class="content", days=30, reason="x")
     assert ids(ApiClient.of(moderator).get(PATH)) == [str(kept.pk)]
 
 

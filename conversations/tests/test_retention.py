@@ -391,6 +391,11 @@ def test_a_hold_is_placed_and_released_on_its_page(admin: User, owner: User, per
 # --- killed
 
 
+def nobody_is_at_work() -> bool:
+    with session_lock(runs.LOCK) as mine:
+        return mine
+
+
 @pytest.mark.slow
 @pytest.mark.faults
 @pytest.mark.django_db(transaction=True)
@@ -419,6 +424,7 @@ def test_killed_at_any_point_it_is_gone_on_with_and_recorded_once(owner: User) -
         )  # fmt: skip
         process.send_signal(signal.SIGKILL)
         process.wait(20)
+        wait_until(nobody_is_at_work, "the server has let go of the killed one's transaction")
         gone = conversations - Conversation.objects.count()
         # What is removed is whole and counted once, and so is what is not.
         assert Message.objects.count() == 2 * turns * (conversations - gone)
