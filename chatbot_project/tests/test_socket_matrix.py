@@ -48,11 +48,15 @@ def things_of(owner: User) -> dict[str, str]:
 
 
 async def first_told(tab: ChatClient, command: dict[str, Any]) -> dict[str, Any]:
-    """The first event after the command."""
+    """The first event after the command, but for the list's, which come when they come."""
     before = len(tab.heard)
+
+    def told() -> list[dict[str, Any]]:
+        return [event for event in tab.heard[before:] if event["type"] != "conversation.updated"]
+
     await tab.send(**command)
-    await tab.until(lambda: len(tab.heard) > before, f"an answer to {command}")
-    return tab.heard[before]
+    await tab.until(told, f"an answer to {command}")
+    return told()[0]
 
 
 async def answer(tab: ChatClient, command: dict[str, Any]) -> dict[str, Any]:
