@@ -283,6 +283,22 @@ def set_suspended(*, actor: User, user: User, suspended: bool, reason: str) -> U
     return user
 
 
+def suspend_for_violations(*, user: User, points: int) -> bool:
+    """Suspend a person whose violations of the rules came to so many ``points``; ends their sessions. Recorded; staff
+    can let them back in. False, and nothing changes, for staff and where the account is closed already."""
+    with transaction.atomic():
+        user = User.objects.select_for_update().get(pk=user.pk)
+        if user.role != Role.USER or not user.is_active:
+            return False
+        user.is_active = False
+        user.auth_epoch += 1
+        user.save(update_fields=["is_active", "auth_epoch"])
+        reason = "Repeated violations of the rules."
+        record_audit(actor=None, action="user.suspended", obj=user, reason=reason, details={"points": points})
+        transaction.on_commit(partial(announce_sign_out, user))
+    return True
+
+
 def change_role(*, actor: User, user: User, role: Role, reason: str) -> User:
     """Give a person another role; ends their sessions. Recorded with its reason.
 

@@ -302,6 +302,10 @@ RATE_LIMIT_ASKS = env.rates("RATE_LIMIT_ASKS", "60/min, 1000/h")
 RATE_LIMIT_GUEST = env.rates("RATE_LIMIT_GUEST", "20/min, 200/h")
 # What all who are not signed in, and all guests, share at one address.
 RATE_LIMIT_ADDRESS = env.rates("RATE_LIMIT_ADDRESS", "60/min, 600/h")
+# Points of violations (conversations/safety/scores.py) from which on a person is slowed, and suspended; 0 for never.
+MODERATION_SLOW_SCORE = env.whole("MODERATION_SLOW_SCORE", 6)
+MODERATION_SUSPEND_SCORE = env.whole("MODERATION_SUSPEND_SCORE", 15)
+MODERATION_SCORE_DAYS = env.whole("MODERATION_SCORE_DAYS", 30, minimum=1, maximum=3650)
 # Tokens of models, read and written, that one person may use up in a day (UTC); 0 for no such limit.
 DAILY_TOKENS = env.whole("DAILY_TOKENS", 0)
 

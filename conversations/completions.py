@@ -86,8 +86,8 @@ def _store(user: User, persona_slug: str, asking: Asking, key: Key | None) -> Ac
     found = find_persona_version(user.pk, visibilities_for(user), persona_slug) if persona_slug else None
     if found is None:
         raise NotFound(_("There is no such persona."))
-    version, live_replies = found
-    check_room(live_replies)
+    version, room = found
+    check_room(user, room)
     instructions = clean_text(asking.instructions).strip()
     if instructions:
         _check_fit(read_version(version.pk), instructions, text)

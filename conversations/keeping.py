@@ -46,7 +46,7 @@ def create_conversation(
     found = find_persona_version(user.pk, visibilities_for(user), persona_slug)
     if found is None:
         raise NotFound(_("There is no such persona."))
-    version, _live = found
+    version, _room = found
     with transaction.atomic():
         conversation = Conversation(owner=user, persona_version=version, title=_("New chat"), metadata=metadata or None)
         if title:

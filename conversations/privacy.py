@@ -126,7 +126,7 @@ declare(
         data_class=DataClass.CONTENT,
         purpose="Keeping people safe from each other and from what a model says, and letting them object.",
         basis=Basis.INTEREST,
-        of="message__owner",
+        of="owner",
         erasure=Erasure.DELETE,
         erasure_note="Deleted with its conversation.",
         retention=Retention("As its conversation.", "", "created_at"),

@@ -23,8 +23,9 @@ from conversations import doorbell
 from conversations.keeping import announce
 from conversations.models import Conversation, Feedback, Message
 from conversations.refusals import recorded
+from conversations.safety.scores import slow_down
 from conversations.signals import reply_disliked
-from conversations.store import find_persona_version, insert_conversation, insert_messages, lock_conversation
+from conversations.store import Room, find_persona_version, insert_conversation, insert_messages, lock_conversation
 from conversations.transcript import load_citations
 from personas.models import PersonaVersion
 
@@ -118,14 +119,14 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
     """
     with transaction.atomic():
         found = _find(user, reply_id, Message.Role.ASSISTANT)
-        conversation, live_replies = _locked(user, found.conversation_id)
+        conversation, room = _locked(user, found.conversation_id)
         reply = Message.objects.select_related("parent").get(pk=found.pk)
         if reply.parent is None:
             raise NotFound
         again = reply.is_live or reply.continued_as == client_id
         if not again:
             _check_continuable(reply)
-            check_room(live_replies)
+            check_room(user, room)
             _refuse_while_live(conversation.active_leaf)
             now = timezone.now()
             reply.status, reply.queued_at, reply.finished_at = Message.Status.QUEUED, now, None
@@ -222,9 +223,9 @@ def checked_text(text: str) -> str:
     return cleaned
 
 
-def _locked(user: User, conversation_id: UUID) -> tuple[Conversation, int]:
-    """The person's conversation with its persona and active leaf, its row locked: one writer at a time; and how many
-    replies the person has under way. Raises NotFound."""
+def _locked(user: User, conversation_id: UUID) -> tuple[Conversation, Room]:
+    """The person's conversation with its persona and active leaf, its row locked: one writer at a time; and whether the
+    person may ask. Raises NotFound."""
     found = lock_conversation(user.pk, conversation_id)
     if found is None:
         raise NotFound
@@ -232,9 +233,9 @@ def _locked(user: User, conversation_id: UUID) -> tuple[Conversation, int]:
 
 
 def _locked_to_ask(user: User, conversation_id: UUID) -> Conversation:
-    """The same where a reply will be added. Raises ``too_many_replies``."""
-    conversation, live_replies = _locked(user, conversation_id)
-    check_room(live_replies)
+    """The same where a reply will be added. Raises ``too_many_replies``, ``rate_limited``."""
+    conversation, room = _locked(user, conversation_id)
+    check_room(user, room)
     return conversation
 
 
@@ -263,19 +264,21 @@ def _check_continuable(reply: Message) -> None:
         raise ApplicationError("not_continuable", _("This reply is whole: there is nothing to continue."), status=409)
 
 
-def check_room(live_replies: int) -> None:
-    """Raise ``too_many_replies`` where so many of the person's replies are under way that one more is too much."""
-    if live_replies >= MAX_LIVE_REPLIES:
+def check_room(user: User, room: Room) -> None:
+    """Raise ``too_many_replies`` where so many of the person's replies are under way that one more is too much, and
+    ``rate_limited`` where their violations slow them down."""
+    if room.live >= MAX_LIVE_REPLIES:
         detail = _("Too many replies are under way. Wait for one to end.")
         raise ApplicationError("too_many_replies", detail, status=429)
+    slow_down(user.pk, room.points)
 
 
 def _start_conversation(user: User, client_id: str, text: str, persona_slug: str | None) -> Accepted:
     found = find_persona_version(user.pk, visibilities_for(user), persona_slug)
     if found is None:
         raise NotFound(_("There is no such persona."))
-    version, live_replies = found
-    check_room(live_replies)
+    version, room = found
+    check_room(user, room)
     conversation = Conversation(owner=user, persona_version=version, title=shorten(text, TITLE_LENGTH))
     question, reply = new_exchange(conversation, client_id, text, None)
     conversation.active_leaf_id = reply.pk

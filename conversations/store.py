@@ -4,15 +4,17 @@
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from django.conf import settings
 from django.db import models
 from psycopg.types.json import Jsonb
 
 from accounts.retention.policies import Class, kept_since_sql
 from chatbot_project.lib.db import fetch_prepared
 from conversations.models import Conversation, Feedback, Message
+from conversations.safety.scores import POINTS_SQL
 from personas.models import Persona, PersonaVersion
 
 M = TypeVar("M", bound=models.Model)
@@ -34,6 +36,7 @@ _LEAF = ["id", "conversation", "owner", "parent", "role", "status"]
 _LOCK = f"""
     SELECT (SELECT count(*) FROM conversations_message live
             WHERE live.owner_id = c.owner_id AND live.status IN ('queued', 'streaming')),
+           {POINTS_SQL.format(owner="c.owner_id")},
            {_columns(Conversation, "c", _CONVERSATION)}, {_columns(PersonaVersion, "v", _VERSION)},
            {_columns(Persona, "p", _PERSONA)}, {_columns(Message, "leaf", _LEAF)}
     FROM conversations_conversation c
@@ -46,6 +49,7 @@ _LOCK = f"""
 """  # noqa: S608  names of columns, no input
 _PUBLISHED = f"""
     SELECT (SELECT count(*) FROM conversations_message WHERE owner_id = %s AND status IN ('queued', 'streaming')),
+           {POINTS_SQL.format(owner="%s")},
            {_columns(PersonaVersion, "v", _VERSION)}, {_columns(Persona, "p", _PERSONA)}
     FROM personas_persona p JOIN personas_personaversion v ON v.id = p.published_id
     WHERE p.archived_at IS NULL AND v.visibility = ANY(%s) AND (p.slug = %s OR %s)
@@ -70,30 +74,41 @@ _EXCHANGE = f"""
 """  # noqa: S608  names of columns, no input
 
 
+class Room(NamedTuple):
+    """What says whether a person may ask: how many of their replies are ``live``, and the ``points`` of their
+    violations."""
+
+    live: int
+    points: int
+
+
 def find_persona_version(
     owner_id: UUID, visibilities: Sequence[str], slug: str | None
-) -> tuple[PersonaVersion, int] | None:
-    """The published version of the persona ``slug``, or of the first one, and how many of the person's replies are
-    live; None where it is not meant for these ``visibilities``. Fields that accepting does not need load when read."""
-    rows = fetch_prepared(_PUBLISHED, [owner_id, list(visibilities), slug or "", not slug])
+) -> tuple[PersonaVersion, Room] | None:
+    """The published version of the persona ``slug``, or of the first one, and whether the person may ask; None where it
+    is not meant for these ``visibilities``. Fields that accepting does not need load when read."""
+    rows = fetch_prepared(
+        _PUBLISHED,
+        [owner_id, owner_id, settings.MODERATION_SCORE_DAYS, list(visibilities), slug or "", not slug],
+    )
     if not rows:
         return None
-    values = iter(rows[0][1:])
+    values = iter(rows[0][2:])
     version = _instance(PersonaVersion, _VERSION, values)
     version.persona = _instance(Persona, _PERSONA, values)
-    return version, rows[0][0]
+    return version, Room(*rows[0][:2])
 
 
-def lock_conversation(owner_id: UUID, conversation_id: UUID) -> tuple[Conversation, int] | None:
-    """The person's conversation, its row locked, and how many of the person's replies are live.
+def lock_conversation(owner_id: UUID, conversation_id: UUID) -> tuple[Conversation, Room] | None:
+    """The person's conversation, its row locked, and whether the person may ask.
 
     Its persona version, persona and active leaf are set with what accepting needs; other fields load when read.
     """
-    rows = fetch_prepared(_LOCK, [conversation_id, owner_id])
+    rows = fetch_prepared(_LOCK, [settings.MODERATION_SCORE_DAYS, conversation_id, owner_id])
     if not rows:
         return None
     row = rows[0]
-    values = iter(row[1:])
+    values = iter(row[2:])
     conversation = _instance(Conversation, _CONVERSATION, values)
     version = _instance(PersonaVersion, _VERSION, values)
     version.persona = _instance(Persona, _PERSONA, values)
@@ -106,7 +121,7 @@ def lock_conversation(owner_id: UUID, conversation_id: UUID) -> tuple[Conversati
     else:
         # Another transaction moved the leaf while this one waited for the lock, and the join still saw the old one.
         conversation.active_leaf = Message.objects.get(pk=conversation.active_leaf_id)
-    return conversation, row[0]
+    return conversation, Room(*row[:2])
 
 
 def find_exchange(owner_id: UUID, reply_id: UUID) -> Message | None:

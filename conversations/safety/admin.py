@@ -23,6 +23,7 @@ from chatbot_project.lib.errors import ApplicationError
 from conversations.doorbell import tell_rules_changed
 from conversations.safety.findings import MAX_TEXT, decide_item
 from conversations.safety.models import ModerationItem, ModerationRule
+from conversations.safety.scores import points_of
 
 
 class DecisionForm(forms.Form):
@@ -90,7 +91,7 @@ class ModerationItemAdmin(ModelAdmin):
     list_filter = ("state", AppealFilter, "action", "category", "created_at")
     fields = (
         "created_at", "state", "action", "category", "rule", "person", "conversation", "appeal", "appealed_at", "note",
-        "answer", "decided_by", "decided_at",
+        "answer", "decided_by", "decided_at", "score",
     )  # fmt: skip
     readonly_fields = fields
     ordering = ("state", "created_at")  # "open" stands before the others
@@ -122,6 +123,10 @@ class ModerationItemAdmin(ModelAdmin):
     def conversation(self, item: ModerationItem) -> str:
         pk = item.message.conversation_id
         return format_html('<a href="{}">{}</a>', reverse("admin:conversations_conversation_change", args=[pk]), pk)
+
+    @admin.display(description=_("points of the person"))
+    def score(self, item: ModerationItem) -> int:
+        return points_of(item.message.owner_id)
 
     def has_decide_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(request.user.has_perm("conversations.change_moderationitem"))

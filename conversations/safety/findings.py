@@ -15,6 +15,7 @@ from chatbot_project.lib.text import clean_text
 from conversations.models import Message
 from conversations.safety.models import ModerationItem, ModerationRule
 from conversations.safety.rules import ACTIONS, Rule, RuleSet
+from conversations.safety.scores import suspend_if_due
 
 RULES_SECONDS = 5.0  # how soon a changed rule holds everywhere
 MAX_TEXT = 1000
@@ -54,16 +55,18 @@ def forget_rules() -> None:
 
 def record_finding(finding: Finding) -> None:
     """Note what broke a rule, once a message: asking again for the same question is not another violation. A stronger
-    action than was noted takes its place as long as nobody has decided. A message or rule that is gone is left."""
+    action than was noted takes its place as long as nobody has decided. A message or rule that is gone is left. Whoever
+    has done so too often is suspended."""
     fields = {"rule_id": finding.rule.id, "action": finding.rule.action, "category": finding.rule.category}
-    if not Message.objects.filter(pk=finding.message).exists():
+    owner = Message.objects.filter(pk=finding.message).values_list("owner_id", flat=True).first()
+    if owner is None:
         return
     try:
         with transaction.atomic():
             if not ModerationRule.objects.filter(pk=finding.rule.id).exists():
                 fields["rule_id"] = None
             item, is_new = ModerationItem.objects.select_for_update().get_or_create(
-                message_id=finding.message, defaults=fields
+                message_id=finding.message, defaults=fields | {"owner_id": owner}
             )
             weaker = ACTIONS.index(item.action) < ACTIONS.index(finding.rule.action)
             if not is_new and weaker and item.state == ModerationItem.State.OPEN:
@@ -72,6 +75,8 @@ def record_finding(finding: Finding) -> None:
                 item.save(update_fields=["rule", "action", "category"])
     except IntegrityError:
         return  # the conversation was purged meanwhile
+    if is_new or weaker:
+        suspend_if_due(owner)
 
 
 def decide_item(*, item: ModerationItem, actor: User, state: str, note: str = "", answer: str = "") -> ModerationItem:
@@ -89,6 +94,8 @@ def decide_item(*, item: ModerationItem, actor: User, state: str, note: str = ""
         item.note, item.answer = _line(note), _line(answer)
         item.save(update_fields=["state", "decided_by", "decided_at", "note", "answer"])
         record_audit(actor=actor, action="moderation.decided", obj=item, details={"state": state})
+        if item.owner_id is not None and state == ModerationItem.State.UPHELD:
+            suspend_if_due(item.owner_id)
     return item
 
 

@@ -96,6 +96,10 @@ class ModerationItem(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     message = models.OneToOneField("conversations.Message", on_delete=models.CASCADE, related_name="moderation_item")
+    # The message's owner, for their score by one index; empty in rows that are older than scores are.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", null=True, db_index=False, editable=False
+    )
     rule = models.ForeignKey(
         ModerationRule, verbose_name=_("rule"), on_delete=models.SET_NULL, null=True, related_name="+"
     )
@@ -120,6 +124,8 @@ class ModerationItem(models.Model):
         indexes: ClassVar = [
             # What waits for a moderator, oldest first.
             models.Index(fields=["state", "created_at"], name="moderation_queue"),
+            # A person's score, with every question of theirs.
+            models.Index(fields=["owner", "created_at"], name="moderation_of_person"),
         ]
 
     def __str__(self) -> str:
