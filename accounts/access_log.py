@@ -18,6 +18,7 @@ LOOKED_AT: Mapping[str, Any] = {
     "conversation.shown": gettext_lazy("Looked up a conversation of yours, without its text"),
     "feedback.shown": gettext_lazy("Read a comment of yours on a reply"),
     "handover.shown": gettext_lazy("Opened your request for a person"),
+    "moderationitem.shown": gettext_lazy("Looked at what was noted about a message of yours"),
     "user.shown": gettext_lazy("Opened your account"),
     "apikey.shown": gettext_lazy("Looked at an API key of yours; not at the key itself"),
     "refreshfamily.shown": gettext_lazy("Looked at where a program of yours is signed in"),

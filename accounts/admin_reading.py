@@ -45,8 +45,12 @@ class RecordedReading(ModelAdmin):
         response: HttpResponse = super().changeform_view(request, *args, **kwargs)
         shown = getattr(response, "context_data", {}).get("original")
         if shown is not None:
-            self._record(request, "shown", shown, self.person_of(shown))
+            self.record_shown(request, shown)
         return response
+
+    def record_shown(self, request: HttpRequest, obj: Any) -> None:
+        """That ``obj`` was opened: for pages other than Django's own."""
+        self._record(request, "shown", obj, self.person_of(obj))
 
     def _record(
         self, request: HttpRequest, what: str, obj: models.Model | type[models.Model], subject: User | None

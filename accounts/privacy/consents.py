@@ -98,9 +98,8 @@ def decide(
             made.at = at
         made.save()
         details = {"purpose": str(purpose), "version": policy.version, "source": str(source)}
-        record_audit(
-            actor=user, action="consent.granted" if granted else "consent.withdrawn", obj=made, details=details
-        )
+        action = "consent.granted" if granted else "consent.withdrawn"
+        record_audit(actor=user, action=action, obj=made, subject=user, details=details)
         if not granted:
             consent_withdrawn.send(sender=Consent, user=user, purpose=Purpose(purpose))
     return made

@@ -17,7 +17,7 @@ def whoami(request: HttpRequest) -> JsonResponse:
     )
 
 
-conversations = ([path("", whoami, name="home")], "conversations")
+conversations = ([path("", whoami, name="home"), path("held-back/", whoami, name="held_back")], "conversations")
 faqs = ([path("", whoami, name="home")], "faqs")
 urlpatterns = [
     path("docs", whoami, name="swagger"),

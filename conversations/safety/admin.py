@@ -17,6 +17,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
+from accounts.admin_reading import ReadOnlyAdmin, RecordedReading
 from accounts.models import User
 from accounts.services import record_audit
 from chatbot_project.lib.errors import ApplicationError
@@ -84,7 +85,7 @@ class AppealFilter(admin.SimpleListFilter):
 
 
 @admin.register(ModerationItem)
-class ModerationItemAdmin(ModelAdmin):
+class ModerationItemAdmin(RecordedReading, ReadOnlyAdmin):
     """The queue, what is open first. What was written opens from the conversation, with a reason."""
 
     list_display = ("created_at", "state", "action", "category", "rule", "person", "conversation", "appealed_at")
@@ -97,19 +98,11 @@ class ModerationItemAdmin(ModelAdmin):
     ordering = ("state", "created_at")  # "open" stands before the others
     sortable_by = ()
     list_per_page = 50
-    show_full_result_count = False
-    actions = None
     actions_row: ClassVar[list[str]] = ["decide"]
     actions_detail: ClassVar[list[str]] = ["decide"]
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def person_of(self, obj: ModerationItem) -> User:
+        return obj.message.owner
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModerationItem]:
         rows: QuerySet[ModerationItem] = super().get_queryset(request)
@@ -146,6 +139,7 @@ class ModerationItemAdmin(ModelAdmin):
                 raise PermissionDenied from error
             messages.success(request, gettext("That is decided."))
             return HttpResponseRedirect(reverse("admin:conversations_moderationitem_changelist"))
+        self.record_shown(request, item)
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("Decide on a message"),

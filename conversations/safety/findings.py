@@ -93,7 +93,8 @@ def decide_item(*, item: ModerationItem, actor: User, state: str, note: str = ""
         item.state, item.decided_by, item.decided_at = state, actor, timezone.now()
         item.note, item.answer = _line(note), _line(answer)
         item.save(update_fields=["state", "decided_by", "decided_at", "note", "answer"])
-        record_audit(actor=actor, action="moderation.decided", obj=item, details={"state": state})
+        person = item.message.owner
+        record_audit(actor=actor, action="moderation.decided", obj=item, subject=person, details={"state": state})
         if item.owner_id is not None and state == ModerationItem.State.UPHELD:
             suspend_if_due(item.owner_id)
     return item
@@ -115,7 +116,7 @@ def appeal_item(*, user: User, item_id: UUID, text: str) -> ModerationItem:
             raise ApplicationError("not_offered", _("You have objected to this already."), status=409)
         item.appeal, item.appealed_at, item.state = words, timezone.now(), ModerationItem.State.OPEN
         item.save(update_fields=["appeal", "appealed_at", "state"])
-        record_audit(actor=user, action="moderation.appealed", obj=item)
+        record_audit(actor=user, action="moderation.appealed", obj=item, subject=user)
     return item
 
 

@@ -16,6 +16,7 @@ from chatbot_project.lib.errors import ApplicationError
 from conversations import keeping, moderation, services
 from conversations.admin import ConversationAdmin
 from conversations.models import Conversation, Feedback, Message
+from conversations.safety.models import ModerationItem
 from personas.models import Persona
 
 from .factories import ask, end, make_conversation, make_exchange
@@ -316,3 +317,16 @@ def test_the_pages_names_go_through_gettext(moderator: User, conversation: Conve
     assert all(isinstance(name, Promise) for name in names)
     german = browser(moderator).get(page(conversation, "read"), headers={"Accept-Language": "de"})
     assert 'lang="de"' in text(german)
+
+
+def test_looking_at_what_was_noted_about_a_message_is_recorded_and_told(
+    moderator: User, owner: User, conversation: Conversation
+) -> None:
+    question = Message.objects.filter(role="user").get(conversation=conversation)
+    item = ModerationItem.objects.create(message=question, action="flag", category="spam")
+    view = browser(moderator)
+    for name in ("change", "decide"):
+        assert view.get(f"/admin/conversations/moderationitem/{item.pk}/{name}/").status_code == 200
+    shown = AuditEvent.objects.by(moderator).filter(action="moderationitem.shown", subject__person=owner)
+    assert shown.count() == 2
+    assert "Looked at what was noted about a message of yours" in text(browser(owner).get("/accounts/access-log/"))
