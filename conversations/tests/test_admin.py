@@ -323,7 +323,7 @@ def test_looking_at_what_was_noted_about_a_message_is_recorded_and_told(
     moderator: User, owner: User, conversation: Conversation
 ) -> None:
     question = Message.objects.filter(role="user").get(conversation=conversation)
-    item = ModerationItem.objects.create(message=question, action="flag", category="spam")
+    item = ModerationItem.objects.create(message=question, owner=owner, action="flag", category="spam")
     view = browser(moderator)
     for name in ("change", "decide"):
         assert view.get(f"/admin/conversations/moderationitem/{item.pk}/{name}/").status_code == 200
