@@ -70,8 +70,8 @@ def hand_over_counted(*, guest: User, user: User) -> None:
 def _delete(rows: "models.QuerySet[models.Model]") -> None:
     """Delete ``rows`` and what hangs on them as their models say, in one statement a table: Django's own way reads
     every row first."""
-    for relation in rows.model._meta.related_objects:
-        if relation.related_model is rows.model:
+    for relation in rows.model._meta.get_fields(include_hidden=True):
+        if not isinstance(relation, models.ManyToOneRel) or relation.related_model is rows.model:
             continue  # a message's answers go with it
         hanging = relation.related_model._base_manager.filter(**{f"{relation.field.name}__in": rows.values("pk")})
         if relation.on_delete is models.CASCADE:
