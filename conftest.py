@@ -134,6 +134,13 @@ def _long_ones_first(item: pytest.Item) -> int:
 
 
 @pytest.fixture(autouse=True)
+def no_foreign_erasures() -> Generator[None, None, None]:
+    """The log of erasures outlives the database by design; a test's goes with its database."""
+    yield
+    (VAR_DIR / "erasures.jsonl").unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
 def no_foreign_workers() -> None:
     """The workers of a stack that a test does not ask for would take up its replies: the database is the queue."""
     for stack in Stack.running:

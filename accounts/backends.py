@@ -48,6 +48,8 @@ class EmailBackend(BaseBackend):
             _record_failure(user, "unverified")
             return None
         if user and not user.is_active:
+            if request is not None:
+                request.closed_account = user  # type: ignore[attr-defined]  # who may cancel its erasure
             _record_failure(user, "suspended")
             return None
         return user

@@ -1,5 +1,6 @@
 """What each mail says. Written when it is sent, from the row that asked for it; nothing of it is stored."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -7,12 +8,13 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import translation
+from django.utils import timezone, translation
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from accounts import tokens
-from accounts.models import OutgoingMail, SignUp, User
-from accounts.privacy import exports
+from accounts.models import DataRequest, ErasureEntry, OutgoingMail, SignUp, User
+from accounts.privacy import erasure_log, erasures, exports
 
 Kind = OutgoingMail.Kind
 
@@ -212,6 +214,38 @@ def _export_ready(mail: OutgoingMail) -> Letter | None:
     )
 
 
+def _erasure_begun(mail: OutgoingMail) -> Letter | None:
+    request = erasures.open_erasure(mail.user) if mail.user else None
+    if request is None or request.state != DataRequest.State.WAITING:
+        return None
+    day = date_format(timezone.localtime(request.due_at), "DATE_FORMAT")
+    return Letter(
+        subject=_("Your account is closed, and will be erased"),
+        paragraphs=[
+            _("You asked for your account and all your data to be erased. That happens on %(day)s.") % {"day": day},
+            _("Until then you can change your mind with this link, or by signing in."),
+        ],
+        link=_link("cancel_erasure", erasures.cancel_token(request)),
+        label=_("Open my account again"),
+        closing=[_("If this was not you, open your account again and choose a new password.")],
+    )
+
+
+def _erasure_done(mail: OutgoingMail) -> Letter | None:
+    entries = ErasureEntry.objects.filter(address_hash__in=erasure_log.hashes_of(mail.to_address))
+    entry = entries.exclude(receipt=None).order_by("-begun_at").first()
+    if entry is None:
+        return None
+    return Letter(
+        subject=_("Your data is erased"),
+        paragraphs=[
+            _("Your account and all that was held of you is erased. With this mail goes your address as well."),
+            _("This is your receipt. It is signed, and names you only to whoever knows your address already:"),
+            json.dumps(entry.receipt),
+        ],
+    )
+
+
 _WRITERS: dict[Kind, Callable[[OutgoingMail], Letter | None]] = {
     Kind.SIGN_UP: _sign_up,
     Kind.CONFIRM_AGAIN: _confirm_again,
@@ -223,4 +257,6 @@ _WRITERS: dict[Kind, Callable[[OutgoingMail], Letter | None]] = {
     Kind.SECOND_FACTOR_OFF: _second_factor_off,
     Kind.RECOVERY_CODE_USED: _recovery_code_used,
     Kind.EXPORT_READY: _export_ready,
+    Kind.ERASURE_BEGUN: _erasure_begun,
+    Kind.ERASURE_DONE: _erasure_done,
 }

@@ -247,7 +247,7 @@ def save_profile(*, user: User, changes: Mapping[str, str]) -> User:
 
 
 def deactivate(*, user: User) -> None:
-    """Close one's own account: nothing signs in to it any more. Recorded; staff can let the person back in.
+    """Close one's own account: nothing signs in to it any more. Recorded. The first step of an erasure.
 
     Raises ApplicationError ``last_admin`` (409): one admin always remains.
     """

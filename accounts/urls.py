@@ -1,6 +1,7 @@
 from django.urls import path
 
 from accounts import access_views, key_views, link_views, second_factor_views, session_views, views
+from accounts.privacy import erasure_views
 from accounts.privacy import views as privacy_views
 
 app_name = "accounts"
@@ -33,5 +34,6 @@ urlpatterns = [
     path("link/sign-up/<str:token>/", link_views.ConfirmSignUpView.as_view(), name="confirm_sign_up"),
     path("link/email/<str:token>/", link_views.ConfirmEmailView.as_view(), name="confirm_email"),
     path("link/export/<str:token>/", privacy_views.ExportView.as_view(), name="export"),
+    path("link/cancel-erasure/<str:token>/", erasure_views.CancelErasureView.as_view(), name="cancel_erasure"),
     path("link/reset/<str:token>/", link_views.ResetPasswordView.as_view(), name="reset_password"),
 ]

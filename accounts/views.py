@@ -28,6 +28,7 @@ from accounts.forms import (
 from accounts.models import OutgoingMail, User
 from accounts.pages import FormPage, MemberRequired, current_member, current_person, local_mail_log, next_page
 from accounts.presence import is_language_code, remember_language
+from accounts.privacy import erasures
 from accounts.signing_in import go_in
 
 if TYPE_CHECKING:
@@ -100,6 +101,10 @@ class SignInView(FormPage):
         data = form.cleaned_data
         user = authenticate(self.request, username=data["email"], password=data["password"])
         if not isinstance(user, User):
+            closed = getattr(self.request, "closed_account", None)
+            erasure = erasures.open_erasure(closed) if closed else None
+            if erasure is not None and erasures.read_cancel_token(token := erasures.cancel_token(erasure)):
+                return redirect("accounts:cancel_erasure", token)
             wrong = _("This address and this password do not sign in.")
             unconfirmed = _("If you have just signed up, open the link in our mail first.")
             form.add_error(None, f"{wrong} {unconfirmed}" if settings.REQUIRE_VERIFIED_EMAIL else wrong)

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 
+from accounts.privacy.erasure_log import lines, unreplayed
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.redis import make_redis
@@ -16,7 +17,7 @@ from conversations.hub import is_draining
 from conversations.replies.worker import HEARTBEAT_KEY
 
 CHECK_SECONDS = 3.0
-PARTS = ("database", "redis", "model", "worker", "web")
+PARTS = ("database", "redis", "model", "worker", "erasures", "web")
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -45,7 +46,7 @@ class Health:
 
 async def check_health() -> Health:
     """Ask every part, within CHECK_SECONDS. Raises nothing of theirs."""
-    checks = (_database, _redis, _model, _worker)
+    checks = (_database, _redis, _model, _worker, _erasures)
     answers = await asyncio.gather(*(_state(check()) for check in checks))
     web = "draining" if is_draining() else "ok"
     return Health(dict(zip(PARTS, (*answers, web), strict=True)))
@@ -75,6 +76,12 @@ async def _redis() -> None:
 async def _model() -> None:
     async with LLMClient(settings.LLM_PROVIDERS) as llm:
         await llm.check(settings.DEFAULT_MODEL.partition("/")[0])
+
+
+async def _erasures() -> None:
+    """What was erased before a backup was restored is erased again."""
+    if lines() and await run_db(unreplayed):
+        raise LookupError("erasures are to be replayed: run manage.py replay_erasures")
 
 
 async def _worker() -> None:

@@ -218,6 +218,9 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 TRUSTED_PROXY_HOPS = env.whole("TRUSTED_PROXY_HOPS", 0, maximum=5)
 # What people are asked to agree to, as files (accounts/privacy/policies.py).
 POLICIES_DIR = BASE_DIR / env.text("POLICIES_DIR", "policies")
+# How long an erasure can be cancelled, and where it is noted that it was done: keep the file apart from the database.
+ERASURE_GRACE_DAYS = env.whole("ERASURE_GRACE_DAYS", 14, maximum=60)
+ERASURE_LOG = VAR_DIR / env.text("ERASURE_LOG", "erasures.jsonl")
 # Secrets of the API's tokens: the first signs, all verify. None: SECRET_KEY.
 JWT_SIGNING_KEYS = env.words("JWT_SIGNING_KEYS")
 # Secrets that checkpoints of the audit trail are signed by: the first signs, all verify. None, locally: SECRET_KEY.

@@ -133,6 +133,14 @@ EXPORT_WAITING = OpenApiExample(
     {**_EXPORT, "state": "waiting", "finished_at": None, "expires_at": None, "size": None},
     response_only=True,
 )
+ERASURE = OpenApiExample(
+    "closed",
+    {"id": _ID, "state": "waiting", "created_at": "2026-03-01T09:30:00Z", "due_at": "2026-03-15T09:30:00Z"},
+    response_only=True,
+)
+_PLANNED = {"model": "conversations.Message", "about": "Questions and replies of all branches", "erasure": "delete"}
+PLAN = OpenApiExample("plan", {"items": [{**_PLANNED, "rows": 214}], "next": None}, response_only=True)
+CANCEL = OpenApiExample("cancel", {"email": "ada@example.org", "password": _PASSWORD}, request_only=True)
 TICKET = OpenApiExample(
     "ticket",
     {

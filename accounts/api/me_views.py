@@ -14,8 +14,10 @@ from accounts.api import examples
 from accounts.api.answers import plain, wrong_password
 from accounts.api.authentication import credential_of, person_of
 from accounts.api.permissions import OwnSignIn, PersonRequired
+from accounts.api.privacy_serializers import ErasureSerializer
 from accounts.api.serializers import ChangeMeSerializer, MeSerializer, OwnPasswordSerializer, SignInSerializer
 from accounts.backends import is_own_password
+from accounts.privacy import erasures
 from chatbot_project.lib.api.openapi import page_of, takes_body
 
 
@@ -55,13 +57,14 @@ class MeView(APIView):
         return Response(MeSerializer(user).data)
 
     @extend_schema(
-        operation_id="me_deactivate",
+        operation_id="me_erase",
         tags=["me"],
-        summary="Close one's account",
+        summary="Close one's account, and have it erased",
         description='Takes the password again, as a JSON body `{"password": …}`; guests have none. Ends every '
-        "session and key. Staff can open the account again.",
+        "session and key. All that is held of one is erased at `due_at`: a guest's at once. Until then "
+        "`privacy/erasure/cancel` opens the account again.",
         responses={
-            204: OpenApiResponse(description="Closed."),
+            202: OpenApiResponse(ErasureSerializer, "Closed.", examples=[examples.ERASURE]),
             **examples.problem(403, "The password is wrong: `wrong_password`."),
             **examples.problem(409, "The last admin stays: `last_admin`."),
         },
@@ -74,8 +77,7 @@ class MeView(APIView):
         password = given.validated_data.get("password", "")
         if not user.is_guest and not is_own_password(plain(request), user, password):
             raise wrong_password()
-        services.deactivate(user=user)
-        return Response(status=204)
+        return Response(ErasureSerializer(erasures.request_erasure(user=user)).data, status=202)
 
 
 class SessionsView(APIView):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from rest_framework import serializers
 
 from accounts.models import Consent, DataRequest, Purpose
+from accounts.privacy.registry import Erasure
 
 if TYPE_CHECKING:
     AnySerializer = serializers.Serializer[Any]
@@ -64,3 +65,28 @@ class DataCopySerializer(RequestSerializer):
         model = DataRequest
         fields = ("id", "state", "created_at", "finished_at", "expires_at", "size")
         read_only_fields = fields
+
+
+class ErasureSerializer(RequestSerializer):
+    """An erasure that was asked for."""
+
+    state = serializers.ChoiceField(choices=["waiting", "running"])
+
+    class Meta:
+        model = DataRequest
+        fields = ("id", "state", "created_at", "due_at")
+        read_only_fields = fields
+
+
+class PlannedSerializer(AnySerializer):
+    """What erasure does with one kind of rows."""
+
+    model = serializers.CharField(source="label")
+    about = serializers.CharField()
+    erasure = serializers.ChoiceField(choices=[each.value for each in Erasure])
+    rows = serializers.IntegerField()
+
+
+class CancelSerializer(AnySerializer):
+    email = serializers.CharField(max_length=254)
+    password = serializers.CharField(write_only=True, trim_whitespace=False, max_length=1024)

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth import authenticate
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -14,17 +15,21 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api import examples
+from accounts.api.answers import OpenView, SignInFailed, plain
 from accounts.api.authentication import person_of
 from accounts.api.permissions import OwnSignIn
 from accounts.api.privacy_serializers import (
+    CancelSerializer,
     DataCopySerializer,
     DecisionSerializer,
+    PlannedSerializer,
     PolicySerializer,
     StandingSerializer,
 )
 from accounts.models import Consent, DataRequest, Purpose, User
-from accounts.privacy import consents, exports
+from accounts.privacy import consents, erasures, exports
 from accounts.privacy.consents import Standing
+from accounts.privacy.erasing import plan
 from accounts.privacy.policies import Policy, policies
 from accounts.privacy.views import zip_response
 from chatbot_project.lib.api.idempotency import idempotent
@@ -171,6 +176,46 @@ class FetchExportView(APIView):
         if data is None:
             raise NotFound(_("There is no such thing here."))
         return zip_response(data)
+
+
+class ErasureView(APIView):
+    permission_classes = [OwnSignIn]
+
+    @extend_schema(
+        operation_id="privacy_erasure_plan",
+        tags=["privacy"],
+        summary="What erasing one's account would do",
+        description="`DELETE /me` asks for it.",
+        responses={200: OpenApiResponse(page_of(PlannedSerializer), "The plan.", examples=[examples.PLAN])},
+    )
+    def get(self, request: Request) -> Response:
+        found = plan(person_of(request))
+        return Response({"items": PlannedSerializer(found, many=True).data, "next": None})
+
+
+class CancelErasureView(OpenView):
+    @extend_schema(
+        operation_id="privacy_erasure_cancel",
+        tags=["privacy"],
+        summary="Open one's account again",
+        description="While it waits to be erased. Nothing else signs in to it.",
+        request=CancelSerializer,
+        responses={
+            204: OpenApiResponse(description="Open again: sign in."),
+            **examples.problem(401, "No account that waits to be erased has these: `sign_in_failed`."),
+        },
+        examples=[examples.CANCEL],
+    )
+    def post(self, request: Request) -> Response:
+        wanted = CancelSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        data, asked = wanted.validated_data, plain(request)
+        authenticate(asked, username=data["email"], password=data["password"])
+        closed = getattr(asked, "closed_account", None)
+        erasure = erasures.open_erasure(closed) if closed else None
+        if erasure is None or erasures.cancel_erasure(erasure.pk) is None:
+            raise SignInFailed
+        return Response(status=204)
 
 
 def _exports(user: User) -> "QuerySet[DataRequest]":

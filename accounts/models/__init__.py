@@ -11,7 +11,7 @@ from accounts.models.audit import (
 from accounts.models.credentials import ApiKey, BrowserSession, RecoveryCode, RefreshFamily
 from accounts.models.mail import OutgoingMail
 from accounts.models.people import USERNAME_LENGTH, SignUp, User, UserManager, normalise_address, username_characters
-from accounts.models.privacy import Consent, DataRequest, ExportChunk, Purpose
+from accounts.models.privacy import Consent, DataRequest, ErasureEntry, ExportChunk, Purpose
 from accounts.models.retention import LegalHold, RetentionPolicy, RetentionRun
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "BrowserSession",
     "Consent",
     "DataRequest",
+    "ErasureEntry",
     "ExportChunk",
     "LegalHold",
     "OutgoingMail",

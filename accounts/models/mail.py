@@ -26,6 +26,8 @@ class OutgoingMail(models.Model):
         SECOND_FACTOR_OFF = "second_factor_off"
         RECOVERY_CODE_USED = "recovery_used"
         EXPORT_READY = "export_ready"
+        ERASURE_BEGUN = "erasure_begun"
+        ERASURE_DONE = "erasure_done"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=20, choices=Kind.choices)

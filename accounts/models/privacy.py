@@ -137,3 +137,29 @@ class ExportChunk(models.Model):
 
     def __str__(self) -> str:
         return f"{self.request_id} {self.number}"
+
+
+class ErasureEntry(models.Model):
+    """One erasure, without the person: keyed hashes of their id and address, and the signed receipt.
+
+    The same stands in a file outside the database (accounts/privacy/erasure_log.py): a database that was restored lacks
+    the entries that came after its backup, and so it shows which erasures have to be done again.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    person_hash = models.CharField(max_length=64, editable=False)
+    address_hash = models.CharField(max_length=64, blank=True, editable=False)
+    begun_at = models.DateTimeField(_("begun"), default=now, editable=False)
+    done_at = models.DateTimeField(_("done at"), null=True, editable=False)
+    receipt = models.JSONField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("erasure")
+        verbose_name_plural = _("erasures")
+        indexes: ClassVar[list[models.Index]] = [
+            # The mail that ends an erasure finds its receipt by the address that it goes to.
+            models.Index(fields=["address_hash", "-begun_at"], name="erasure_of_address"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.pk)

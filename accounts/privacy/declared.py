@@ -21,6 +21,7 @@ from accounts.models import (
     BrowserSession,
     Consent,
     DataRequest,
+    ErasureEntry,
     ExportChunk,
     LegalHold,
     OutgoingMail,
@@ -284,6 +285,7 @@ declare(
         erasure_note="Kept, and with it what it holds: until it is released, the account cannot be removed.",
         retention=Retention("Until it is released.", "", "placed_at"),
         not_exported="Telling of it may defeat its purpose; whoever runs the installation decides.",
+        told=False,
     ),
     PersonalData(
         model=LogEntry,
@@ -308,6 +310,7 @@ declare(
     Nothing(AuditWaiting, "Numbers of events."),
     Nothing(RetentionPolicy, "Numbers of days."),
     Nothing(RetentionRun, "Counts of rows."),
+    Nothing(ErasureEntry, "Names nobody: ids and addresses as keyed hashes, so that an erasure can be done again."),
     Nothing(ContentType, "Names of models."),
     Nothing(Permission, "Names of permissions; what a role may do is said in accounts/roles.py."),
     Nothing(Group, "Unused: there are roles."),

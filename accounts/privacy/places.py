@@ -61,6 +61,12 @@ declare(
         "until the operator rotates them",
         "lines that name the person's id or address are blacked out in place",
     ),
+    Files(
+        "erasures.jsonl",
+        "Log of erasures, done again after a backup is restored (ERASURE_LOG)",
+        "",
+        "for good: ids and addresses only as keyed hashes",
+    ),
     Files("run", "Locks and sockets of the embedded parts", "", "while they run"),
     Files("secret_key", "The installation's secret", "", "for good"),
     Files("admin_password", "The first admin's password of a local installation", "", "until the operator removes it"),

@@ -66,7 +66,8 @@ class PersonalData:
     ``references`` are other fields that lead to a person, with what erasure does to them.
     ``erase`` does what erasure does, a bounded part at a time: it takes the person and says how many rows it changed, 0
     once nothing is left. Without it, rows are deleted in batches, or kept. ``order`` is that of the export;
-    ``derived`` are texts that it holds beside the fields, each made of a row.
+    ``derived`` are texts that it holds beside the fields, each made of a row. ``told``: whether its person may learn
+    that there is any.
     """
 
     model: type[models.Model]
@@ -87,6 +88,7 @@ class PersonalData:
     erase: Callable[[Any], int] | None = None
     order: Sequence[str] = ("pk",)
     derived: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)
+    told: bool = True
 
     @property
     def label(self) -> str:

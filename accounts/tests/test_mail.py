@@ -8,7 +8,7 @@ from kombu.exceptions import OperationalError
 
 from accounts import services, tasks
 from accounts.models import OutgoingMail, SignUp, User
-from accounts.privacy import exports
+from accounts.privacy import erasures, exports
 from accounts.tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -96,6 +96,10 @@ def test_every_kind_has_a_text_and_an_html_part(owner: User, delivered, kind: Ki
     }.get(kind, owner.email)  # fmt: skip
     if kind == Kind.EXPORT_READY:  # made, it is told of
         exports.make_export(exports.request_export(user=owner).pk)
+    elif kind == Kind.ERASURE_BEGUN:
+        erasures.request_erasure(user=owner)
+    elif kind == Kind.ERASURE_DONE:
+        erasures.run_erasure(erasures.request_erasure(user=owner, at_once=True).pk)
     else:
         services.queue_mail(kind=kind, to=to, sign_up=sign_up, user=owner)
     (message,) = delivered()

@@ -55,7 +55,7 @@ POST   auth/api-keys                              self   201     201     account
 DELETE auth/api-keys/{key}                        self   204     absent  account absent  absent  nobody  gone
 GET    me                                         read   200     200     200     200     200     nobody  gone
 PATCH  me                                         self   200     200     200     200     200     nobody  gone
-DELETE me                                         self   204     wrong   204     wrong   wrong   nobody  gone
+DELETE me                                         self   202     wrong   202     wrong   wrong   nobody  gone
 GET    sessions                                   self   200     200     200     200     200     nobody  gone
 DELETE sessions/{session}                         self   204     absent  absent  absent  absent  nobody  gone
 GET    privacy/policies                           -      200     200     200     200     200     200     200
@@ -65,6 +65,8 @@ GET    privacy/exports                            self   200     200     200    
 POST   privacy/exports                            self   202     202     202     202     202     nobody  gone
 GET    privacy/exports/{export}                   self   200     absent  absent  absent  absent  nobody  gone
 POST   privacy/exports/{export}/fetch             self   200     absent  absent  absent  absent  nobody  gone
+GET    privacy/erasure                            self   200     200     200     200     200     nobody  gone
+POST   privacy/erasure/cancel                     -      bad     bad     bad     bad     bad     bad     bad
 POST   chat/ws-ticket                             read   201     201     201     201     201     nobody  gone
 POST   chat/send                                  chat   200     absent  absent  absent  absent  nobody  gone
 GET    conversations                              read   200     200     200     200     200     nobody  gone
@@ -176,6 +178,7 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, Any]]] = {
     "PATCH me": lambda ids: {"language": "de"},
     "DELETE me": lambda ids: {"password": PASSWORD},
     "PUT privacy/consents/{purpose}": lambda ids: {"granted": True, "version": 1},
+    "POST privacy/erasure/cancel": lambda ids: {"email": ids["-email"], "password": PASSWORD},
     "POST chat/ws-ticket": lambda ids: {},
     "POST conversations": lambda ids: {"title": "Mine"},
     "POST conversations/clear": lambda ids: {},

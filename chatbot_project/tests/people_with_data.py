@@ -14,6 +14,7 @@ from accounts.tests.factories import agree, make_user
 from chatbot_project.lib.ids import uuid7
 from conversations import services
 from conversations.models import Citation, Conversation, HandOver, Message
+from conversations.safety.models import ModerationItem
 from conversations.tests.factories import ask, end
 from faqs.gaps import record_gap_question
 from faqs.models import FAQFeedback
@@ -69,6 +70,9 @@ def _conversations(user: User, persona: Persona, mark: Any, turns: int) -> None:
     )
     Citation.objects.create(message=first.reply, number=1, question="An approved question?", score=0.7)
     HandOver.objects.create(message=first.reply)
+    ModerationItem.objects.create(
+        message=first.question, action="flag", category="other", appeal=mark("conversations.ModerationItem.appeal")
+    )
 
 
 def _knowledge(user: User, mark: Any) -> None:

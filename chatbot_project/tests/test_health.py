@@ -1,21 +1,26 @@
 """``/healthz`` says that the process answers, ``/readyz`` that a reply could be made, and what is missing by name."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError
 from django.test import AsyncClient, Client
 
 from chatbot_project import health
+from chatbot_project.lib.db import run_db
+from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.llm.providers import Provider
 from chatbot_project.lib.redis import make_redis
 from conversations.hub import running_hub
 from conversations.replies.worker import HEARTBEAT_KEY
 from stress_tests.fake_model import FakeModelServer, closed_port
 
-PARTS = {"database", "redis", "model", "worker", "web"}
+PARTS = {"database", "redis", "model", "worker", "erasures", "web"}
 
 
 @pytest.fixture
@@ -131,7 +136,7 @@ async def test_the_api_names_what_is_missing_as_a_problem_and_no_more(
     body = answer.json()
     assert (body["code"], body["status"], answer["Retry-After"]) == ("unavailable", 503, "5")
     assert body["parts"] == {
-        "database": "ok", "redis": "ok", "model": "ok", "worker": "unavailable", "web": "draining"
+        "database": "ok", "redis": "ok", "model": "ok", "worker": "unavailable", "erasures": "ok", "web": "draining"
     }  # fmt: skip
 
 
@@ -156,3 +161,16 @@ async def test_the_api_answers_without_redis(api_health: Callable[..., Any], set
 
 def test_asked_where_no_sockets_are_served_none_is_started() -> None:
     assert Client().get("/api/v1/health").json()["parts"]["web"] == "ok"
+
+
+async def test_a_restored_database_that_lacks_erasures_is_not_ready_until_they_are_replayed(
+    ready: Callable[[], Any], settings: Any, tmp_path: Path
+) -> None:
+    settings.ERASURE_LOG = tmp_path / "erasures.jsonl"
+    line = {"id": str(uuid7()), "person": "x", "address": "", "begun_at": "2026-11-28T12:00:00+00:00"}
+    settings.ERASURE_LOG.write_text(json.dumps(line) + "\n")
+    assert await ready() == (503, {"erasures"})
+    await run_db(call_command, "replay_erasures")
+    assert await ready() == (200, set())
+    settings.ERASURE_LOG.write_text("no line\n")
+    assert await ready() == (503, {"erasures"})

@@ -10,6 +10,7 @@ import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -225,7 +226,7 @@ def test_killed_at_twenty_random_points_nothing_is_half_and_the_next_run_complet
 
 def die(function: str, argument: str, points: list[int]) -> list[str]:
     """Outcomes of runs that are killed at ``points`` (dying.py)."""
-    url = default_database_url(settings.VAR_DIR).replace("/nono?", f"/{connection.settings_dict['NAME']}?")
+    url = default_database_url(Path(os.environ["VAR_DIR"])).replace("/nono?", f"/{connection.settings_dict['NAME']}?")
     command = [sys.executable, "-m", "chatbot_project.tests.dying", function, argument, *map(str, points)]
     done = subprocess.run(
         command, env={**os.environ, "DATABASE_URL": url}, cwd=settings.BASE_DIR, capture_output=True, text=True,

@@ -28,6 +28,8 @@ WRITERS = {
     "chatbot_project/embedded/children.py": "log",
     "chatbot_project/embedded/services.py": "run",
     "chatbot_project/embedded/supervisor.py": "run",
+    "accounts/privacy/erasure_log.py": "erasures.jsonl",
+    "accounts/privacy/erasing.py": "log",
     "accounts/privacy/archive.py": None,  # within the ZIP that it makes in memory
     "chatbot_project/api_docs.py": None,  # reads static files
     "accounts/audit/checkpoints.py": "audit",

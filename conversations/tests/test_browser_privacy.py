@@ -1,16 +1,19 @@
 """The pages about one's own data in a real browser: by keyboard, narrow, in both themes."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from accounts.models import Consent, User
-from accounts.tests.factories import agree, make_user
+from accounts.privacy.tasks import tend_requests
+from accounts.tests.factories import PASSWORD, agree, make_user
 from personas.models import Persona
 
 from .browser import OpenTab, Tab, apart, focus_by_tab, overflow, violations
+from .factories import make_conversation
 from .stack import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -77,3 +80,44 @@ def test_signing_up_offers_the_box_and_says_what_it_means(open_tab: OpenTab) -> 
     assert tab.page.get_by_role("checkbox").is_checked() is False
     assert overflow(tab) == 0
     assert violations(tab) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_a_copy_is_asked_for_and_fetched_and_an_account_closed_and_opened_again(
+    open_tab: OpenTab, persona: Persona, scheme: str, width: int
+) -> None:
+    owner = apart(lambda: agree(make_user("ada@example.org", PASSWORD)))
+    apart(make_conversation, owner, persona=persona)
+    tab = open_tab(owner, PRIVACY, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    tab.button("Ask for a copy").click()
+    expect(tab.page.get_by_text("Your copy is being made.")).to_be_visible()
+    apart(tend_requests)
+    tab.page.reload()
+    looks_well(tab, f"copy-ready-{width}-{scheme}")
+    tab.page.get_by_role("link", name="Fetch my data").click()
+    looks_well(tab, f"copy-{width}-{scheme}")
+    with tab.page.expect_download() as download:
+        tab.button("Fetch my data").click()
+    with zipfile.ZipFile(download.value.path()) as file:
+        assert "Question 1" in file.read("data/messages.json").decode()
+
+    tab.open(PRIVACY)
+    tab.page.get_by_role("link", name="See what would go").click()
+    looks_well(tab, f"erase-{width}-{scheme}")
+    tab.page.get_by_label("Password").fill(PASSWORD)
+    tab.button("Delete my account").click()
+    expect(tab.page.get_by_text("Your account is closed, and your data will be erased.")).to_be_visible()
+    tab.page.get_by_label("E-mail").fill("ada@example.org")
+    tab.page.get_by_label("Password").fill(PASSWORD)
+    tab.page.locator("main").get_by_role("button", name="Sign in").click()
+    expect(tab.page.get_by_role("heading", level=1)).to_have_text("Your account is closed")
+    looks_well(tab, f"closed-{width}-{scheme}")
+    tab.button("Open my account again").click()
+    expect(tab.page.get_by_text("Your account is open again.")).to_be_visible()
+
+
+def looks_well(tab: Tab, name: str) -> None:
+    picture(tab, name)
+    assert overflow(tab) == 0, name
+    assert violations(tab) == [], name

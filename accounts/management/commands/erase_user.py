@@ -1,0 +1,48 @@
+"""``manage.py erase_user``: shows what erasing somebody would do, or does it."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.models import ErasureEntry, User, normalise_address
+from accounts.privacy import erasures
+from accounts.privacy.erasing import plan
+from chatbot_project.lib.errors import ApplicationError
+
+
+class Command(BaseCommand):
+    help = (
+        "Erases a person: --dry-run shows what would go, --apply does it at once and prints the receipt, --grace "
+        "closes the account and leaves them the time in which they can cancel it."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email", help="the person's address")
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--dry-run", action="store_true", help="change nothing, show what would go")
+        what.add_argument("--apply", action="store_true", help="erase at once: nothing brings it back")
+        what.add_argument("--grace", action="store_true", help="as if they had asked for it themselves")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do it. Raises CommandError where there is nobody with that address, or the last admin has it."""
+        user = User.objects.filter(email=normalise_address(options["email"])).first()
+        if user is None:
+            raise CommandError("Nobody has this address.")
+        if options["dry_run"]:
+            for each in plan(user):
+                self.stdout.write(f"{each.erasure:10} {each.rows:8}  {each.label}")
+            return
+        try:
+            request = erasures.request_erasure(user=user, at_once=options["apply"])
+        except ApplicationError as error:
+            raise CommandError(error.detail) from error
+        if options["grace"]:
+            self.stdout.write(f"The account is closed, and will be erased on {request.due_at:%Y-%m-%d %H:%M} UTC.")
+            return
+        if not erasures.run_erasure(request.pk):
+            raise CommandError(
+                "Another process is at it, or it is under a legal hold: it is done once that is released."
+            )
+        self.stdout.write(json.dumps(ErasureEntry.objects.get(pk=request.pk).receipt, indent=1))
