@@ -154,6 +154,11 @@ FALLBACK_MODELS = env.words("FALLBACK_MODELS")
 TITLE_MODEL = env.text("TITLE_MODEL", "off" if DEFAULT_MODEL.startswith("local/") else DEFAULT_MODEL)
 TITLE_MODEL = "" if TITLE_MODEL == "off" else TITLE_MODEL
 SUMMARY_MODEL = env.text("SUMMARY_MODEL")
+# An endpoint like OpenAI's that judges questions and replies, provider/name; empty for none. Where it cannot be asked
+# within so many seconds, questions are refused (closed), or go on and are flagged (open).
+MODERATION_MODEL = env.text("MODERATION_MODEL")
+MODERATION_FAILS = env.choice("MODERATION_FAILS", "closed", {"closed", "open"})
+MODERATION_SECONDS = env.whole("MODERATION_SECONDS", 10, minimum=1, maximum=120)
 # How many replies one worker streams from one provider at once; what waits keeps its place and is told it.
 REPLY_SLOTS = env.whole("REPLY_SLOTS", 160, minimum=1)
 PROVIDER_SLOTS = {"local": 4, **env.json_object("PROVIDER_SLOTS")}

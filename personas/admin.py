@@ -51,7 +51,7 @@ class PersonaAdmin(ModelAdmin):
             {"fields": ("system_prompt", "model", "temperature", "max_reply_tokens", "context_budget")},
         ),
         (_("Knowledge"), {"fields": ("faq_mode", "faq_categories", "unknown_offers", "contact")}),
-        (_("Safety"), {"fields": ("personal_data",)}),
+        (_("Safety"), {"fields": ("personal_data", "flag_from", "block_from")}),
     )
 
     # --- The list and the form ----------------------------------------------------------------------------------------

@@ -82,6 +82,8 @@ class PersonaForm(PersonaModelForm):
     )
     contact = _version_field("contact", widget=UnfoldAdminTextInputWidget)
     personal_data = _version_field("personal_data", widget=UnfoldAdminSelectWidget)
+    flag_from = _version_field("flag_from", widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "0.05"}))
+    block_from = _version_field("block_from", widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "0.05"}))
 
     class Meta:
         model = Persona

@@ -62,7 +62,7 @@ class PersonalData(models.TextChoices):
 CONTENT_FIELDS = (
     "name", "description", "emoji", "colour", "greeting", "suggestions", "system_prompt",
     "model", "temperature", "max_reply_tokens", "context_budget", "visibility",
-    "faq_mode", "faq_categories", "unknown_offers", "contact", "personal_data",
+    "faq_mode", "faq_categories", "unknown_offers", "contact", "personal_data", "flag_from", "block_from",
 )  # fmt: skip
 #: Tokens of the context budget that must be left beside the system prompt: room for a question.
 ROOM_FOR_A_QUESTION = 128
@@ -214,6 +214,21 @@ class PersonaVersion(models.Model):
             "found in a conversation. Readers see them as they were written."
         ),
     )
+    flag_from = models.FloatField(
+        _("flag from"),
+        default=0.5,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+        help_text=_(
+            "The moderation endpoint's score, from 0 to 1, from which on moderators look at a message. Only where an "
+            "endpoint is configured."
+        ),
+    )
+    block_from = models.FloatField(
+        _("block from"),
+        default=0.9,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+        help_text=_("The same, from which on it is blocked, and somebody in distress is told where to find help."),
+    )
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("author"),
@@ -250,6 +265,10 @@ class PersonaVersion(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(faq_mode__in=["off", "context", "direct"]), name="personas_faq_mode_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(flag_from__gte=0, block_from__gte=F("flag_from"), block_from__lte=1),
+                name="personas_thresholds_in_order",
             ),
             models.CheckConstraint(
                 condition=Q(personal_data__in=["outside", "always", "never"]), name="personas_personal_data_known"
@@ -299,6 +318,9 @@ class PersonaVersion(models.Model):
             problems["context_budget"] = gettext(
                 "The system prompt and a question need about %(needed)d tokens of context."
             ) % {"needed": needed}
+        are_numbers = isinstance(self.flag_from, float) and isinstance(self.block_from, float)
+        if are_numbers and not self.flag_from <= self.block_from:  # so neither is NaN
+            problems["block_from"] = gettext("This must not be less than “flag from”.")
         problems |= self._knowledge_problems()
         if problems:
             raise ValidationError(problems)

@@ -37,6 +37,8 @@ class VersionFields(TypedDict, total=False):
     unknown_offers: list[str]
     contact: str
     personal_data: str
+    flag_from: float
+    block_from: float
 
 
 def fill(version: PersonaVersion, fields: Mapping[str, Any]) -> PersonaVersion:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
+MODERATIONS = "/v1/moderations"
 MODELS = "/v1/models"
 PULL = "/api/pull"
 HTML_PAGE = b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
@@ -109,6 +110,8 @@ class Connection(asyncio.Protocol):
             self._stream(request, script)
         elif request.path == CHAT:
             self.server.wheel.at(self.server.loop.time() + script.first_ms / 1000, lambda: self._whole(request, script))
+        elif request.path == MODERATIONS:
+            self._json(200, _moderations(request, script))
         elif request.path == EMBEDDINGS:
             self._json(200, _embeddings(request, script))
         elif request.path == MODELS:
@@ -211,6 +214,23 @@ def _usage(request: Recorded, script: Script) -> dict[str, int]:
     last = next((m.get("content") for m in reversed(request.messages) if m.get("role") == "user"), "")
     completion = len(token_texts(script, str(last)))
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+_CATEGORIES = (
+    *("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm"),
+    *("self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic"),
+)
+
+
+def _moderations(request: Recorded, script: Script) -> dict[str, Any]:
+    scores = dict.fromkeys(_CATEGORIES, 0.0) | dict(script.scores or {})
+    categories = {name: score > 0.5 for name, score in scores.items()}
+    applied = {name: ["text"] for name in _CATEGORIES}
+    result = {
+        "flagged": any(categories.values()), "categories": categories, "category_scores": scores,
+        "category_applied_input_types": applied,
+    }  # fmt: skip
+    return {"id": "modr-1", "model": request.model, "results": [result]}
 
 
 def _embeddings(request: Recorded, script: Script) -> dict[str, Any]:

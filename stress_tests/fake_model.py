@@ -24,11 +24,22 @@ from collections.abc import Callable
 
 import uvloop
 
-from .fake_http import CHAT, EMBEDDINGS, MODELS, Connection
+from .fake_http import CHAT, EMBEDDINGS, MODELS, MODERATIONS, Connection
 from .fake_script import Gate, Script, script_from_model
 from .fake_stream import Recorded, Wheel
 
-__all__ = ["CHAT", "EMBEDDINGS", "MODELS", "FakeModelServer", "Gate", "Recorded", "Script", "closed_port", "main"]
+__all__ = [
+    "CHAT",
+    "EMBEDDINGS",
+    "MODELS",
+    "MODERATIONS",
+    "FakeModelServer",
+    "Gate",
+    "Recorded",
+    "Script",
+    "closed_port",
+    "main",
+]
 
 
 def closed_port() -> int:

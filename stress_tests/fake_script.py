@@ -7,7 +7,7 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
@@ -81,6 +81,8 @@ class Script:
     # Embeddings: their length, and what is wrong with the last of an answer ("nan", "zero", "short")
     dimensions: int = 256
     bad_vector: str | None = None
+    # Moderations: scores by category; the rest is 0.
+    scores: Mapping[str, float] | None = None
     # The body's pieces as they are, written one HTTP chunk each; nothing else is sent, and the body ends if ``done``
     raw: Sequence[bytes] | None = None
 

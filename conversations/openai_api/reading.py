@@ -85,6 +85,7 @@ _FAILURES: Mapping[str, tuple[int, object]] = {
         gettext_lazy("The model sent more than this service takes in. Ask for something shorter."),
     ),
     "content_blocked": (400, gettext_lazy("This breaks a rule of this service and is not answered.")),
+    "moderation_unavailable": (503, gettext_lazy("Questions cannot be checked just now. Try again in a minute.")),
     "unavailable": (503, gettext_lazy("A part of the service is away. Try again in a minute.")),
     "worker_lost": (503, gettext_lazy("The service restarted before the reply was done. Try again.")),
     "internal_error": (500, gettext_lazy("Something went wrong on our side. It has been noted. Try again.")),

@@ -18,7 +18,13 @@ from conversations.replies.knowledge import approved_ending, consult_faqs, offli
 from conversations.replies.live import LiveReply
 from conversations.replies.prompt import Turn, build_prompt, cost_of_instructions
 from conversations.replies.queue import Ending
-from conversations.safety.checks import blocked_output, checked_question, output_filter, rules_in_force
+from conversations.safety.checks import (
+    blocked_output,
+    checked_question,
+    judged_whole,
+    output_filter,
+    rules_in_force,
+)
 from conversations.safety.findings import Finding
 from conversations.safety.rules import OutputFilter
 from personas.sources import with_knowledge, without_marks
@@ -34,7 +40,7 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
     is more text; between two reads it waits for ``next_tick()``.
     """
     rules = await rules_in_force()
-    if (refused := await checked_question(reply, rules)) is not None:
+    if (refused := await checked_question(reply, rules, llm)) is not None:
         say(reply, True)
         return refused
     reply.filter = output_filter(reply, rules)
@@ -67,7 +73,9 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
         return broken_off(reply, error)
     except ApplicationError as error:
         return broken_off(reply, error)
-    return blocked_output(reply) if is_blocked(reply) else completed(reply, stream)
+    if is_blocked(reply):
+        return blocked_output(reply)
+    return await judged_whole(reply, llm) or completed(reply, stream)
 
 
 def takes_out(reply: LiveReply) -> bool:

@@ -89,10 +89,10 @@ class ModerationItemAdmin(RecordedReading, ReadOnlyAdmin):
     """The queue, what is open first. What was written opens from the conversation, with a reason."""
 
     list_display = ("created_at", "state", "action", "category", "rule", "person", "conversation", "appealed_at")
-    list_filter = ("state", AppealFilter, "action", "category", "created_at")
+    list_filter = ("state", AppealFilter, "action", "category", "source", "created_at")
     fields = (
-        "created_at", "state", "action", "category", "rule", "person", "conversation", "appeal", "appealed_at", "note",
-        "answer", "decided_by", "decided_at", "score",
+        "created_at", "state", "action", "category", "source", "rule", "score", "person", "conversation", "appeal",
+        "appealed_at", "note", "answer", "decided_by", "decided_at", "points",
     )  # fmt: skip
     readonly_fields = fields
     ordering = ("state", "created_at")  # "open" stands before the others
@@ -118,7 +118,7 @@ class ModerationItemAdmin(RecordedReading, ReadOnlyAdmin):
         return format_html('<a href="{}">{}</a>', reverse("admin:conversations_conversation_change", args=[pk]), pk)
 
     @admin.display(description=_("points of the person"))
-    def score(self, item: ModerationItem) -> int:
+    def points(self, item: ModerationItem) -> int:
         return points_of(item.message.owner_id)
 
     def has_decide_permission(self, request: HttpRequest, object_id: Any = None) -> bool:

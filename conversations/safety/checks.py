@@ -1,6 +1,7 @@
 """The rules' part in a reply: the question before anything else is done, the model's words while they stream."""
 
 import asyncio
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -9,16 +10,20 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from chatbot_project.lib.db import run_db
+from chatbot_project.lib.llm.client import LLMClient
 from conversations.replies.live import LiveReply
 from conversations.replies.queue import Ending
+from conversations.safety.endpoint import judge
 from conversations.safety.findings import Finding, kept_rules, read_rules
-from conversations.safety.rules import INPUT, OutputFilter, RuleSet
+from conversations.safety.rules import INPUT, OUTPUT, OutputFilter, Rule, RuleSet
 from conversations.services import BLOCKED
 from faqs.languages import LANGUAGES, detect_language
 
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 0.5
+UNAVAILABLE = "moderation_unavailable"
+ENDING = frozenset({"block", "crisis"})
 LONG_TEXT = 2_000  # characters, from which on a question is read beside the loop
 
 
@@ -33,24 +38,49 @@ async def rules_in_force() -> RuleSet:
     return rules
 
 
-async def checked_question(reply: LiveReply, rules: RuleSet) -> Ending | None:
+async def checked_question(reply: LiveReply, rules: RuleSet, llm: LLMClient) -> Ending | None:
     """The ending that a question gets which must not be answered, with its text in the reply; ``None`` for all others.
     What broke a rule is among the reply's findings either way."""
     work = reply.work
-    if not rules.for_input or not work.turns or reply.text:
+    if not work.turns or reply.text:
         return None
-    question = work.turns[-1].text
-    judge = rules.strongest
-    rule = judge(question, INPUT) if len(question) < LONG_TEXT else await asyncio.to_thread(judge, question, INPUT)
-    if rule is None:
-        return None
-    reply.findings.append(Finding(work.turn_ids[-1], rule))
-    log.info("reply.moderated", reply=str(reply.reply), stage="input", action=rule.action, rule=str(rule.id))
-    if rule.action == "crisis":
-        return crisis_help(reply, question)
-    if rule.action == "block":
-        return Ending("failed", "", code=BLOCKED)
+    question, found = work.turns[-1].text, list[Finding]()
+    if rules.for_input:
+        strongest = rules.strongest
+        is_long = len(question) > LONG_TEXT
+        rule = await asyncio.to_thread(strongest, question, INPUT) if is_long else strongest(question, INPUT)
+        if rule is not None:
+            found.append(Finding(work.turn_ids[-1], rule))
+    if settings.MODERATION_MODEL and not any(finding.rule.action in ENDING for finding in found):
+        found += await _judged(reply, llm, question, work.turn_ids[-1], INPUT)
+    reply.findings += found
+    for finding in found:
+        if finding.rule.action == "crisis":
+            return crisis_help(reply, question)
+        if finding.rule.action == "block":
+            return Ending("failed", "", code=UNAVAILABLE if finding.source == "unavailable" else BLOCKED)
     return None
+
+
+async def judged_whole(reply: LiveReply, llm: LLMClient) -> Ending | None:
+    """The ending of a reply that the endpoint blocks once it is whole, which keeps what was shown; ``None`` for all
+    others, and where no endpoint is configured."""
+    if not settings.MODERATION_MODEL or not reply.text:
+        return None
+    found = await _judged(reply, llm, reply.text, reply.reply, OUTPUT)
+    reply.findings += found
+    return blocked_output(reply) if any(finding.rule.action == "block" for finding in found) else None
+
+
+async def _judged(reply: LiveReply, llm: LLMClient, text: str, message: UUID, stage: str) -> list[Finding]:
+    """What the endpoint finds: nothing or one finding."""
+    judgement = await judge(llm, text, version=reply.work.version, stage=stage)
+    if not judgement.action:
+        return []
+    rule = Rule(None, "", judgement.action, stage, judgement.category)
+    source = "unavailable" if judgement.score is None else "endpoint"
+    log.info("reply.moderated", reply=str(reply.reply), stage=stage, action=rule.action, source=source)
+    return [Finding(message, rule, source, judgement.score)]
 
 
 def crisis_help(reply: LiveReply, said: str) -> Ending:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -23,10 +24,12 @@ MAX_TEXT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``message`` broke ``rule``."""
+    """``message`` broke ``rule``, or an endpoint gave it ``score``; ``source`` is a value of models.Source."""
 
     message: UUID
     rule: Rule
+    source: str = "rule"
+    score: float | None = None
 
 
 class _Kept:
@@ -57,13 +60,19 @@ def record_finding(finding: Finding) -> None:
     """Note what broke a rule, once a message: asking again for the same question is not another violation. A stronger
     action than was noted takes its place as long as nobody has decided. A message or rule that is gone is left. Whoever
     has done so too often is suspended."""
-    fields = {"rule_id": finding.rule.id, "action": finding.rule.action, "category": finding.rule.category}
+    fields: dict[str, Any] = {
+        "rule_id": finding.rule.id,
+        "action": finding.rule.action,
+        "category": finding.rule.category,
+        "source": finding.source,
+        "score": finding.score,
+    }
     owner = Message.objects.filter(pk=finding.message).values_list("owner_id", flat=True).first()
     if owner is None:
         return
     try:
         with transaction.atomic():
-            if not ModerationRule.objects.filter(pk=finding.rule.id).exists():
+            if finding.rule.id and not ModerationRule.objects.filter(pk=finding.rule.id).exists():
                 fields["rule_id"] = None
             item, is_new = ModerationItem.objects.select_for_update().get_or_create(
                 message_id=finding.message, defaults=fields | {"owner_id": owner}
@@ -72,7 +81,7 @@ def record_finding(finding: Finding) -> None:
             if not is_new and weaker and item.state == ModerationItem.State.OPEN:
                 for name, value in fields.items():
                     setattr(item, name, value)
-                item.save(update_fields=["rule", "action", "category"])
+                item.save(update_fields=["rule", "action", "category", "source", "score"])
     except IntegrityError:
         return  # the conversation was purged meanwhile
     if is_new or weaker:

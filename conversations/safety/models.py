@@ -78,6 +78,12 @@ class ModerationRule(models.Model):
         return Rule(self.pk, self.phrase.strip(), self.action, self.stage, self.category)
 
 
+class Source(models.TextChoices):
+    RULE = "rule", _("rule")
+    ENDPOINT = "endpoint", _("moderation endpoint")
+    UNAVAILABLE = "unavailable", _("moderation endpoint not reached")
+
+
 class ModerationItemQuerySet(models.QuerySet["ModerationItem"]):
     def visible_to(self, user: Any) -> Self:
         """What was held back of the person's own messages, or flagged and found to break a rule: what is only looked at
@@ -103,6 +109,8 @@ class ModerationItem(models.Model):
     rule = models.ForeignKey(
         ModerationRule, verbose_name=_("rule"), on_delete=models.SET_NULL, null=True, related_name="+"
     )
+    source = models.CharField(_("found by"), max_length=11, choices=Source, default=Source.RULE)
+    score = models.FloatField(_("score"), null=True)  # the endpoint's
     action = models.CharField(_("action"), max_length=6, choices=Action)
     category = models.CharField(_("category"), max_length=12, choices=Category)
     created_at = models.DateTimeField(_("noted"), default=timezone.now, editable=False)

@@ -20,9 +20,10 @@ _WORD_END = re.compile(r"\s(?=\S*\Z)")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A phrase and what is to be done where it is said. ``phrase`` is words; a last ``*`` stands for any ending."""
+    """A phrase and what is to be done where it is said. ``phrase`` is words; a last ``*`` stands for any ending.
+    What an endpoint found has no id and no phrase."""
 
-    id: UUID
+    id: UUID | None
     phrase: str
     action: str
     stage: str

@@ -1,7 +1,8 @@
 """What somebody's violations come to: first they are slowed, then suspended until staff let them back in.
 
 A blocked message counts three points at once, a flagged one a point when a moderator has upheld it; what was dismissed
-counts nothing, and everything is forgotten after MODERATION_SCORE_DAYS. Help in a crisis is no violation.
+counts nothing, and everything is forgotten after MODERATION_SCORE_DAYS. Help in a crisis is no violation, nor
+is an endpoint that could not be asked.
 """
 
 from uuid import UUID
@@ -20,7 +21,7 @@ log = structlog.get_logger(__name__)
 SLOWED = ((1, 60),)
 #: The points of the person whose id stands for ``{owner}``, for a SELECT: by the index moderation_of_person.
 POINTS_SQL = """
-    (SELECT coalesce(sum(CASE WHEN item.action = 'block' THEN 3
+    (SELECT coalesce(sum(CASE WHEN item.action = 'block' AND item.source <> 'unavailable' THEN 3
                               WHEN item.action = 'flag' AND item.state = 'upheld' THEN 1 ELSE 0 END), 0)::int
      FROM conversations_moderationitem item
      WHERE item.owner_id = {owner} AND item.state <> 'dismissed'

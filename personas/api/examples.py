@@ -42,6 +42,8 @@ _CONTENT: dict[str, Any] = {
     "unknown_offers": ["rephrase", "handover"],
     "contact": "",
     "personal_data": "outside",
+    "flag_from": 0.5,
+    "block_from": 0.9,
 }
 _LINE: dict[str, Any] = {
     "number": 3,

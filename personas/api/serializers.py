@@ -167,6 +167,8 @@ class VersionSerializer(VersionLineSerializer):
     unknown_offers = serializers.ListField(child=serializers.CharField())
     contact = serializers.CharField()
     personal_data = serializers.CharField()
+    flag_from = serializers.FloatField()
+    block_from = serializers.FloatField()
 
 
 class RollBackSerializer(AnySerializer):

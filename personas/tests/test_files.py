@@ -74,6 +74,8 @@ CONTENTS = st.fixed_dictionaries(
         "context_budget": st.integers(2000, 2_000_000),
         "visibility": st.sampled_from(["guests", "users", "staff"]),
         "faq_mode": st.sampled_from(["off", "context", "direct"]),
+        "flag_from": st.sampled_from([0.0, 0.25, 0.5]),
+        "block_from": st.sampled_from([0.5, 0.75, 1.0]),
         "personal_data": st.sampled_from(["outside", "always", "never"]),
         "unknown_offers": st.lists(st.sampled_from(["rephrase", "handover"]), unique=True),
         "contact": LINE,

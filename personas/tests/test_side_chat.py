@@ -221,7 +221,7 @@ def test_the_page_offers_the_drafts_suggestions_and_escapes_them(as_admin: Clien
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_draft_is_tried_with_placeholders_and_shows_the_values(fake_model: FakeModelServer) -> None:
-    draft = await sync_to_async(make_draft)(personal_data="always")
+    draft = await run_db(lambda: make_draft(personal_data="always"))
     fake_model.enqueue(Script(tokens=["Hello [E-M", "AIL 1]", " and [E-MAIL"]))
     lines = await collect(stream_reply(draft, turns("I am bob@example.org")))
     shown = "Hello bob@example.org and [E-MAIL"

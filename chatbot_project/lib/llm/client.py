@@ -6,6 +6,7 @@ same sign-in and the same errors without the SDK, which would cost several times
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -198,6 +199,16 @@ class LLMClient:
 
         return await self._router.first([model], attempt) if texts else []
 
+    async def moderate(self, model: str, text: str) -> dict[str, float]:
+        """How much ``text`` is of each category, from 0 to 1, by the categories' names."""
+
+        async def attempt(provider: Provider, name: str) -> dict[str, float]:
+            async with self._translated(model):
+                answer = await self._sdks[provider.name].moderations.create(model=name, input=text)
+            return _scores(model, answer)
+
+        return await self._router.first([model], attempt)
+
     async def list_models(self, provider: str) -> list[str]:
         """The names a provider offers, sorted. One try, whatever the breaker says."""
         parse_model(f"{provider}/any", self._providers)
@@ -253,6 +264,21 @@ def _body(provider: Provider, name: str, request: ChatRequest) -> dict[str, Any]
         limit = "max_completion_tokens" if provider.base_url == OPENAI_URL else "max_tokens"
         body[limit] = request.max_tokens
     return body
+
+
+def _scores(model: str, answer: Any) -> dict[str, float]:
+    results = getattr(answer, "results", None)
+    scores = getattr(results[0], "category_scores", None) if isinstance(results, list) and results else None
+    # The SDK names fields by attributes; the categories' own names are their aliases.
+    dump = getattr(scores, "model_dump", None)
+    named = dump(by_alias=True) if dump is not None else scores
+    found = {}
+    for name, score in named.items() if isinstance(named, dict) else ():
+        if isinstance(score, (int, float)) and math.isfinite(score):
+            found[str(name)] = float(score)
+    if not found:
+        raise LLMMalformed(f"{model} answered with something that is no moderation.")
+    return found
 
 
 def _vectors(model: str, answer: object, count: int) -> list[list[float]]:
