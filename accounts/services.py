@@ -19,7 +19,7 @@ from kombu.exceptions import KombuError
 
 from accounts import api_keys, limits, tasks, tokens
 from accounts.audit.recording import record_audit as record_audit  # services record with what they do
-from accounts.models import OutgoingMail, SignUp, User, normalise_address
+from accounts.models import DataRequest, OutgoingMail, SignUp, User, normalise_address
 from accounts.roles import Role
 from accounts.signals import guest_merged, sign_up_completed
 from accounts.sockets import announce_sign_out
@@ -277,6 +277,8 @@ def set_suspended(*, actor: User, user: User, suspended: bool, reason: str) -> U
         user.is_active = not suspended
         user.auth_epoch += 1
         user.save(update_fields=["is_active", "auth_epoch"])
+        # Cancelling an erasure must not be a way around it.
+        DataRequest.objects.filter(user=user, state=DataRequest.State.WAITING).update(reopens=not suspended)
         action = "user.suspended" if suspended else "user.reinstated"
         record_audit(actor=actor, action=action, obj=user, reason=reason)
         transaction.on_commit(partial(announce_sign_out, user))

@@ -102,6 +102,8 @@ class DataRequest(models.Model):
     due_at = models.DateTimeField(_("due"), default=now)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     finished_at = models.DateTimeField(_("done at"), null=True, blank=True)
+    # Whether cancelling an erasure opens the account: not where staff have suspended the person.
+    reopens = models.BooleanField(default=True)
     size = models.PositiveBigIntegerField(_("size"), null=True, blank=True)  # of a copy, in bytes
 
     class Meta:

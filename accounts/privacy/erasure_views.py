@@ -35,7 +35,7 @@ class EraseView(PersonPage, FormPage):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         days = 0 if self.person.is_guest else settings.ERASURE_GRACE_DAYS
-        return super().get_context_data(**kwargs, plan=plan(self.person), days=days)
+        return super().get_context_data(**kwargs, plan=plan(self.person), days=days, submit_class="button-danger")
 
     def form_valid(self, form: forms.Form) -> HttpResponse:
         person = self.person
@@ -59,9 +59,11 @@ class CancelErasureView(TemplateView):
         return super().get_context_data(**kwargs, erasure=self._erasure())
 
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
-        if erasures.cancel_erasure(self._erasure().pk) is None:
+        user = erasures.cancel_erasure(self._erasure().pk)
+        if user is None:
             raise Http404
-        messages.success(request, _("Your account is open again. Nothing was erased."))
+        text = _("Your account is open again. Nothing was erased.") if user.is_active else _("Nothing was erased.")
+        messages.success(request, text)
         return redirect("accounts:sign_in")
 
     def _erasure(self) -> DataRequest:

@@ -47,7 +47,8 @@ def request_erasure(*, user: User, at_once: bool = False) -> DataRequest:
                 found.due_at = min(found.due_at, now)
                 found.save(update_fields=["due_at"])
             return found
-        made = DataRequest.objects.create(user=user, kind=Kind.ERASURE, due_at=now + timedelta(days=days))
+        due_at = now + timedelta(days=days)
+        made = DataRequest.objects.create(user=user, kind=Kind.ERASURE, due_at=due_at, reopens=user.is_active)
         services.deactivate(user=user)
         record_audit(actor=user, action="erasure.requested", obj=made, subject=user, details={"days": days})
         if user.email and days:
@@ -63,7 +64,8 @@ def open_erasure(user: User) -> DataRequest | None:
 
 
 def cancel_erasure(request_id: UUID) -> User | None:
-    """Open the account again. ``None`` where there is nothing to cancel (any more). API keys stay revoked."""
+    """Open the account again, unless the person is suspended. ``None`` where there is nothing to cancel (any more). API
+    keys stay revoked."""
     with transaction.atomic():
         found = (
             DataRequest.objects.select_for_update(of=("self",))
@@ -76,8 +78,9 @@ def cancel_erasure(request_id: UUID) -> User | None:
         found.state, found.finished_at = State.CANCELLED, timezone.now()
         found.save(update_fields=["state", "finished_at"])
         user = found.user
-        user.is_active = True
-        user.save(update_fields=["is_active"])
+        if found.reopens:
+            user.is_active = True
+            user.save(update_fields=["is_active"])
         record_audit(actor=user, action="erasure.cancelled", obj=found, subject=user)
     return user
 

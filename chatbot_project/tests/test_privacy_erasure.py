@@ -19,6 +19,7 @@ from django.test import Client
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from accounts import services
 from accounts.models import AuditEvent, DataRequest, ErasureEntry, OutgoingMail, User
 from accounts.privacy import erasing, erasure_log, erasures
 from accounts.privacy.registry import personal_data
@@ -458,3 +459,18 @@ def test_what_is_under_a_legal_hold_waits_for_its_release_and_is_not_told_of_it(
     holds.release(actor=admin, hold=hold, reason="It has what it needs.")
     tend_requests()
     assert not User.objects.filter(pk=user.pk).exists()
+
+
+def test_cancelling_is_no_way_around_a_suspension() -> None:
+    user, admin = member(), make_admin()
+    request = erasures.request_erasure(user=user)
+    services.set_suspended(actor=admin, user=user, suspended=True, reason="x")
+    token = erasures.cancel_token(request)
+    answer = Client().post(f"/accounts/link/cancel-erasure/{token}/", follow=True)
+    assert "Nothing was erased." in answer.content.decode()
+    user.refresh_from_db()
+    assert not user.is_active
+    second = erasures.request_erasure(user=user)  # as an operator may, for whoever is suspended
+    assert erasures.cancel_erasure(second.pk) == user
+    user.refresh_from_db()
+    assert not user.is_active
