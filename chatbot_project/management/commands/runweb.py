@@ -9,7 +9,9 @@ from typing import Any
 import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.urls import get_resolver
 
+from chatbot_project.lib.collecting import keep_loaded
 from conversations.events import MAX_FRAME_BYTES
 from conversations.hub import running_hub
 
@@ -23,6 +25,8 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         running_hub()
+        get_resolver().url_patterns  # noqa: B018 - imports every view now, not while the first request waits
+        keep_loaded()
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

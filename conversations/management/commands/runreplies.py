@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError
 
+from chatbot_project.lib.collecting import keep_loaded
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.llm.client import LLMClient
 from conversations import doorbell
@@ -52,8 +53,10 @@ async def work() -> None:
 
 
 async def _warm_up() -> None:
-    """So that the first question to the FAQ need not wait for what a later one finds loaded."""
+    """So that the first question to the FAQ need not wait for what a later one finds loaded, nor replies for a look at
+    all of it."""
     try:
         await run_db(warm_up)
     except (DatabaseError, InterfaceError) as error:
         log.warning("worker.database_away", step="warm_up", error=type(error).__name__)
+    keep_loaded()
