@@ -71,7 +71,11 @@ def _conversations(user: User, persona: Persona, mark: Any, turns: int) -> None:
     Citation.objects.create(message=first.reply, number=1, question="An approved question?", score=0.7)
     HandOver.objects.create(message=first.reply)
     ModerationItem.objects.create(
-        message=first.question, action="flag", category="other", appeal=mark("conversations.ModerationItem.appeal")
+        owner=user,
+        message=first.question,
+        action="block",
+        category="other",
+        appeal=mark("conversations.ModerationItem.appeal"),
     )
 
 
