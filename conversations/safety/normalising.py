@@ -1,5 +1,7 @@
 """Text as rules are compared with it, so that a word is the same however it is disguised. Pure, without I/O."""
 
+import base64
+import binascii
 import functools
 import re
 import unicodedata
@@ -9,6 +11,7 @@ from confusable_homoglyphs.confusables import confusables_data
 _APART = re.compile(r"[\W_]+")
 # "k i l l", "k.i.l.l": single letters, a little apart.
 _SPELT_OUT = re.compile(r"(?<![^\W_])(?:[^\W_][\W_]{1,3}){2,39}[^\W_](?![^\W_])")
+_UNSEEN = frozenset({"Mn", "Me", "Cf", "Cc"})
 #: Stands before a word whose letters stood apart: several words may have become one there.
 SPELT = "\u02ac"
 _REPEATED = re.compile(r"(.)\1+")
@@ -39,17 +42,28 @@ def _lookalikes() -> dict[int, str]:
 def plain_words(text: str) -> list[str]:
     """The words of ``text`` without case, accents, invisible characters and letters of other scripts that only look
     like these."""
-    return _APART.sub(" ", _plain(text)).split()
+    return words_of_plain(plain(text))
 
 
 def undisguised_words(text: str) -> list[str]:
     """The same with leetspeak read as letters, letters that stand apart put together behind ``SPELT``, and no
     letter twice in a row."""
-    text = _LEET_SIGN.sub(lambda match: match[0].translate(_LEET), _plain(text))
+    return undisguised_of_plain(plain(text))
+
+
+def words_of_plain(text: str) -> list[str]:
+    """``plain_words`` of what ``plain`` gave."""
+    return _APART.sub(" ", text).split()
+
+
+def undisguised_of_plain(text: str) -> list[str]:
+    """``undisguised_words`` of what ``plain`` gave."""
+    text = _LEET_SIGN.sub(lambda match: match[0].translate(_LEET), text)
     text = _SPELT_OUT.sub(lambda match: SPELT + _APART.sub("", match[0]), text)
-    # A number is no word in disguise.
-    words = [word if word.isdigit() else word.translate(_LEET) for word in _APART.sub(" ", text).split()]
-    return [without_repeats(word) for word in words]
+    words = _APART.sub(" ", text).split()
+    # All at once; a number is no word in disguise.
+    letters = without_repeats(" ".join(words).translate(_LEET)).split(" ")
+    return [without_repeats(word) if word.isdigit() else read for word, read in zip(words, letters, strict=False)]
 
 
 def without_repeats(word: str) -> str:
@@ -57,9 +71,29 @@ def without_repeats(word: str) -> str:
     return _REPEATED.sub(r"\1", word)
 
 
-def _plain(text: str) -> str:
+_ENCODED = re.compile(r"(?<![\w+/-])[\w+/-]{12,}={0,2}", re.A)
+
+
+def decoded(text: str) -> str:
+    """What stands in ``text`` as base64, on lines of its own; empty where nothing that can be read does."""
+    found = []
+    for match in _ENCODED.finditer(text):
+        plain = match[0].rstrip("=").replace("-", "+").replace("_", "/")
+        try:
+            said = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            continue
+        if all(c.isprintable() or c.isspace() for c in said):
+            found.append(said)
+    return "\n".join(found)
+
+
+def plain(text: str) -> str:
+    """``text`` without case, accents, invisible characters and look-alike letters of other scripts."""
     if text.isascii():
         return text.lower()
     text = unicodedata.normalize("NFKD", text.translate(_lookalikes()))
-    kept = "".join(c for c in text if unicodedata.category(c) not in ("Mn", "Me", "Cf", "Cc") or c in "\n\t\r")
-    return kept.translate(_lookalikes()).casefold().translate(_lookalikes())
+    dropped = {c for c in set(text) if unicodedata.category(c) in _UNSEEN and c not in "\n\t\r"}
+    if dropped:
+        text = text.translate(dict.fromkeys(map(ord, dropped)))
+    return text.translate(_lookalikes()).casefold().translate(_lookalikes())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from .normalising import SPELT, plain_words, undisguised_words, without_repeats
+from .normalising import SPELT, decoded, plain, undisguised_of_plain, without_repeats, words_of_plain
 
 #: The strongest last. Help in a crisis comes before a refusal.
 ACTIONS = ("allow", "flag", "block", "crisis")
@@ -48,7 +48,7 @@ class _Phrases:
         self._spelt: dict[str, list[Rule]] = {}
         self._unspaced: list[tuple[Rule, str]] = []
         for rule in rules:
-            words = tuple(word.removeprefix(SPELT) for word in words_of(rule.phrase))
+            words = tuple(word.removeprefix(SPELT) for word in words_of(plain(rule.phrase)))
             if not words:
                 continue
             self._spelt.setdefault(without_repeats("".join(words)), []).append(rule)
@@ -61,6 +61,7 @@ class _Phrases:
         self._lengths = sorted({len(beginning) for beginning in self._beginnings})
 
     def hits(self, text: str) -> list[Hit]:
+        """All hits in a text as ``plain`` gives it."""
         words = self._words_of(text)
         found: list[Hit] = []
         for place, word in enumerate(words):
@@ -93,7 +94,7 @@ class RuleSet:
         for stage in (INPUT, OUTPUT):
             of_stage = [rule for rule in rules if rule.stage in (stage, BOTH)]
             if any(rule.action != "allow" for rule in of_stage):
-                self._readings[stage] = [_Phrases(of_stage, plain_words), _Phrases(of_stage, undisguised_words)]
+                self._readings[stage] = [_Phrases(of_stage, words_of_plain), _Phrases(of_stage, undisguised_of_plain)]
         self.longest = max((len(rule.phrase) for rule in rules), default=0)
 
     @property
@@ -105,8 +106,11 @@ class RuleSet:
         return OUTPUT in self._readings
 
     def strongest(self, text: str, stage: str) -> Rule | None:
-        """The rule with the strongest action that ``text`` breaks. Words within an allowed phrase break none."""
-        found: Rule | None = None
+        """The rule with the strongest action that ``text`` breaks. Words within an allowed phrase break none. In a
+        question, what stands there as base64 counts as well."""
+        if stage == INPUT and (hidden := decoded(text)):
+            text = f"{text}\n{hidden}"
+        text, found = plain(text), None
         for reading in self._readings.get(stage, ()):
             hits = reading.hits(text)
             allowed = [hit for hit in hits if hit.rule.action == "allow"]

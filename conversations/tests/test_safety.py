@@ -20,6 +20,7 @@ from stress_tests.fake_script import Script
 
 from .client import ChatClient, session_key
 from .factories import ask, end
+from .http_client import HttpClient
 from .openai_client import asked, async_client, make_key
 from .stack import Stack
 
@@ -126,6 +127,18 @@ async def test_what_is_flagged_goes_on_and_its_person_is_not_told(
     assert (ending["type"], ending["text"]) == ("reply.completed", "A quokka lives on Rottnest.")
     assert await run_db(ModerationItem.objects.count) == 2, "the question and the reply"
     assert await run_db(ModerationItem.objects.visible_to(owner).count) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_api_carries_the_code_as_json_and_as_events(live_stack: Stack, owner: User, persona: Persona) -> None:
+    await in_force(("quokka trap", "block"))
+    body = {"text": "A quokka trap", "persona": persona.slug}
+    async with await run_db(HttpClient.of, live_stack.url, owner) as program:
+        _status, answer = await program.call("post", "chat/send", body)
+        assert (answer["reply"]["status"], answer["reply"]["code"]) == ("failed", "content_blocked")
+        async with program.stream("post", "chat/send", body) as stream:
+            events = await stream.rest()
+    assert (events[-1].name, events[-1].data["code"]) == ("reply.failed", "content_blocked")
 
 
 async def streamed(client: openai.AsyncOpenAI, arguments: dict[str, Any]) -> str:
