@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import ProgrammingError, connection, connections, transaction
 
+from accounts import tasks
 from accounts.audit import chain, checkpoints, guards
 from accounts.audit.checkpoints import Checkpoint, make_checkpoint, read_file
 from accounts.audit.verifying import Verdict, verify
@@ -328,6 +329,14 @@ def test_a_checkpoint_is_made_only_where_the_chain_grew(trail: list[AuditEvent])
     assert make_checkpoint() is None
     assert [each.number for each in read_file(checkpoints.default_file())] == [6, 9]
     assert Checkpoint.from_line(made.as_line()) == made
+
+
+def test_the_tasks_seal_and_sign(owner: User) -> None:
+    for _ in range(3):
+        record_audit(actor=owner, action="test.done", obj=owner)
+    assert tasks.seal_audit() == 3
+    assert (tasks.checkpoint_audit(), tasks.checkpoint_audit()) == (True, False)
+    assert verify().checkpoints == 1
 
 
 def test_a_lost_file_of_checkpoints_is_written_anew(trail: list[AuditEvent]) -> None:
