@@ -76,6 +76,7 @@ django.setup()
 from django.conf import settings
 from django.db import connection, transaction
 from django.test import TransactionTestCase
+from django.utils import translation
 
 from conversations.tests.stack import Stack
 
@@ -145,3 +146,10 @@ def no_foreign_workers() -> None:
     """The workers of a stack that a test does not ask for would take up its replies: the database is the queue."""
     for stack in Stack.running:
         stack.pause_workers()
+
+
+@pytest.fixture(autouse=True)
+def everybody_speaks_english() -> Generator[None, None, None]:
+    """A page in another language leaves it active in this thread."""
+    yield
+    translation.deactivate()
