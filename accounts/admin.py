@@ -11,7 +11,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from accounts import admin_audit as admin_audit  # which registers its page
-from accounts import authenticators, services
+from accounts import authenticators, restriction, services
 from accounts.admin_reading import ReadOnlyAdmin, RecordedReading
 from accounts.forms import UserModelForm
 from accounts.models import ApiKey, RefreshFamily, User
@@ -33,6 +33,12 @@ class PersonForm(UserModelForm):
         help_text=_("For who has lost app and recovery codes: the password alone signs in until it is set up again."),
     )  # fmt: skip
 
+    pause_processing = forms.BooleanField(
+        label=_("Processing paused"), required=False, widget=UnfoldBooleanSwitchWidget,
+        help_text=_("What they hold stays and can be read, fetched and erased; nothing else is done with it. Paused "
+                    "here, only an admin lifts it."),
+    )  # fmt: skip
+
     reason = forms.CharField(
         label=_("Reason"), required=False, max_length=500, widget=UnfoldAdminTextInputWidget,
         help_text=_("Required for a change. It is recorded with your name."),
@@ -41,6 +47,10 @@ class PersonForm(UserModelForm):
     class Meta:
         model = User
         fields = ("role", "is_active")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["pause_processing"] = self.instance.restricted_at is not None
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -62,6 +72,7 @@ class UserAdmin(RecordedReading):
     readonly_fields = (
         "id", "username", "email", "email_verified_at", "language", "timezone",
         "is_guest", "created_at", "last_seen_at", "second_factor_at",
+        "restricted_at",
     )  # fmt: skip
 
     def person_of(self, obj: User) -> User:
@@ -75,7 +86,15 @@ class UserAdmin(RecordedReading):
 
     def get_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         may_reset = request.user.has_perm("accounts.reset_second_factor") and obj is not None and is_on(obj)
-        return (*self.readonly_fields, "role", "is_active", *(["reset_second_factor"] if may_reset else []), "reason")
+        may_pause = request.user.has_perm("accounts.restrict_user")
+        more = (*(["reset_second_factor"] if may_reset else []), *(["pause_processing"] if may_pause else []))
+        return (*self.readonly_fields, "role", "is_active", *more, "reason")
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        if not request.user.has_perm("accounts.restrict_user"):
+            form.base_fields.pop("pause_processing", None)  # left out of what is sent, it would count as switched off
+        return form
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         if request.user.has_perm("accounts.change_role"):
@@ -92,6 +111,9 @@ class UserAdmin(RecordedReading):
         if "is_active" in form.changed_data:
             suspended = not form.cleaned_data["is_active"]
             services.set_suspended(actor=actor, user=obj, suspended=suspended, reason=reason)
+        if "pause_processing" in form.changed_data:
+            change_to = restriction.restrict if form.cleaned_data["pause_processing"] else restriction.resume
+            change_to(actor=actor, user=obj, reason=reason)
         if form.cleaned_data["reset_second_factor"]:
             authenticators.reset(actor=actor, user=obj, reason=reason)
 

@@ -17,7 +17,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from kombu.exceptions import KombuError
 
-from accounts import api_keys, limits, tasks, tokens
+from accounts import api_keys, limits, restriction, tasks, tokens
 from accounts.audit.recording import record_audit as record_audit  # services record with what they do
 from accounts.models import DataRequest, OutgoingMail, SignUp, User, normalise_address
 from accounts.roles import Role
@@ -74,6 +74,7 @@ def merge_guest(*, guest: User, user: User) -> None:
         if found is None:
             return
         guest_merged.send(sender=User, guest=found, user=user)
+        restriction.hand_over(guest=found, user=user)
         found.is_active = False
         found.auth_epoch += 1
         found.save(update_fields=["is_active", "auth_epoch"])

@@ -14,5 +14,9 @@ people_leaving = Signal()
 #: whoever keeps something by that consent lets go of it here.
 consent_withdrawn = Signal()
 
+#: ``user``: processing of what they hold is paused from now on. Sent inside the transaction that does it; whoever has
+#: something under way for them stops it once that stands.
+processing_restricted = Signal()
+
 #: ``sign_up``, ``user``: an account was made of a sign-up. Sent inside the transaction that makes it.
 sign_up_completed = Signal()

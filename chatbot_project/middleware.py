@@ -8,6 +8,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from accounts.models import User
+from accounts.restriction import refuse_if_restricted
 from chatbot_project.lib.api.edge import is_api
 from chatbot_project.lib.errors import ApplicationError
 
@@ -79,10 +81,34 @@ class ErrorShapeMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not isinstance(exception, ApplicationError) or is_api(request):
             return None  # the API's own middleware tells of it
-        if "text/html" in request.headers.get("Accept", "") and not request.headers.get("HX-Request"):
-            response: HttpResponse = render(request, "error.html", exception.as_dict(), status=exception.status)
-        else:
-            response = JsonResponse(exception.as_dict(), status=exception.status)
-        if exception.retry_after is not None:
-            response.headers["Retry-After"] = str(exception.retry_after)
-        return response
+        return error_response(request, exception)
+
+
+class RestrictionMiddleware:
+    """Refuses what a page sends that would process the data of a person who has that paused. The API's permissions do
+    it for the API, where the session's person need not be who calls."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        if isinstance(request.user, User) and not is_api(request):
+            try:
+                refuse_if_restricted(request, request.user)
+            except ApplicationError as error:
+                return error_response(request, error)
+        return None
+
+
+def error_response(request: HttpRequest, error: ApplicationError) -> HttpResponse:
+    """What a page's request that was refused is answered: a page, or JSON for a script."""
+    if "text/html" in request.headers.get("Accept", "") and not request.headers.get("HX-Request"):
+        response: HttpResponse = render(request, "error.html", error.as_dict(), status=error.status)
+    else:
+        response = JsonResponse(error.as_dict(), status=error.status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response

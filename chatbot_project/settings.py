@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
+    "chatbot_project.middleware.RestrictionMiddleware",
     "chatbot_project.middleware.ErrorShapeMiddleware",
 ]
 ROOT_URLCONF = "chatbot_project.urls"

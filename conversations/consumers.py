@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
 from accounts.models import User
+from accounts.restriction import refuse_if_restricted_now
 from accounts.scopes import ALL_SCOPES, Scope
 from accounts.sources import scope_source
 from chatbot_project.lib.db import run_db
@@ -43,6 +44,7 @@ WRITES = (
     *(events.MessageSend, events.MessageEdit, events.ReplyRegenerate, events.ReplyContinue, events.ReplyStop),
     events.Typing,
 )
+STORING = tuple(command for command in WRITES if command is not events.Typing)  # typing is told to one's own tabs alone
 LAYER_SECONDS = 1.0  # Redis may hang: a tab does not wait for it
 
 
@@ -186,6 +188,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         client_id = getattr(command, "client_id", "")
         try:
             self._require_scope(command)
+            if isinstance(command, STORING):
+                await run_db(refuse_if_restricted_now, self.user_id)
             await self._COMMANDS[type(command)](self, command)
         except ApplicationError as error:
             refusal = events.Error(

@@ -1,6 +1,7 @@
 """What conversations do when something happens to a person, or to a reply."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +10,10 @@ from django.dispatch import receiver
 
 from accounts.models import User
 from accounts.retention import holds
-from accounts.signals import guest_merged, people_leaving
+from accounts.signals import guest_merged, people_leaving, processing_restricted
 from conversations.models import Conversation, Message
 from conversations.purging import hand_over_counted, purge_people
+from conversations.services import stop_replies
 from conversations.signals import reply_disliked
 
 
@@ -26,6 +28,12 @@ def hand_over_conversations(sender: Any, guest: User, user: User, **kwargs: Any)
         Message.objects.filter(owner=guest).update(owner=user)
         hand_over_counted(guest=guest, user=user)
         holds.hand_over(guest=guest, user=user)
+
+
+@receiver(processing_restricted)
+def stop_what_is_under_way(sender: Any, user: User, **kwargs: Any) -> None:
+    """Replies that wait end here, those that stream by their worker; doorbells ring after the commit."""
+    transaction.on_commit(partial(stop_replies, user=user))
 
 
 @receiver(people_leaving)

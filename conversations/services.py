@@ -5,6 +5,7 @@ Another person's object answers as an absent one, and that is recorded. Doorbell
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -161,6 +162,14 @@ def request_stop(*, user: User, reply_id: UUID) -> Message:
     else:
         load_citations([reply])
     return reply
+
+
+def stop_replies(*, user: User) -> None:
+    """Ask for the end of all that waits or streams for ``user``."""
+    live = Message.objects.filter(owner=user, role=Message.Role.ASSISTANT, status__in=Message.LIVE)
+    for reply_id in live.values_list("pk", flat=True):
+        with suppress(NotFound):  # deleted in this very moment, which stops it, too
+            request_stop(user=user, reply_id=reply_id)
 
 
 # --- what a reply is worth

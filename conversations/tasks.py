@@ -1,4 +1,7 @@
-"""Celery tasks of conversations: titles, summaries, and the purge of what is kept no longer. All may run twice."""
+"""Celery tasks of conversations: titles, summaries, and the purge of what is kept no longer. All may run twice.
+
+None makes anything of what is a person's whose processing is paused.
+"""
 
 import asyncio
 from datetime import timedelta
@@ -66,6 +69,7 @@ def make_title(conversation_id: str) -> None:
     conversation = (
         Conversation.objects.select_related("persona_version")
         .filter(pk=conversation_id, title_source=Conversation.TitleSource.QUESTION, deleted_at=None)
+        .filter(owner__restricted_at=None)
         .first()
     )
     if conversation is None or not settings.TITLE_MODEL:
@@ -94,7 +98,7 @@ def make_title(conversation_id: str) -> None:
 @shared_task
 def summarise_conversation(reply_id: str) -> None:
     """Bring the conversation's summary up to the turns that no longer fit into the prompt of ``reply_id``."""
-    reply = Message.objects.select_related("conversation").filter(pk=reply_id).first()
+    reply = Message.objects.select_related("conversation").filter(pk=reply_id, owner__restricted_at=None).first()
     if reply is None:
         return
     work = load_work([claim_of(reply)])[reply.pk]
@@ -146,7 +150,7 @@ def _to_summarise(summary: str, turns: list[Turn], budget: int) -> str:
 def record_gap(reply_id: str, source: str) -> None:
     """Let the editors know of the question that ``reply_id`` did not answer well (``source`` is a
     GapQuestion.Source): once for each reply and source. Personal data is taken out there."""
-    reply = Message.objects.select_related("parent", "owner").filter(pk=reply_id).first()
+    reply = Message.objects.select_related("parent", "owner").filter(pk=reply_id, owner__restricted_at=None).first()
     if reply is None or reply.parent is None:
         return
     shown = reply.citations.select_related("faq").order_by("number").first()
@@ -166,10 +170,10 @@ def record_missed_gaps() -> None:
     """Make up for lines of the editors' list that were lost with a broker that was away, in bounded batches."""
     since = timezone.now() - MISSED_WITHIN
     # Only of people who agree, and did when they asked: the others' would fill every batch.
-    replies = Message.objects.filter(source=Message.Source.UNKNOWN, finished_at__gt=since).filter(
-        held_by_consent(Purpose.IMPROVEMENT, person="owner", at="created_at")
-    )
-    disliked = Feedback.objects.filter(value=-1, created_at__gt=since).filter(
+    replies = Message.objects.filter(
+        source=Message.Source.UNKNOWN, finished_at__gt=since, owner__restricted_at=None
+    ).filter(held_by_consent(Purpose.IMPROVEMENT, person="owner", at="created_at"))
+    disliked = Feedback.objects.filter(value=-1, created_at__gt=since, message__owner__restricted_at=None).filter(
         held_by_consent(Purpose.IMPROVEMENT, person="message__owner", at="created_at")
     )
     for source, rows in ((GapQuestion.Source.BELOW_FLOOR, replies), (GapQuestion.Source.THUMBS_DOWN, disliked)):

@@ -19,6 +19,7 @@ from accounts.api.authentication import credential_of, person_of
 from accounts.audience import visibilities_for
 from accounts.credentials import Kind
 from accounts.models import User
+from accounts.restriction import refuse_if_restricted
 from accounts.scopes import Scope
 from accounts.second_factor import SecondFactorNeeded
 from chatbot_project.lib.errors import ApplicationError
@@ -34,7 +35,8 @@ class PersonRequired(BasePermission):
     """Anybody who is signed in, guests included; an API key within its scopes.
 
     Nobody: 401. A key without the scope: ``scope_missing`` (403). Staff without the second factor that their role asks
-    for, where it is the role that is wanted: ``second_factor_needed`` (403).
+    for, where it is the role that is wanted: ``second_factor_needed`` (403). Where processing is paused,
+    for what would go on with it: ``processing_restricted`` (403).
     """
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
@@ -46,6 +48,7 @@ class PersonRequired(BasePermission):
                 raise SecondFactorNeeded
             detail = _("This API key lacks the scope “%(scope)s”.") % {"scope": needed}
             raise ApplicationError("scope_missing", detail, status=403)
+        refuse_if_restricted(request, request.user)
         return True
 
     def scope(self, request: Request, view: "APIView") -> Scope:

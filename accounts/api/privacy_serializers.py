@@ -87,6 +87,14 @@ class PlannedSerializer(AnySerializer):
     rows = serializers.IntegerField()
 
 
+class RestrictionSerializer(AnySerializer):
+    """Whether the processing of one's data is paused."""
+
+    restricted = serializers.BooleanField()
+    since = serializers.DateTimeField(allow_null=True)
+    by_staff = serializers.BooleanField(help_text="Then only staff lift it.")
+
+
 class CancelSerializer(AnySerializer):
     email = serializers.CharField(max_length=254)
     password = serializers.CharField(write_only=True, trim_whitespace=False, max_length=1024)

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import restriction
 from accounts.api import examples
 from accounts.api.answers import OpenView, SignInFailed, plain
 from accounts.api.authentication import person_of
@@ -24,6 +25,7 @@ from accounts.api.privacy_serializers import (
     DecisionSerializer,
     PlannedSerializer,
     PolicySerializer,
+    RestrictionSerializer,
     StandingSerializer,
 )
 from accounts.models import Consent, DataRequest, Purpose, User
@@ -193,6 +195,47 @@ class ErasureView(APIView):
         return Response({"items": PlannedSerializer(found, many=True).data, "next": None})
 
 
+class RestrictionView(APIView):
+    permission_classes = [OwnSignIn]
+
+    @extend_schema(
+        operation_id="privacy_restriction",
+        tags=["privacy"],
+        summary="Whether processing is paused",
+        responses={200: OpenApiResponse(RestrictionSerializer, "As it is.", examples=[examples.RESTRICTED])},
+    )
+    def get(self, request: Request) -> Response:
+        return Response(_restriction(person_of(request)))
+
+    @extend_schema(
+        operation_id="privacy_restrict",
+        tags=["privacy"],
+        summary="Pause the processing of one's data",
+        description="What one holds stays, and can be read, fetched and erased. Whatever would go on with it is "
+        "`processing_restricted` (403) until it is lifted; replies that wait or stream are stopped. Pausing again "
+        "changes nothing.",
+        request=None,
+        responses={200: OpenApiResponse(RestrictionSerializer, "Paused.", examples=[examples.RESTRICTED])},
+    )
+    def post(self, request: Request) -> Response:
+        user = person_of(request)
+        return Response(_restriction(restriction.restrict(actor=user, user=user)))
+
+    @extend_schema(
+        operation_id="privacy_resume",
+        tags=["privacy"],
+        summary="Lift the pause",
+        responses={
+            204: OpenApiResponse(description="Nothing is paused."),
+            **examples.problem(403, "Staff paused it, and only they lift it: `restricted_by_staff`."),
+        },
+    )
+    def delete(self, request: Request) -> Response:
+        user = person_of(request)
+        restriction.resume(actor=user, user=user)
+        return Response(status=204)
+
+
 class CancelErasureView(OpenView):
     @extend_schema(
         operation_id="privacy_erasure_cancel",
@@ -220,6 +263,16 @@ class CancelErasureView(OpenView):
 
 def _exports(user: User) -> "QuerySet[DataRequest]":
     return DataRequest.objects.filter(user=user, kind=DataRequest.Kind.EXPORT)
+
+
+def _restriction(user: User) -> dict[str, Any]:
+    return RestrictionSerializer(
+        {
+            "restricted": user.restricted_at is not None,
+            "since": user.restricted_at,
+            "by_staff": user.restricted_by_staff,
+        }
+    ).data
 
 
 def _policy(policy: Policy) -> dict[str, Any]:

@@ -24,6 +24,7 @@ urlpatterns = [
     path("privacy/exports", privacy_views.ExportsView.as_view()),
     path("privacy/exports/<uuid:export_id>", privacy_views.ExportView.as_view()),
     path("privacy/exports/<uuid:export_id>/fetch", privacy_views.FetchExportView.as_view()),
+    path("privacy/restriction", privacy_views.RestrictionView.as_view()),
     path("privacy/erasure", privacy_views.ErasureView.as_view()),
     path("privacy/erasure/cancel", privacy_views.CancelErasureView.as_view()),
     path("chat/ws-ticket", key_views.SocketTicketView.as_view()),

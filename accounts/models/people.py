@@ -89,6 +89,9 @@ class User(AbstractBaseUser):
     is_active = models.BooleanField(_("active"), default=True, help_text=_("Off: suspended."))
     email_verified_at = models.DateTimeField(_("e-mail verified"), null=True, blank=True)
     second_factor_at = models.DateTimeField(_("second factor since"), null=True, blank=True, editable=False)
+    # Since when nothing is done with what they hold (accounts/restriction.py), and whether only staff may lift that.
+    restricted_at = models.DateTimeField(_("processing paused since"), null=True, blank=True, editable=False)
+    restricted_by_staff = models.BooleanField(default=False, editable=False)
     auth_epoch = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(_("created"), default=now, editable=False)
     last_seen_at = models.DateTimeField(_("last seen"), default=now, editable=False)

@@ -72,7 +72,7 @@ def _admin_log_of(person: Any) -> Q:
 declare(
     PersonalData(
         model=User,
-        about="Account: address, username, role, language, time zone, when last seen",
+        about="Account: address, username, role, language, time zone, when last seen, whether processing is paused",
         data_class=DataClass.ACCOUNT,
         purpose="Running the person's account.",
         basis=Basis.CONTRACT,
@@ -86,6 +86,7 @@ declare(
         exported=(
             *("id", "email", "username", "role", "language", "timezone", "is_guest", "is_active"),
             *("email_verified_at", "created_at", "last_seen_at", "second_factor_at"),
+            *("restricted_at", "restricted_by_staff"),
         ),
         written=("email", "username"),
         fixed=("password", "language", "timezone"),

@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 from django.views.generic import TemplateView, View
 
+from accounts import restriction
 from accounts.models import Consent, DataRequest, Purpose, User
 from accounts.pages import current_person, next_page
 from accounts.privacy import consents, exports
@@ -89,6 +90,23 @@ def request_export(request: HttpRequest) -> HttpResponse:
     assert person is not None
     exports.request_export(user=person)
     return redirect("privacy:home")
+
+
+class RestrictView(PersonPage, View):
+    """Pauses the processing of one's data with ``paused`` 1, and lifts that with 0."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        person, paused = self.person, request.POST.get("paused") == "1"
+        change = restriction.restrict if paused else restriction.resume
+        try:
+            change(actor=person, user=person)
+        except ApplicationError as error:
+            messages.error(request, error.detail)
+        else:
+            messages.success(request, _("Processing is paused.") if paused else _("Processing goes on."))
+        return redirect("privacy:home")
 
 
 @method_decorator(never_cache, name="dispatch")

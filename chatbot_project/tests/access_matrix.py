@@ -30,133 +30,137 @@ REFUSALS: Mapping[str, tuple[int, str]] = {
     "wrong": (403, "wrong_password"),
     "bad": (401, "sign_in_failed"),
     "away": (503, "unavailable"),
+    "paused": (403, "processing_restricted"),
 }
 
-#: The people of the table. ``owner`` is whose the things are; ``suspended`` is the owner once suspended, with a token,
-#: a key and a session from before.
-CALLERS = ("owner", "other", "guest", "moder.", "admin", "nobody", "suspended")
+#: The people of the table. ``owner`` is whose the things are; ``susp.`` is the owner once suspended, with a token,
+#: a key and a session from before; ``paused`` is the owner with processing paused, by the same three.
+CALLERS = ("owner", "other", "guest", "moder.", "admin", "nobody", "susp.", "paused")
 
 #: ``needs``: what an API key must be good for; ``self`` is for nobody but the person, signed in themselves; ``-``: who
 #: calls is not looked at. Paths are below /api/v1/ unless they begin with a slash; the names in them are of the things
 #: that the test makes, not those of the URL configuration.
 TABLE = """
-method path                                       needs  owner   other   guest   moder.  admin   nobody  suspended
-POST   auth/register                              -      202     202     202     202     202     202     202
-POST   auth/verify-email                          -      dead    dead    dead    dead    dead    dead    gone
-POST   auth/login                                 -      200     200     200     200     200     200     bad
-POST   auth/guest                                 -      201     201     201     201     201     201     201
-POST   auth/refresh                               -      200     200     200     200     200     200     spent
-POST   auth/logout                                self   204     204     204     204     204     nobody  gone
-POST   auth/password/reset                        -      202     202     202     202     202     202     202
-POST   auth/password/reset/confirm                -      204     204     204     204     204     204     dead
-POST   auth/password/change                       self   200     wrong   account wrong   wrong   nobody  gone
-GET    auth/api-keys                              self   200     200     account 200     200     nobody  gone
-POST   auth/api-keys                              self   201     201     account 201     201     nobody  gone
-DELETE auth/api-keys/{key}                        self   204     absent  account absent  absent  nobody  gone
-GET    me                                         read   200     200     200     200     200     nobody  gone
-PATCH  me                                         self   200     200     200     200     200     nobody  gone
-DELETE me                                         self   202     wrong   202     wrong   wrong   nobody  gone
-GET    sessions                                   self   200     200     200     200     200     nobody  gone
-DELETE sessions/{session}                         self   204     absent  absent  absent  absent  nobody  gone
-GET    privacy/policies                           -      200     200     200     200     200     200     200
-GET    privacy/consents                           self   200     200     200     200     200     nobody  gone
-PUT    privacy/consents/{purpose}                 self   200     200     200     200     200     nobody  gone
-GET    privacy/exports                            self   200     200     200     200     200     nobody  gone
-POST   privacy/exports                            self   202     202     202     202     202     nobody  gone
-GET    privacy/exports/{export}                   self   200     absent  absent  absent  absent  nobody  gone
-POST   privacy/exports/{export}/fetch             self   200     absent  absent  absent  absent  nobody  gone
-GET    privacy/erasure                            self   200     200     200     200     200     nobody  gone
-POST   privacy/erasure/cancel                     -      bad     bad     bad     bad     bad     bad     bad
-POST   chat/ws-ticket                             read   201     201     201     201     201     nobody  gone
-POST   chat/send                                  chat   200     absent  absent  absent  absent  nobody  gone
-GET    conversations                              read   200     200     200     200     200     nobody  gone
-POST   conversations                              write  201     201     201     201     201     nobody  gone
-POST   conversations/clear                        write  200     200     200     200     200     nobody  gone
-GET    conversations/{conversation}               read   200     absent  absent  absent  absent  nobody  gone
-PUT    conversations/{conversation}               write  200     absent  absent  absent  absent  nobody  gone
-PATCH  conversations/{conversation}               write  200     absent  absent  absent  absent  nobody  gone
-DELETE conversations/{conversation}               write  204     absent  absent  absent  absent  nobody  gone
-POST   conversations/{deleted}/restore            write  200     absent  absent  absent  absent  nobody  gone
-POST   conversations/{conversation}/select-branch write  200     absent  absent  absent  absent  nobody  gone
-GET    conversations/{conversation}/export        read   200     absent  absent  absent  absent  nobody  gone
-GET    conversations/{conversation}/messages      read   200     absent  absent  absent  absent  nobody  gone
-GET    messages/{reply}                           read   200     absent  absent  absent  absent  nobody  gone
-POST   messages/{question}/edit                   chat   200     absent  absent  absent  absent  nobody  gone
-POST   messages/{reply}/regenerate                chat   200     absent  absent  absent  absent  nobody  gone
-POST   messages/{stopped}/continue                chat   200     absent  absent  absent  absent  nobody  gone
-POST   messages/{reply}/stop                      chat   200     absent  absent  absent  absent  nobody  gone
-PUT    messages/{reply}/feedback                  write  200     absent  absent  absent  absent  nobody  gone
-POST   messages/{reply}/feedback                  write  200     absent  absent  absent  absent  nobody  gone
-DELETE messages/{reply}/feedback                  write  204     absent  absent  absent  absent  nobody  gone
-POST   messages/{reply}/hand-over                 write  200     absent  absent  absent  absent  nobody  gone
-GET    messages/{reply}/events                    read   200     absent  absent  absent  absent  nobody  gone
-GET    sessions/active                            staff  forbid  forbid  forbid  forbid  200     nobody  gone
-GET    personas                                   read   200     200     200     200     200     200     gone
-POST   personas                                   staff  forbid  forbid  forbid  forbid  201     nobody  gone
-GET    personas/{persona}                         read   200     200     200     200     200     200     gone
-PATCH  personas/{persona}                         staff  forbid  forbid  forbid  forbid  200     nobody  gone
-GET    personas/{persona}/draft                   staff  forbid  forbid  forbid  200     200     nobody  gone
-PATCH  personas/{persona}/draft                   staff  forbid  forbid  forbid  forbid  200     nobody  gone
-DELETE personas/{persona}/draft                   staff  forbid  forbid  forbid  forbid  204     nobody  gone
-POST   personas/{persona}/publish                 staff  forbid  forbid  forbid  forbid  200     nobody  gone
-POST   personas/{persona}/roll-back               staff  forbid  forbid  forbid  forbid  200     nobody  gone
-POST   personas/{persona}/archive                 staff  forbid  forbid  forbid  forbid  200     nobody  gone
-POST   personas/{persona}/restore                 staff  forbid  forbid  forbid  forbid  200     nobody  gone
-GET    personas/{persona}/versions                staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    personas/{persona}/versions/{number}       staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    personas/{persona}/diff                    staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    faqs                                       read   200     200     200     200     200     200     gone
-POST   faqs                                       staff  forbid  forbid  forbid  201     201     nobody  gone
-GET    faqs/search?q=page                         read   200     200     200     200     200     200     gone
-POST   faqs/import                                staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    faqs/export                                staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    faqs/{faq}                                 read   200     200     200     200     200     200     gone
-PUT    faqs/{faq}                                 staff  forbid  forbid  forbid  200     200     nobody  gone
-PATCH  faqs/{faq}                                 staff  forbid  forbid  forbid  200     200     nobody  gone
-DELETE faqs/{faq}                                 staff  forbid  forbid  forbid  forbid  204     nobody  gone
-POST   faqs/{faq}/feedback                        write  200     200     200     200     200     nobody  gone
-POST   faqs/{draft}/publish                       staff  forbid  forbid  forbid  200     200     nobody  gone
-POST   faqs/{faq}/archive                         staff  forbid  forbid  forbid  200     200     nobody  gone
-POST   faqs/{faq}/unarchive                       staff  forbid  forbid  forbid  200     200     nobody  gone
-POST   faqs/{faq}/phrasings                       staff  forbid  forbid  forbid  200     200     nobody  gone
-PUT    faqs/{faq}/translations/{german}           staff  forbid  forbid  forbid  200     200     nobody  gone
-DELETE faqs/{faq}/translations/{french}           staff  forbid  forbid  forbid  204     204     nobody  gone
-GET    faqs/{faq}/versions                        staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    faqs/{faq}/versions/{number}               staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    faqs/{faq}/diff                            staff  forbid  forbid  forbid  200     200     nobody  gone
-POST   faqs/{faq}/restore                         staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    faq-categories                             read   200     200     200     200     200     200     gone
-POST   faq-categories                             staff  forbid  forbid  forbid  201     201     nobody  gone
-GET    faq-categories/{category}                  read   200     200     200     200     200     200     gone
-PATCH  faq-categories/{category}                  staff  forbid  forbid  forbid  200     200     nobody  gone
-DELETE faq-categories/{empty}                     staff  forbid  forbid  forbid  204     204     nobody  gone
-GET    faq-gaps                                   staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    faq-gaps/{gap}                             staff  forbid  forbid  forbid  200     200     nobody  gone
-POST   faq-gaps/{gap}/dismiss                     staff  forbid  forbid  forbid  200     200     nobody  gone
-POST   faq-gaps/{gap}/reopen                      staff  forbid  forbid  forbid  200     200     nobody  gone
-POST   faq-gaps/{gap}/draft                       staff  forbid  forbid  forbid  201     201     nobody  gone
-GET    analytics/dashboard                        staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    analytics/user/{person}                    read   200     absent  absent  200     200     nobody  gone
-GET    analytics/conversations                    staff  forbid  forbid  forbid  200     200     nobody  gone
-GET    health                                     -      away    away    away    away    away    away    away
-GET    /v1/models                                 read   200     200     200     200     200     no-api  no-api
-GET    /v1/models/{model}                         read   200     200     200     200     200     no-api  no-api
-POST   /v1/chat/completions                       chat   200     200     200     200     200     no-api  no-api
+method path                                       needs owner  other  guest   moder. admin  nobody susp.  paused
+POST   auth/register                              -     202    202    202     202    202    202    202    202
+POST   auth/verify-email                          -     dead   dead   dead    dead   dead   dead   gone   dead
+POST   auth/login                                 -     200    200    200     200    200    200    bad    200
+POST   auth/guest                                 -     201    201    201     201    201    201    201    201
+POST   auth/refresh                               -     200    200    200     200    200    200    spent  200
+POST   auth/logout                                self  204    204    204     204    204    nobody gone   204
+POST   auth/password/reset                        -     202    202    202     202    202    202    202    202
+POST   auth/password/reset/confirm                -     204    204    204     204    204    204    dead   204
+POST   auth/password/change                       self  200    wrong  account wrong  wrong  nobody gone   200
+GET    auth/api-keys                              self  200    200    account 200    200    nobody gone   200
+POST   auth/api-keys                              self  201    201    account 201    201    nobody gone   paused
+DELETE auth/api-keys/{key}                        self  204    absent account absent absent nobody gone   204
+GET    me                                         read  200    200    200     200    200    nobody gone   200
+PATCH  me                                         self  200    200    200     200    200    nobody gone   paused
+DELETE me                                         self  202    wrong  202     wrong  wrong  nobody gone   202
+GET    sessions                                   self  200    200    200     200    200    nobody gone   200
+DELETE sessions/{session}                         self  204    absent absent  absent absent nobody gone   204
+GET    privacy/policies                           -     200    200    200     200    200    200    200    200
+GET    privacy/consents                           self  200    200    200     200    200    nobody gone   200
+PUT    privacy/consents/{purpose}                 self  200    200    200     200    200    nobody gone   200
+GET    privacy/exports                            self  200    200    200     200    200    nobody gone   200
+POST   privacy/exports                            self  202    202    202     202    202    nobody gone   202
+GET    privacy/exports/{export}                   self  200    absent absent  absent absent nobody gone   200
+POST   privacy/exports/{export}/fetch             self  200    absent absent  absent absent nobody gone   200
+GET    privacy/erasure                            self  200    200    200     200    200    nobody gone   200
+GET    privacy/restriction                        self  200    200    200     200    200    nobody gone   200
+POST   privacy/restriction                        self  200    200    200     200    200    nobody gone   200
+DELETE privacy/restriction                        self  204    204    204     204    204    nobody gone   204
+POST   privacy/erasure/cancel                     -     bad    bad    bad     bad    bad    bad    bad    bad
+POST   chat/ws-ticket                             read  201    201    201     201    201    nobody gone   201
+POST   chat/send                                  chat  200    absent absent  absent absent nobody gone   paused
+GET    conversations                              read  200    200    200     200    200    nobody gone   200
+POST   conversations                              write 201    201    201     201    201    nobody gone   paused
+POST   conversations/clear                        write 200    200    200     200    200    nobody gone   paused
+GET    conversations/{conversation}               read  200    absent absent  absent absent nobody gone   200
+PUT    conversations/{conversation}               write 200    absent absent  absent absent nobody gone   paused
+PATCH  conversations/{conversation}               write 200    absent absent  absent absent nobody gone   paused
+DELETE conversations/{conversation}               write 204    absent absent  absent absent nobody gone   paused
+POST   conversations/{deleted}/restore            write 200    absent absent  absent absent nobody gone   paused
+POST   conversations/{conversation}/select-branch write 200    absent absent  absent absent nobody gone   paused
+GET    conversations/{conversation}/export        read  200    absent absent  absent absent nobody gone   200
+GET    conversations/{conversation}/messages      read  200    absent absent  absent absent nobody gone   200
+GET    messages/{reply}                           read  200    absent absent  absent absent nobody gone   200
+POST   messages/{question}/edit                   chat  200    absent absent  absent absent nobody gone   paused
+POST   messages/{reply}/regenerate                chat  200    absent absent  absent absent nobody gone   paused
+POST   messages/{stopped}/continue                chat  200    absent absent  absent absent nobody gone   paused
+POST   messages/{reply}/stop                      chat  200    absent absent  absent absent nobody gone   paused
+PUT    messages/{reply}/feedback                  write 200    absent absent  absent absent nobody gone   paused
+POST   messages/{reply}/feedback                  write 200    absent absent  absent absent nobody gone   paused
+DELETE messages/{reply}/feedback                  write 204    absent absent  absent absent nobody gone   paused
+POST   messages/{reply}/hand-over                 write 200    absent absent  absent absent nobody gone   paused
+GET    messages/{reply}/events                    read  200    absent absent  absent absent nobody gone   200
+GET    sessions/active                            staff forbid forbid forbid  forbid 200    nobody gone   forbid
+GET    personas                                   read  200    200    200     200    200    200    gone   200
+POST   personas                                   staff forbid forbid forbid  forbid 201    nobody gone   paused
+GET    personas/{persona}                         read  200    200    200     200    200    200    gone   200
+PATCH  personas/{persona}                         staff forbid forbid forbid  forbid 200    nobody gone   paused
+GET    personas/{persona}/draft                   staff forbid forbid forbid  200    200    nobody gone   forbid
+PATCH  personas/{persona}/draft                   staff forbid forbid forbid  forbid 200    nobody gone   paused
+DELETE personas/{persona}/draft                   staff forbid forbid forbid  forbid 204    nobody gone   paused
+POST   personas/{persona}/publish                 staff forbid forbid forbid  forbid 200    nobody gone   paused
+POST   personas/{persona}/roll-back               staff forbid forbid forbid  forbid 200    nobody gone   paused
+POST   personas/{persona}/archive                 staff forbid forbid forbid  forbid 200    nobody gone   paused
+POST   personas/{persona}/restore                 staff forbid forbid forbid  forbid 200    nobody gone   paused
+GET    personas/{persona}/versions                staff forbid forbid forbid  200    200    nobody gone   forbid
+GET    personas/{persona}/versions/{number}       staff forbid forbid forbid  200    200    nobody gone   forbid
+GET    personas/{persona}/diff                    staff forbid forbid forbid  200    200    nobody gone   forbid
+GET    faqs                                       read  200    200    200     200    200    200    gone   200
+POST   faqs                                       staff forbid forbid forbid  201    201    nobody gone   paused
+GET    faqs/search?q=page                         read  200    200    200     200    200    200    gone   200
+POST   faqs/import                                staff forbid forbid forbid  200    200    nobody gone   paused
+GET    faqs/export                                staff forbid forbid forbid  200    200    nobody gone   forbid
+GET    faqs/{faq}                                 read  200    200    200     200    200    200    gone   200
+PUT    faqs/{faq}                                 staff forbid forbid forbid  200    200    nobody gone   paused
+PATCH  faqs/{faq}                                 staff forbid forbid forbid  200    200    nobody gone   paused
+DELETE faqs/{faq}                                 staff forbid forbid forbid  forbid 204    nobody gone   paused
+POST   faqs/{faq}/feedback                        write 200    200    200     200    200    nobody gone   paused
+POST   faqs/{draft}/publish                       staff forbid forbid forbid  200    200    nobody gone   paused
+POST   faqs/{faq}/archive                         staff forbid forbid forbid  200    200    nobody gone   paused
+POST   faqs/{faq}/unarchive                       staff forbid forbid forbid  200    200    nobody gone   paused
+POST   faqs/{faq}/phrasings                       staff forbid forbid forbid  200    200    nobody gone   paused
+PUT    faqs/{faq}/translations/{german}           staff forbid forbid forbid  200    200    nobody gone   paused
+DELETE faqs/{faq}/translations/{french}           staff forbid forbid forbid  204    204    nobody gone   paused
+GET    faqs/{faq}/versions                        staff forbid forbid forbid  200    200    nobody gone   forbid
+GET    faqs/{faq}/versions/{number}               staff forbid forbid forbid  200    200    nobody gone   forbid
+GET    faqs/{faq}/diff                            staff forbid forbid forbid  200    200    nobody gone   forbid
+POST   faqs/{faq}/restore                         staff forbid forbid forbid  200    200    nobody gone   paused
+GET    faq-categories                             read  200    200    200     200    200    200    gone   200
+POST   faq-categories                             staff forbid forbid forbid  201    201    nobody gone   paused
+GET    faq-categories/{category}                  read  200    200    200     200    200    200    gone   200
+PATCH  faq-categories/{category}                  staff forbid forbid forbid  200    200    nobody gone   paused
+DELETE faq-categories/{empty}                     staff forbid forbid forbid  204    204    nobody gone   paused
+GET    faq-gaps                                   staff forbid forbid forbid  200    200    nobody gone   forbid
+GET    faq-gaps/{gap}                             staff forbid forbid forbid  200    200    nobody gone   forbid
+POST   faq-gaps/{gap}/dismiss                     staff forbid forbid forbid  200    200    nobody gone   paused
+POST   faq-gaps/{gap}/reopen                      staff forbid forbid forbid  200    200    nobody gone   paused
+POST   faq-gaps/{gap}/draft                       staff forbid forbid forbid  201    201    nobody gone   paused
+GET    analytics/dashboard                        staff forbid forbid forbid  200    200    nobody gone   forbid
+GET    analytics/user/{person}                    read  200    absent absent  200    200    nobody gone   200
+GET    analytics/conversations                    staff forbid forbid forbid  200    200    nobody gone   forbid
+GET    health                                     -     away   away   away    away   away   away   away   away
+GET    /v1/models                                 read  200    200    200     200    200    no-api no-api 200
+GET    /v1/models/{model}                         read  200    200    200     200    200    no-api no-api 200
+POST   /v1/chat/completions                       chat  200    200    200     200    200    no-api no-api paused
 """
 
 #: What a command over the socket is answered with first: a word of REFUSALS, the event's type, ``-`` for no answer, or
 #: the code with which the socket is closed before anything can be sent.
 SOCKET_TABLE = """
-command               needs  owner                  other   guest   moder.  admin   nobody  suspended
-message.send          chat   message.accepted       absent  absent  absent  absent  4401    4401
-message.edit          chat   message.accepted       absent  absent  absent  absent  4401    4401
-reply.regenerate      chat   message.accepted       absent  absent  absent  absent  4401    4401
-reply.continue        chat   message.accepted       absent  absent  absent  absent  4401    4401
-reply.stop            chat   -                      absent  absent  absent  absent  4401    4401
-conversation.follow   read   conversation.snapshot  absent  absent  absent  absent  4401    4401
-conversation.unfollow read   -                      -       -       -       -       4401    4401
-typing                chat   -                      -       -       -       -       4401    4401
-ping                  read   pong                   pong    pong    pong    pong    4401    4401
+command               needs owner                 other  guest  moder. admin  nobody susp. paused
+message.send          chat  message.accepted      absent absent absent absent 4401   4401  paused
+message.edit          chat  message.accepted      absent absent absent absent 4401   4401  paused
+reply.regenerate      chat  message.accepted      absent absent absent absent 4401   4401  paused
+reply.continue        chat  message.accepted      absent absent absent absent 4401   4401  paused
+reply.stop            chat  -                     absent absent absent absent 4401   4401  paused
+conversation.follow   read  conversation.snapshot absent absent absent absent 4401   4401  conversation.snapshot
+conversation.unfollow read  -                     -      -      -      -      4401   4401  -
+typing                chat  -                     -      -      -      -      4401   4401  -
+ping                  read  pong                  pong   pong   pong   pong   4401   4401  pong
 """
 
 Ids = Mapping[str, str]

@@ -11,7 +11,7 @@ from django.http import HttpResponseBase
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from accounts import api_keys, families, services, tokens
+from accounts import api_keys, families, restriction, services, tokens
 from accounts.models import User
 from accounts.privacy import exports
 from accounts.scopes import Scope
@@ -211,6 +211,7 @@ def test_everybody_gets_what_the_table_says(row: Row, world: World, subtests: An
         each_caller_is_answered_as_the_table_says,
         anothers_thing_answers_to_the_letter_as_an_absent_one,
         an_api_key_does_what_its_scopes_say_and_no_more,
+        who_has_paused_processing_reads_and_changes_nothing,
         who_is_suspended_gets_nowhere_with_what_they_had,
     ):
         with subtests.test(check.__name__):
@@ -259,11 +260,26 @@ def who_is_suspended_gets_nowhere_with_what_they_had(row: Row, world: World) -> 
     key = ApiClient.with_key(owner, *Scope)
     page.client.force_login(owner)
     services.set_suspended(actor=world.people["admin"], user=owner, suspended=True, reason="x")
-    outcome = row.outcomes["suspended"]
+    outcome = row.outcomes["susp."]
     # Their session is over: the page is nobody's.
     of_page = row.outcomes["nobody"] if outcome == "gone" else outcome
     told = [outcome_of(call(row, way, world.ids)) for way in (token, key, page)]
     assert told == [expected(outcome), expected(outcome), expected(of_page)]
+
+
+def who_has_paused_processing_reads_and_changes_nothing(row: Row, world: World) -> None:
+    owner, token, page, without_pause = world.people["owner"], world.ways["owner"], ApiClient(), ApiClient()
+    key = ApiClient.with_key(owner, *Scope)
+    page.client.force_login(owner)
+    without_pause.client.force_login(owner)
+    as_usual = outcome_of(call(row, without_pause, world.ids))
+    restriction.restrict(actor=owner, user=owner)
+    outcome = row.outcomes["paused"]
+    of_key = "no-key" if row.needs == "self" and outcome != "paused" else outcome
+    of_page = expected("paused") if outcome == "paused" and not row.path.startswith("/v1/") else as_usual
+    told = [outcome_of(call(row, way, world.ids)) for way in (token, key, page)]
+    restriction.resume(actor=owner, user=owner)
+    assert told == [expected(outcome), expected(of_key), of_page]
 
 
 STAFF_ROWS = [row for row in ROWS if row.needs == "staff"]

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from websockets import ConnectionClosed
 
-from accounts import api_keys, services, tickets
+from accounts import api_keys, restriction, services, tickets
 from accounts.credentials import Credential, Kind
 from accounts.models import User
 from accounts.scopes import Scope
@@ -100,6 +100,27 @@ async def test_the_owner_is_answered_as_the_table_says(live_stack: Stack, owner:
     }
 
 
+async def test_who_has_paused_processing_is_refused_per_command_on_a_socket_that_stays_and_reads(
+    live_stack: Stack,  # noqa: F811
+    owner: User,
+) -> None:
+    ids = await run_db(things_of, owner)
+    program = ByTicket(live_stack.url, await run_db(ticket_of_key, owner, list(Scope)))
+    async with ChatClient(live_stack.url, await run_db(session_key, owner)) as tab, program:  # opened before the pause
+        await run_db(restriction.restrict, actor=owner, user=owner)
+        before = await run_db(lambda: list(Message.objects.order_by("pk").values()))
+        for each in (tab, program):
+            told = {row.name: await answer(each, command_of(row, ids)) for row in ROWS}
+            assert {name: outcome_of(event) for name, event in told.items()} == {
+                row.name: expected(row.outcomes["paused"]) for row in ROWS
+            }
+            assert each.close_code is None
+        assert await run_db(lambda: list(Message.objects.order_by("pk").values())) == before
+        await run_db(restriction.resume, actor=owner, user=owner)
+        again = await answer(tab, command_of(ROWS[0], ids))
+    assert again["type"] == "message.accepted"
+
+
 @pytest.mark.parametrize("caller", PEOPLE)
 async def test_others_are_answered_as_the_table_says_and_to_the_letter_as_on_nothing(
     live_stack: Stack,  # noqa: F811
@@ -131,7 +152,7 @@ def ticket_of_key(user: User, scopes: list[Scope]) -> str:
     return tickets.issue_ticket(user=user, credential=Credential(Kind.API_KEY, str(key.pk), frozenset(scopes)))
 
 
-@pytest.mark.parametrize("caller", ["nobody", "suspended"])
+@pytest.mark.parametrize("caller", ["nobody", "susp."])
 async def test_who_is_not_signed_in_or_suspended_sends_nothing(
     live_stack: Stack,  # noqa: F811
     owner: User,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from accounts import restriction
 from accounts.models import Consent, User
 from accounts.privacy.tasks import tend_requests
 from accounts.tests.factories import PASSWORD, agree, make_user
@@ -70,6 +71,34 @@ def test_the_notice_leaves_the_chat_its_room(open_tab: OpenTab, owner: User, per
     picture(tab, f"notice-{width}-dark")
     assert overflow(tab) == 0
     expect(tab.field).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_pausing_is_said_in_the_chat_refuses_a_question_and_is_lifted_by_keyboard(
+    open_tab: OpenTab, persona: Persona, scheme: str, width: int
+) -> None:
+    owner = apart(lambda: agree(make_user()))
+    tab = open_tab(owner, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    apart(lambda: restriction.restrict(actor=owner, user=owner))  # while the tab is open
+    tab.field.fill("Hello?")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.get_by_text("Processing of your data is paused.").first).to_be_visible()
+    picture(tab, f"paused-refused-{width}-{scheme}")
+    notice = tab.open().page.get_by_role("complementary", name="Processing is paused")
+    expect(notice).to_be_visible()
+    expect(tab.field).to_be_in_viewport()
+    picture(tab, f"paused-chat-{width}-{scheme}")
+    assert (violations(tab), overflow(tab)) == ([], 0)
+    focus_by_tab(tab, "Lift the pause")
+    tab.page.keyboard.press("Enter")
+    tab.page.wait_for_url("**/privacy/#restriction")
+    picture(tab, f"paused-page-{width}-{scheme}")
+    assert (violations(tab), overflow(tab)) == ([], 0)
+    tab.button("Lift the pause").focus()
+    tab.page.keyboard.press("Enter")
+    expect(tab.button("Pause processing")).to_be_visible()
+    assert not apart(lambda: list(User.objects.exclude(restricted_at=None)))
 
 
 def test_signing_up_offers_the_box_and_says_what_it_means(open_tab: OpenTab) -> None:

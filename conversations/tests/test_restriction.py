@@ -1,0 +1,56 @@
+"""What conversations do when the processing of a person's data is paused: what is under way stops, nothing is begun."""
+
+import pytest
+
+from accounts import restriction
+from accounts.models import User
+from accounts.tests.factories import agree
+from conversations import tasks
+from conversations.models import Message
+from faqs.models import GapQuestion
+from personas.models import Persona
+
+from .factories import ask, end, make_exchange
+
+pytestmark = pytest.mark.django_db
+
+
+def state(reply: Message) -> tuple[str, bool]:
+    reply.refresh_from_db()
+    return reply.status, reply.stop_requested
+
+
+def test_what_waits_and_what_streams_is_stopped_and_others_go_on(
+    owner: User, other: User, persona: Persona, django_capture_on_commit_callbacks
+) -> None:
+    waits, streams = ask(owner, persona=persona).reply, ask(owner, persona=persona).reply
+    Message.objects.filter(pk=streams.pk).update(status="streaming")
+    done, theirs = make_exchange(owner, persona=persona).reply, ask(other, persona=persona).reply
+    with django_capture_on_commit_callbacks(execute=True):
+        restriction.restrict(actor=owner, user=owner)
+    assert state(waits) == ("stopped", False)
+    assert state(streams) == ("streaming", True)
+    assert state(done) == ("completed", False)
+    assert state(theirs) == ("queued", False)
+
+
+def test_no_title_or_summary_is_made_of_what_is_paused(owner: User, persona: Persona, settings, monkeypatch) -> None:
+    settings.TITLE_MODEL = "fake/echo"
+    asked = make_exchange(owner, persona=persona)
+    monkeypatch.setattr(tasks, "_complete", lambda *args: pytest.fail("a model was asked"))
+    monkeypatch.setattr(tasks, "load_work", lambda *args: pytest.fail("the conversation was read"))
+    restriction.restrict(actor=owner, user=owner)
+    tasks.make_title(str(asked.conversation.pk))
+    tasks.summarise_conversation(str(asked.reply.pk))
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_no_question_of_what_is_paused_reaches_the_editors(paused: bool, owner: User, persona: Persona) -> None:
+    agree(owner)
+    asked = make_exchange(owner, "Where is the dragon's cave?", persona=persona)
+    end(asked.reply, source="unknown", finished_at=asked.reply.queued_at)
+    if paused:
+        restriction.restrict(actor=owner, user=owner)
+    tasks.record_gap(str(asked.reply.pk), GapQuestion.Source.BELOW_FLOOR.value)
+    tasks.record_missed_gaps()
+    assert GapQuestion.objects.exists() is not paused
