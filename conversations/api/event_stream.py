@@ -55,9 +55,8 @@ def stream_reply(request: Request, reply: Message, first: events.Event | None = 
 
 
 async def _lines(request: Request, reply: Message, first: events.Event | None) -> AsyncIterator[bytes]:
-    yield b"retry: %d\n\n" % RETRY_MILLISECONDS
-    if first is not None:
-        yield _event(events.tag_of(first), events.encode(first))
+    head = b"retry: %d\n\n" % RETRY_MILLISECONDS
+    yield head if first is None else head + _event(events.tag_of(first), events.encode(first))
     heard_by = listen(
         reply,
         user=person_of(request),
