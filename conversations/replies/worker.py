@@ -185,6 +185,7 @@ class ReplyWorker:
         say("reply.ended", reply=str(reply.reply), status=ending.status, code=ending.code, model=ending.model)
         said = iter(reply.take_entry, None)  # so that the deltas alone make up the text
         self._endings.extend((entry, reply.followers) for entry in (*said, *entries))
+        self._at_once.set()  # whoever waits for the whole has waited long enough
         if background.is_due(reply.work, ending, reply.first_kept) and self._log_away_until is None:
             # Celery's broker is the same Redis.
             # Not in a database thread: where the broker is away, asking it takes seconds.
