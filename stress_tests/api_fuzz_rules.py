@@ -69,6 +69,7 @@ JUDGED_BY_MORE_THAN_SHAPE: Mapping[str, str] = {
     "valid_until": "that it comes after the beginning",
     "suggestions": "that no question stands there twice",
     "unknown_offers": "that no offer stands there twice",
+    "consents": "whether that version of the policy is in force",
     "context_budget": "that the longest reply leaves room in it",
     "max_tokens": "that it has no decimal point: 7.0 is an integer to JSON Schema",
     "max_completion_tokens": "that it has no decimal point: 7.0 is an integer to JSON Schema",
