@@ -35,7 +35,8 @@ DELTA, CONTENT = b"event: reply.delta", b'"content":"'
 class Bench:
     """All phases of one run."""
 
-    def __init__(self, *, messages: int, people: int, seconds: float, turns: int, model: Plan) -> None:
+    def __init__(self, *, messages: int, people: int, callers: int, seconds: float, turns: int, model: Plan) -> None:
+        self.callers = callers
         self.messages, self.people, self.seconds, self.turns = messages, people, seconds, turns
         self.model = model
 
@@ -45,10 +46,10 @@ class Bench:
         personas = {self.model.persona: f"bench/{self.model.model}"}
         with Stack(users=0, personas={}, overrides=overrides) as stack:
             say(f"{self.messages} messages of {self.people} people")
-            rows = {"people": self.people, "messages": self.messages, "callers": CALLERS, "personas": personas}
+            rows = {"people": self.people, "messages": self.messages, "callers": self.callers, "personas": personas}
             made = stack.python("-m", "stress_tests.bench_api_seed", "make", given=rows)
             callers, admin = made["callers"], made["admin"]
-            result: dict[str, Any] = {"messages": made["messages"], "people": self.people, "callers": CALLERS}
+            result: dict[str, Any] = {"messages": made["messages"], "people": self.people, "callers": self.callers}
             counted = stack.python("-m", "stress_tests.bench_api_seed", "queries", given=[callers[0], admin])
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 result["reads"] = runner.run(self._reads(stack, callers, admin))
@@ -104,9 +105,11 @@ class Bench:
         return found
 
     async def _ask(self, stack: Stack, name: str, request: Any, mark: bytes) -> dict[str, Any]:
-        say(f"{CALLERS} ask at once, {name}")
+        say(f"{self.callers} ask at once, {name}")
         address = stack.model_address if name == "direct" else stack.web_address
-        answers = await ask_all(address, CALLERS, request, turns=self.turns, spread_s=self.model.reply_s, mark=mark)
+        answers = await ask_all(
+            address, self.callers, request, turns=self.turns, spread_s=self.model.reply_s, mark=mark
+        )
         await asyncio.sleep(0.5)
         return {
             "statuses": dict(Counter(answer.status for answer in answers)),
@@ -175,14 +178,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench_api", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--people", type=int, default=1000)
+    parser.add_argument("--callers", type=int, default=CALLERS, help=f"clients side by side (default {CALLERS})")
     parser.add_argument("--seconds", type=float, default=20, help="of each phase of reads (default 20)")
     parser.add_argument("--turns", type=int, default=8, help="questions of each client (default 8)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result there as well")
     options = parser.parse_args()
-    model = Plan(name="api", users=CALLERS, tokens=40, first_ms=200, token_ms=20)
+    model = Plan(name="api", users=options.callers, tokens=40, first_ms=200, token_ms=20)
     bench = Bench(
         messages=options.messages,
         people=options.people,
+        callers=options.callers,
         seconds=options.seconds,
         turns=options.turns,
         model=model,

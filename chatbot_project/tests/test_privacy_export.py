@@ -17,6 +17,7 @@ from uuid import UUID
 import jsonschema
 import pytest
 from django.conf import settings
+from django.db import OperationalError as DatabaseOperationalError
 from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
@@ -195,7 +196,7 @@ def test_twenty_workers_at_once_make_one() -> None:
     def work() -> bool:
         try:
             return exports.make_export(request.pk)
-        except Exception:  # somebody else has made it in the state that this one reads
+        except DatabaseOperationalError:  # somebody else has made it in the state that this one reads
             return False
         finally:
             connections.close_all()
