@@ -36,7 +36,7 @@ class PersonForm(UserModelForm):
     pause_processing = forms.BooleanField(
         label=_("Processing paused"), required=False, widget=UnfoldBooleanSwitchWidget,
         help_text=_("What they hold stays and can be read, fetched and erased; nothing else is done with it. Paused "
-                    "here, only an admin lifts it."),
+                    "here, only an admin lifts it. Lifted here, they are told first, and it goes on some days later."),
     )  # fmt: skip
 
     reason = forms.CharField(
@@ -50,7 +50,11 @@ class PersonForm(UserModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial["pause_processing"] = self.instance.restricted_at is not None
+        self.initial["pause_processing"] = self._is_paused()
+
+    def _is_paused(self) -> bool:
+        """Paused, and no end of it is announced."""
+        return self.instance.restricted_at is not None and self.instance.restriction_ends_at is None
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -72,7 +76,7 @@ class UserAdmin(RecordedReading):
     readonly_fields = (
         "id", "username", "email", "email_verified_at", "language", "timezone",
         "is_guest", "created_at", "last_seen_at", "second_factor_at",
-        "restricted_at",
+        "restricted_at", "restriction_ends_at",
     )  # fmt: skip
 
     def person_of(self, obj: User) -> User:

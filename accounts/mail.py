@@ -214,6 +214,23 @@ def _export_ready(mail: OutgoingMail) -> Letter | None:
     )
 
 
+def _restriction_ends(mail: OutgoingMail) -> Letter | None:
+    user = mail.user
+    if user is None or user.restriction_ends_at is None:
+        return None
+    day = date_format(timezone.localtime(user.restriction_ends_at), "DATE_FORMAT")
+    return Letter(
+        subject=_("The pause of the processing of your data ends"),
+        paragraphs=[
+            _("Staff of this service will lift it on %(day)s. Until then nothing is done with your data.")
+            % {"day": day},
+            _("On the page about your data you can have it lifted at once, or keep it paused."),
+        ],
+        link=settings.BASE_URL + reverse("privacy:home") + "#restriction",
+        label=_("Your data"),
+    )
+
+
 def _erasure_begun(mail: OutgoingMail) -> Letter | None:
     request = erasures.open_erasure(mail.user) if mail.user else None
     if request is None or request.state != DataRequest.State.WAITING:
@@ -257,6 +274,7 @@ _WRITERS: dict[Kind, Callable[[OutgoingMail], Letter | None]] = {
     Kind.SECOND_FACTOR_OFF: _second_factor_off,
     Kind.RECOVERY_CODE_USED: _recovery_code_used,
     Kind.EXPORT_READY: _export_ready,
+    Kind.RESTRICTION_ENDS: _restriction_ends,
     Kind.ERASURE_BEGUN: _erasure_begun,
     Kind.ERASURE_DONE: _erasure_done,
 }

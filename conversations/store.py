@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import models
+from django.db import connection, models
 from psycopg.types.json import Jsonb
 
+from accounts.restriction import MAY_PROCESS_SQL, ProcessingRestricted
 from accounts.retention.policies import Class, kept_since_sql
 from chatbot_project.lib.db import fetch_prepared
 from conversations.models import Conversation, Feedback, Message
@@ -151,25 +152,36 @@ def _instance(model: type[M], names: Sequence[str], values: Iterator[Any]) -> M:
 
 
 def _insert(rows: Sequence[models.Model]) -> tuple[str, list[Any]]:
-    """An INSERT of whole rows of one model, and its parameters. What is null in all of them is left out: psycopg
-    keeps no parsed statement of more than 50 parameters."""
+    """An INSERT of whole rows of one model for who ``may``, and its parameters. What is null in all of them is left
+    out: psycopg keeps no parsed statement of more than 50 parameters."""
     meta = rows[0]._meta
     fields = [f for f in meta.concrete_fields if any(getattr(row, f.attname) is not None for row in rows)]
     columns = ", ".join(str(field.column) for field in fields)
-    values = f"({', '.join(['%s'] * len(fields))})"
+    values = f"({', '.join(f'%s::{_type_of(field)}' for field in fields)})"
     sql = (
         f"INSERT INTO {meta.db_table} ({columns}) "  # noqa: S608  names, no input
-        f"VALUES {', '.join([values] * len(rows))}"
+        f"SELECT v.* FROM (VALUES {', '.join([values] * len(rows))}) v CROSS JOIN may"
     )
     values_of_rows = (getattr(row, field.attname) for row in rows for field in fields)
     return sql, [Jsonb(value) if isinstance(value, (dict, list)) else value for value in values_of_rows]
 
 
+def _type_of(field: "models.Field[Any, Any]") -> str:
+    """Its type in SQL without a length: a cast to one would cut off what is too long."""
+    return str(field.db_type(connection)).partition("(")[0]
+
+
 def insert_conversation(conversation: Conversation, messages: Sequence[Message]) -> None:
-    """Insert a conversation and its first messages. Raises IntegrityError where a ``client_id`` was used before."""
+    """Insert a conversation and its first messages.
+
+    Raises IntegrityError where a ``client_id`` was used before, ProcessingRestricted where the owner's processing was
+    paused in this very moment.
+    """
     first, parameters = _insert([conversation])
     second, more = _insert(messages)
-    fetch_prepared(f"WITH first AS ({first}) {second}", [*parameters, *more])
+    sql = f"WITH may AS ({MAY_PROCESS_SQL}), first AS ({first}) {second} RETURNING 1"
+    if not fetch_prepared(sql, [conversation.owner_id, *parameters, *more]):
+        raise ProcessingRestricted
     _mark_stored([conversation, *messages])
 
 
@@ -192,15 +204,22 @@ def insert_history(conversation: Conversation, messages: Sequence[Message]) -> N
     _mark_stored(messages)
 
 
+_TOUCH = """
+    UPDATE conversations_conversation SET active_leaf_id = %s, updated_at = %s, revision = %s FROM may
+    WHERE conversations_conversation.id = %s RETURNING 1
+"""
+
+
 def insert_messages(conversation: Conversation, messages: Sequence[Message]) -> None:
     """Insert ``messages`` and store the conversation's new leaf, activity and revision.
 
-    Raises IntegrityError where a ``client_id`` was used before.
+    Raises as ``insert_conversation``.
     """
     insert, parameters = _insert(messages)
-    touch = "UPDATE conversations_conversation SET active_leaf_id = %s, updated_at = %s, revision = %s WHERE id = %s"
     touched = [conversation.active_leaf_id, conversation.updated_at, conversation.revision, conversation.pk]
-    fetch_prepared(f"WITH new AS ({insert}) {touch}", [*parameters, *touched])
+    sql = f"WITH may AS ({MAY_PROCESS_SQL}), new AS ({insert}) {_TOUCH}"
+    if not fetch_prepared(sql, [conversation.owner_id, *parameters, *touched]):
+        raise ProcessingRestricted
     _mark_stored(messages)
 
 

@@ -142,7 +142,9 @@ _PLANNED = {"model": "conversations.Message", "about": "Questions and replies of
 PLAN = OpenApiExample("plan", {"items": [{**_PLANNED, "rows": 214}], "next": None}, response_only=True)
 CANCEL = OpenApiExample("cancel", {"email": "ada@example.org", "password": _PASSWORD}, request_only=True)
 RESTRICTED = OpenApiExample(
-    "paused", {"restricted": True, "since": "2026-03-01T09:30:00Z", "by_staff": False}, response_only=True
+    "paused",
+    {"restricted": True, "since": "2026-03-01T09:30:00Z", "by_staff": False, "ends_at": None},
+    response_only=True,
 )
 TICKET = OpenApiExample(
     "ticket",

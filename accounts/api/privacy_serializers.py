@@ -93,6 +93,9 @@ class RestrictionSerializer(AnySerializer):
     restricted = serializers.BooleanField()
     since = serializers.DateTimeField(allow_null=True)
     by_staff = serializers.BooleanField(help_text="Then only staff lift it.")
+    ends_at = serializers.DateTimeField(
+        allow_null=True, help_text="From when on staff lift it, as they announced; one may have that at once."
+    )
 
 
 class CancelSerializer(AnySerializer):

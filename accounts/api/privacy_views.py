@@ -213,7 +213,7 @@ class RestrictionView(APIView):
         summary="Pause the processing of one's data",
         description="What one holds stays, and can be read, fetched and erased. Whatever would go on with it is "
         "`processing_restricted` (403) until it is lifted; replies that wait or stream are stopped. Pausing again "
-        "changes nothing.",
+        "changes nothing, unless staff announced that they lift it (`ends_at`): then it stays paused.",
         request=None,
         responses={200: OpenApiResponse(RestrictionSerializer, "Paused.", examples=[examples.RESTRICTED])},
     )
@@ -225,6 +225,7 @@ class RestrictionView(APIView):
         operation_id="privacy_resume",
         tags=["privacy"],
         summary="Lift the pause",
+        description="One's own at once; staff's, once they have announced that they lift it (`ends_at`).",
         responses={
             204: OpenApiResponse(description="Nothing is paused."),
             **examples.problem(403, "Staff paused it, and only they lift it: `restricted_by_staff`."),
@@ -271,6 +272,7 @@ def _restriction(user: User) -> dict[str, Any]:
             "restricted": user.restricted_at is not None,
             "since": user.restricted_at,
             "by_staff": user.restricted_by_staff,
+            "ends_at": user.restriction_ends_at,
         }
     ).data
 

@@ -26,6 +26,7 @@ class OutgoingMail(models.Model):
         SECOND_FACTOR_OFF = "second_factor_off"
         RECOVERY_CODE_USED = "recovery_used"
         EXPORT_READY = "export_ready"
+        RESTRICTION_ENDS = "restriction_ends"
         ERASURE_BEGUN = "erasure_begun"
         ERASURE_DONE = "erasure_done"
 

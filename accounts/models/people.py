@@ -89,9 +89,11 @@ class User(AbstractBaseUser):
     is_active = models.BooleanField(_("active"), default=True, help_text=_("Off: suspended."))
     email_verified_at = models.DateTimeField(_("e-mail verified"), null=True, blank=True)
     second_factor_at = models.DateTimeField(_("second factor since"), null=True, blank=True, editable=False)
-    # Since when nothing is done with what they hold (accounts/restriction.py), and whether only staff may lift that.
+    # Since when nothing is done with what they hold (accounts/restriction.py), whether only staff may lift that, and
+    # from when on it is lifted, once that was announced to the person.
     restricted_at = models.DateTimeField(_("processing paused since"), null=True, blank=True, editable=False)
     restricted_by_staff = models.BooleanField(default=False, editable=False)
+    restriction_ends_at = models.DateTimeField(_("processing goes on from"), null=True, blank=True, editable=False)
     auth_epoch = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(_("created"), default=now, editable=False)
     last_seen_at = models.DateTimeField(_("last seen"), default=now, editable=False)
@@ -121,6 +123,12 @@ class User(AbstractBaseUser):
         indexes: ClassVar[list[models.Index]] = [
             # expire_guests: guests by the time they were last seen
             models.Index(fields=["last_seen_at"], condition=models.Q(is_guest=True), name="guest_last_seen"),
+            # restriction.lift_due: whose pause ends
+            models.Index(
+                fields=["restriction_ends_at"],
+                condition=models.Q(restriction_ends_at__isnull=False),
+                name="restriction_ending",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from django.db import OperationalError
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from accounts import restriction
 from accounts.privacy import erasures, exports
 
 log = structlog.get_logger(__name__)
@@ -21,8 +22,8 @@ def make_export(request_id: str) -> bool:
 
 @shared_task(ignore_result=True)
 def tend_requests() -> int:
-    """Make copies that were not begun or whose worker died, remove those that are over, and go on with erasures that
-    are due. How many copies were made."""
+    """Make copies that were not begun or whose worker died, remove those that are over, lift pauses whose end was
+    announced, and go on with erasures that are due. How many copies were made."""
     made = 0
     for request_id in exports.waiting_exports():
         try:
@@ -30,6 +31,7 @@ def tend_requests() -> int:
         except OperationalError:  # somebody wrote at the same time: the next run
             log.warning("export.not_made", request_id=str(request_id), exc_info=True)
     exports.clear_exports()
+    restriction.lift_due()
     for request_id in erasures.due_erasures():
         try:
             erasures.run_erasure(request_id)

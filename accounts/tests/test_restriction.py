@@ -40,7 +40,7 @@ def actions(user: User) -> list[str]:
 
 def test_a_person_pauses_reads_that_and_lifts_it_and_each_change_is_recorded_once(owner: User, other: User) -> None:
     api = ApiClient.of(owner)
-    assert api.get(URL).json() == {"restricted": False, "since": None, "by_staff": False}
+    assert api.get(URL).json() == {"restricted": False, "since": None, "by_staff": False, "ends_at": None}
     first, second = api.post(URL), api.post(URL)
     assert first.json() == second.json() == api.get(URL).json()
     assert (first.json()["restricted"], first.json()["by_staff"]) == (True, False)
@@ -55,8 +55,6 @@ def test_what_staff_paused_the_person_does_not_lift(owner: User, admin: User) ->
     assert refusal(ApiClient.of(owner).delete(URL)) == (403, "restricted_by_staff")
     ApiClient.of(owner).post(URL)
     assert stored(owner) == (True, True)
-    restriction.resume(actor=admin, user=owner, reason="settled")
-    assert stored(owner) == (False, False)
 
 
 def test_staff_may_take_over_what_the_person_paused(owner: User, admin: User) -> None:
@@ -191,8 +189,12 @@ def test_an_admin_pauses_and_lifts_with_a_reason(browser, admin: User, owner: Us
     view.post(change_page(owner), {**fields, "pause_processing": "on", "role": "moderator", "reason": "helps"})
     assert stored(owner) == (True, True)
     view.post(change_page(owner), {**fields, "role": "moderator", "reason": "settled"})
-    assert stored(owner) == (False, False)
-    assert actions(owner) == ["processing.restricted", "processing.resumed"]
+    assert (stored(owner), owner.restriction_ends_at is not None) == ((True, True), True)  # announced
+    view.post(change_page(owner), {**fields, "reason": "a typing mistake"})
+    assert (stored(owner), owner.restriction_ends_at is not None) == ((True, True), True)
+    view.post(change_page(owner), {**fields, "pause_processing": "on", "reason": "disputed again"})
+    assert (stored(owner), owner.restriction_ends_at) == ((True, True), None)
+    assert actions(owner) == ["processing.restricted", "processing.resuming", "processing.restricted"]
 
 
 def test_a_moderators_change_of_a_person_leaves_the_pause(browser, moderator: User, admin: User) -> None:

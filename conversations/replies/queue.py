@@ -92,6 +92,7 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
     """Take up waiting replies, at most ``free[provider]`` of each provider (``free_elsewhere`` of one not named).
 
     Two workers never get the same one: rows are locked and skipped, and the status is checked again under the lock.
+    What waits for somebody whose processing is paused stays: a pause stops it, unless its process died first.
     """
     rows = fetch_prepared(
         f"""
@@ -105,6 +106,7 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
         mine AS (
             SELECT id, conversation_id FROM conversations_message
             WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE place <= free)) AND status = 'queued'
+              AND NOT EXISTS (SELECT 1 FROM accounts_user p WHERE p.id = owner_id AND p.restricted_at IS NOT NULL)
             FOR UPDATE SKIP LOCKED
         )
         UPDATE conversations_message m

@@ -7,6 +7,7 @@ from accounts.models import User
 from accounts.tests.factories import agree
 from conversations import tasks
 from conversations.models import Message
+from conversations.replies import queue
 from faqs.models import GapQuestion
 from personas.models import Persona
 
@@ -32,6 +33,15 @@ def test_what_waits_and_what_streams_is_stopped_and_others_go_on(
     assert state(streams) == ("streaming", True)
     assert state(done) == ("completed", False)
     assert state(theirs) == ("queued", False)
+
+
+def test_what_a_process_that_died_left_waiting_is_taken_up_by_no_worker(
+    owner: User, other: User, persona: Persona
+) -> None:
+    waits, theirs = ask(owner, persona=persona).reply, ask(other, persona=persona).reply
+    restriction.restrict(actor=owner, user=owner)  # its transaction is open: nothing was stopped yet
+    assert [each.reply for each in queue.claim("worker", {}, 5, 30)] == [theirs.pk]
+    assert state(waits) == ("queued", False)
 
 
 def test_no_title_or_summary_is_made_of_what_is_paused(owner: User, persona: Persona, settings, monkeypatch) -> None:
