@@ -12,19 +12,22 @@ from typing import Literal
 from urllib.parse import quote, urlencode
 
 import segno
+import structlog
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django_otp.plugins.otp_totp.models import TOTPDevice
 from django_otp.util import random_hex
 
 from accounts import limits, services
-from accounts.models import OutgoingMail, RecoveryCode, User
+from accounts.models import Authenticator, OutgoingMail, RecoveryCode, User
+from accounts.sealing import Unreadable
 from accounts.second_factor import is_on
 from accounts.sockets import announce_sign_out
 from chatbot_project.lib.errors import ApplicationError
+
+log = structlog.get_logger(__name__)
 
 ISSUER = "Nono"
 CODES = 10  # recovery codes of a set
@@ -70,7 +73,9 @@ def turn_on(*, user: User, key: str, code: str) -> tuple[User, list[str]] | None
             raise ApplicationError("account_needed", _("You need an account for this."), status=403)
         if is_on(user):
             raise ApplicationError("second_factor_on", _("Two-factor sign-in is set up already."), status=409)
-        device = TOTPDevice.objects.create(user=user, name=ISSUER, key=key)
+        device = Authenticator(user=user, name=ISSUER)
+        device.set_secret(bytes.fromhex(key))
+        device.save()
         if not _CODE.fullmatch(_plain(code)) or not device.verify_token(_plain(code)):
             transaction.set_rollback(True)
             return None
@@ -104,8 +109,12 @@ def check(request: HttpRequest, user: User, code: str, purpose: Purpose) -> bool
 def _use(user: User, code: str) -> Literal["code", "recovery"] | None:
     if _CODE.fullmatch(code):
         # Locked: who sends the same code at the same moment finds it used.
-        device = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=True).first()
-        return "code" if device is not None and device.verify_token(code) else None
+        device = Authenticator.objects.select_for_update().filter(user=user, confirmed=True).first()
+        try:
+            return "code" if device is not None and device.verify_token(code) else None
+        except Unreadable:  # SECRET_KEY was changed without its fallback: a recovery code or a reset helps
+            log.error("second_factor.unreadable", user_id=str(user.pk))
+            return None
     if _RECOVERY_CODE.fullmatch(code):
         used, _of = RecoveryCode.objects.filter(user=user, digest=_digest(code)).delete()
         return "recovery" if used else None
@@ -150,12 +159,31 @@ def reset(*, actor: User | None, user: User, reason: str) -> User:
     return _take_away(user, actor=actor, action="second_factor.reset", reason=reason)
 
 
+def reseal_all() -> tuple[int, list[Authenticator]]:
+    """Seal every secret under the present SECRET_KEY, so that an older one is needed no longer. How many, and those
+    that no known key opens. May be run again, and while people sign in."""
+    resealed, unreadable = 0, []
+    for pk in list(Authenticator.objects.order_by("pk").values_list("pk", flat=True)):
+        with transaction.atomic():
+            device = Authenticator.objects.select_for_update().filter(pk=pk).first()
+            if device is None:  # turned off meanwhile
+                continue
+            try:
+                device.set_secret(device.bin_key)
+            except Unreadable:
+                unreadable.append(device)
+                continue
+            device.save(update_fields=["key"])
+            resealed += 1
+    return resealed, unreadable
+
+
 def _take_away(user: User, *, actor: User | None, action: str, reason: str) -> User:
     with transaction.atomic():
         user = User.objects.select_for_update().get(pk=user.pk)
         if not is_on(user):
             raise _off()
-        TOTPDevice.objects.filter(user=user).delete()
+        Authenticator.objects.filter(user=user).delete()
         RecoveryCode.objects.filter(user=user).delete()
         _end_sessions(user, since=False)
         services.record_audit(actor=actor, action=action, obj=user, reason=reason)

@@ -18,13 +18,14 @@ from django.views.decorators.debug import sensitive_variables
 from accounts import authenticators
 from accounts.backends import is_own_password
 from accounts.forms import CodeForm, PasswordAndCodeForm, SetUpForm
-from accounts.models import User
+from accounts.models import User, seal_secret, unseal_secret
 from accounts.pages import FormPage, MemberRequired, current_member, member_of, next_page
+from accounts.sealing import Unreadable
 from accounts.second_factor import SHOWN, is_on, is_required
 from accounts.signing_in import finish, waiting
 from chatbot_project.lib.errors import ApplicationError
 
-_KEY = "second_factor_key"  # in the session: the secret that is being set up
+_KEY = "second_factor_key"  # in the session: the secret that is being set up, sealed
 
 
 class _AboutSomebody(FormPage):
@@ -113,7 +114,13 @@ class SecondFactorView(_AboutSomebody):
         )
 
     def _key(self) -> str:
-        return str(self.request.session.setdefault(_KEY, authenticators.new_key()))
+        kept = self.request.session.get(_KEY, "")
+        try:
+            return unseal_secret(kept, self.user.pk).hex()
+        except Unreadable:  # none yet, or another's who signed in here before
+            key = authenticators.new_key()
+            self.request.session[_KEY] = seal_secret(bytes.fromhex(key), self.user.pk)
+            return key
 
     def form_valid(self, form: SetUpForm) -> HttpResponse:
         if self.is_signed_in and not _own_password(self.request, form, self.user):
@@ -122,7 +129,7 @@ class SecondFactorView(_AboutSomebody):
         if done is None:
             form.add_error("code", _("This is not the code that the app shows now. Is its clock right?"))
             return self.form_invalid(form)
-        self.request.session.pop(_KEY)
+        self.request.session.pop(_KEY, None)
         user, codes = done
         finish(self.request, user)
         return _show_codes(self, codes, self.to)

@@ -23,6 +23,8 @@ NONO_ENV = env.choice("NONO_ENV", "local", {"local", "production"})
 IS_LOCAL = NONO_ENV == "local"
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY", "insecure-local-key" if IS_LOCAL else "")
+# Keys before it: what they signed, sealed and hashed is known still (docs/privacy.md says until when).
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 PORT = env.whole("PORT", 8000, minimum=1, maximum=65535)
 BASE_URL = env.url("BASE_URL", f"http://127.0.0.1:{PORT}", {"http", "https"}).rstrip("/")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"] if IS_LOCAL else [])
@@ -224,6 +226,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 TRUSTED_PROXY_HOPS = env.whole("TRUSTED_PROXY_HOPS", 0, maximum=5)
 # What people are asked to agree to, as files (accounts/privacy/policies.py).
 POLICIES_DIR = BASE_DIR / env.text("POLICIES_DIR", "policies")
+# How long before it goes on people are told that staff lift the pause of processing (GDPR Art. 18 (3)).
+RESTRICTION_NOTICE_DAYS = env.whole("RESTRICTION_NOTICE_DAYS", 3, maximum=60)
 # How long an erasure can be cancelled, and where it is noted that it was done: keep the file apart from the database.
 ERASURE_GRACE_DAYS = env.whole("ERASURE_GRACE_DAYS", 14, maximum=60)
 ERASURE_LOG = VAR_DIR / env.text("ERASURE_LOG", "erasures.jsonl")

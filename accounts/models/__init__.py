@@ -8,7 +8,15 @@ from accounts.models.audit import (
     AuditLink,
     AuditWaiting,
 )
-from accounts.models.credentials import ApiKey, BrowserSession, RecoveryCode, RefreshFamily
+from accounts.models.credentials import (
+    ApiKey,
+    Authenticator,
+    BrowserSession,
+    RecoveryCode,
+    RefreshFamily,
+    seal_secret,
+    unseal_secret,
+)
 from accounts.models.mail import OutgoingMail
 from accounts.models.people import USERNAME_LENGTH, SignUp, User, UserManager, normalise_address, username_characters
 from accounts.models.privacy import Consent, DataRequest, ErasureEntry, ExportChunk, Purpose
@@ -23,6 +31,7 @@ __all__ = [
     "AuditIdentity",
     "AuditLink",
     "AuditWaiting",
+    "Authenticator",
     "BrowserSession",
     "Consent",
     "DataRequest",
@@ -39,5 +48,7 @@ __all__ = [
     "User",
     "UserManager",
     "normalise_address",
+    "seal_secret",
+    "unseal_secret",
     "username_characters",
 ]

@@ -1,15 +1,23 @@
-"""What people are signed in with: browsers' sessions, families of tokens, API keys, codes for when a phone is lost."""
+"""What people are signed in with: browsers' sessions, families of tokens, API keys, authenticator apps, and codes for
+when a phone is lost."""
 
+import binascii
+from base64 import b64decode, b64encode
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.models.people import User
+from accounts.sealing import Unreadable, seal, unseal
 from chatbot_project.lib.ids import uuid7
+
+_SECRET = b"accounts.second_factor"
 
 
 class BrowserSession(AbstractBaseSession):
@@ -99,6 +107,38 @@ class ApiKey(models.Model):
     def is_over(self) -> bool:
         """Whether it has run out."""
         return self.expires_at is not None and self.expires_at <= now()
+
+
+class Authenticator(TOTPDevice):  # type: ignore[misc]  # django-otp ships no types
+    """Somebody's authenticator app. django-otp checks its codes; the secret stands in ``key`` encrypted.
+
+    Bound to its person: copied to another's row, it is unreadable.
+    """
+
+    class Meta:
+        proxy = True
+
+    def set_secret(self, secret: bytes) -> None:
+        """Keep ``secret`` of at most 32 bytes, sealed under the present SECRET_KEY. Does not save."""
+        self.key = seal_secret(secret, self.user_id)
+
+    @property
+    def bin_key(self) -> bytes:
+        """The secret, as django-otp asks for it. Raises Unreadable."""
+        return unseal_secret(self.key, self.user_id)
+
+
+def seal_secret(secret: bytes, user_id: UUID) -> str:
+    """An authenticator's secret as it is kept in the database: what the person's id opens again."""
+    return b64encode(seal(secret, of=user_id, purpose=_SECRET)).decode()
+
+
+def unseal_secret(sealed: str, user_id: UUID) -> bytes:
+    """Raises Unreadable."""
+    try:
+        return unseal(b64decode(sealed, validate=True), of=user_id, purpose=_SECRET)
+    except (binascii.Error, ValueError) as error:
+        raise Unreadable(f"no sealed secret of {user_id}") from error
 
 
 class RecoveryCode(models.Model):

@@ -26,6 +26,23 @@ the transfer needs its own ground. The embedded model, database and Redis send n
 Whose data: people with an account, guests, and staff. Security: [architecture.md](architecture.md) and the checks of
 `manage.py check --deploy`."""
 
+KEYS = """What SECRET_KEY opens: copies that wait to be fetched and the secrets of authenticator apps (each under a
+key made of it for its owner alone, AES-256-GCM), links in mails, sessions, and the keyed hashes of the log of
+erasures. A dump of the database without it reads none of them. To change it:
+
+1. Put the new key into `SECRET_KEY` and the old one into `SECRET_KEY_FALLBACKS`, for all processes. Nobody is signed
+   out.
+2. `manage.py reseal_secrets` encrypts the secrets of authenticator apps under the new key. It may be run at any time
+   and again, and ends with 1 where a secret is under a key that it does not know.
+3. After two weeks nothing else that counts is under the old key, **but the log of erasures**: what it says of people
+   who were erased before is found again only under the key of that time. Keep the old key in `SECRET_KEY_FALLBACKS`
+   as long as there are backups from before those erasures, or `manage.py replay_erasures` would not know whom to
+   erase.
+
+A key that leaked is taken out at once all the same, and `manage.py reseal_secrets` run before that; sessions,
+links and copies under it are good no longer. Where a key is lost, recovery codes still sign in, and a second
+factor is reset."""
+
 
 def record_page() -> str:
     """The whole page as Markdown."""
@@ -35,6 +52,8 @@ def record_page() -> str:
         _table(("purpose", "legal ground (Art. 6 (1))", "what is used"), _purposes()),
         "## What is held of people",
         *map(_entry, personal_data()),
+        "## Keys",
+        KEYS,
         "## Redis",
         "Nothing in Redis is worth keeping, and none of it is saved to disk by the embedded one.",
         _table(

@@ -60,6 +60,7 @@ class Retention:
 class PersonalData:
     """A model that holds personal data.
 
+    ``about`` and the other texts are English; ``about`` is marked for translation, as people read it.
     ``of`` leads from a row to its person: a lookup, or a function of a person (a User) that gives the condition.
     ``section`` names its part of an export, which holds ``exported``; without, ``not_exported`` says why.
     ``written`` are the fields that hold people's own words, ``fixed`` all other text: names, codes, hashes.
@@ -103,12 +104,14 @@ class PersonalData:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of an export that is no model's rows: ``rows`` of a person; ``fields`` are their types in JSON Schema."""
+    """A part of an export that is no model's rows: ``rows`` of a person; ``fields`` are their types in JSON Schema,
+    ``words`` what values of a field are called where people read them."""
 
     name: str
     about: str
     fields: Mapping[str, Mapping[str, Any]]
     rows: Callable[[Any], Iterable[Mapping[str, Any]]]
+    words: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +210,9 @@ def files() -> list[Files]:
 
 
 def undeclared_models() -> Iterator[type[models.Model]]:
-    """Models of which nothing is said, those of other packages included."""
+    """Models of which nothing is said, those of other packages included. A proxy has no rows of its own."""
     for model in apps.get_models(include_auto_created=True):
-        if model not in _personal and model not in _nothing:
+        if not model._meta.proxy and model not in _personal and model not in _nothing:
             yield model
 
 

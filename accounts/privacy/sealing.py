@@ -1,40 +1,24 @@
-"""Copies are encrypted where they lie: AES-256-GCM, piece by piece, under a key of each copy's own.
+"""Copies are encrypted where they lie, piece by piece (accounts/sealing.py), under a key of each copy's own.
 
-The key is made of SECRET_KEY and the copy's id (HKDF-SHA256), so that a dump of the database alone reads nothing. Each
-piece is bound to its place and to whether it is the last: none can be left out, moved or cut off unseen. Pure.
+Each piece is bound to its place and to whether it is the last: none can be left out, moved or cut off unseen. Pure.
 """
 
-import os
 from collections.abc import Iterator
 from uuid import UUID
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from django.conf import settings
+from accounts import sealing
 
 PIECE = 256 * 1024  # bytes of plain text
-NONCE = 12  # bytes
-
-
-class Unreadable(Exception):
-    """A piece is not what was sealed, or SECRET_KEY has changed since."""
+_PURPOSE = b"accounts.privacy.export"
 
 
 def seal(copy: UUID, number: int, data: bytes, *, is_last: bool) -> bytes:
-    nonce = os.urandom(NONCE)  # random, as a copy that was broken off is made again under the same key
-    return nonce + _cipher(copy, settings.SECRET_KEY).encrypt(nonce, data, _place(number, is_last))
+    return sealing.seal(data, of=copy, purpose=_PURPOSE, place=_place(number, is_last))
 
 
 def unseal(copy: UUID, number: int, sealed: bytes, *, is_last: bool) -> bytes:
     """Raises Unreadable."""
-    for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
-        try:
-            return _cipher(copy, secret).decrypt(sealed[:NONCE], sealed[NONCE:], _place(number, is_last))
-        except InvalidTag:
-            continue
-    raise Unreadable(f"piece {number} of {copy}")
+    return sealing.unseal(sealed, of=copy, purpose=_PURPOSE, place=_place(number, is_last))
 
 
 def pieces_of(data: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
@@ -46,11 +30,6 @@ def pieces_of(data: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
             yield bytes(kept[:PIECE]), False
             del kept[:PIECE]
     yield bytes(kept), True
-
-
-def _cipher(copy: UUID, secret: str | bytes) -> AESGCM:
-    kdf = HKDF(algorithm=SHA256(), length=32, salt=copy.bytes, info=b"accounts.privacy.export")
-    return AESGCM(kdf.derive(secret.encode() if isinstance(secret, str) else secret))
 
 
 def _place(number: int, is_last: bool) -> bytes:

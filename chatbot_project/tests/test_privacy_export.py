@@ -26,8 +26,9 @@ from kombu.exceptions import OperationalError
 from accounts.models import AuditEvent, DataRequest, ExportChunk, OutgoingMail, User
 from accounts.privacy import exports, registry
 from accounts.privacy.archive import archive, json_schema, parts
-from accounts.privacy.sealing import PIECE, Unreadable, pieces_of, seal, unseal
+from accounts.privacy.sealing import PIECE, pieces_of, seal, unseal
 from accounts.privacy.tasks import make_export, tend_requests
+from accounts.sealing import Unreadable
 from accounts.tests.api_client import ApiClient
 from accounts.tests.factories import make_guest, make_user
 from chatbot_project.embedded.paths import default_database_url
