@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, RedisKeys, Retention, declare
 from accounts.retention.holds import not_held
@@ -38,7 +39,9 @@ def _live_logs_of(person: Any) -> list[str]:
 declare(
     PersonalData(
         model=Conversation,
-        about="Conversations: title, persona, a program's names and instructions, a summary of earlier turns",
+        about=gettext_noop(
+            "Conversations: title, persona, a program's names and instructions, a summary of earlier turns"
+        ),
         data_class=DataClass.CONTENT,
         purpose=TALKING,
         basis=Basis.CONTRACT,
@@ -61,7 +64,7 @@ declare(
     ),
     PersonalData(
         model=Message,
-        about="Questions and replies of all branches",
+        about=gettext_noop("Questions and replies of all branches"),
         data_class=DataClass.CONTENT,
         purpose=TALKING,
         basis=Basis.CONTRACT,
@@ -80,7 +83,7 @@ declare(
     ),
     PersonalData(
         model=Feedback,
-        about="What the person thought of a reply",
+        about=gettext_noop("What the person thought of a reply"),
         data_class=DataClass.OPINION,
         purpose="Making replies better.",
         basis=Basis.INTEREST,
@@ -94,7 +97,7 @@ declare(
     ),
     PersonalData(
         model=Citation,
-        about="Which approved answers a reply used",
+        about=gettext_noop("Which approved answers a reply used"),
         data_class=DataClass.CONTENT,
         purpose=TALKING,
         basis=Basis.CONTRACT,
@@ -108,7 +111,7 @@ declare(
     ),
     PersonalData(
         model=HandOver,
-        about="Requests for a person below a reply",
+        about=gettext_noop("Requests for a person below a reply"),
         data_class=DataClass.CONTENT,
         purpose="Letting a moderator help where the assistant did not know.",
         basis=Basis.CONTRACT,
@@ -122,7 +125,7 @@ declare(
     ),
     PersonalData(
         model=ModerationItem,
-        about="Messages that broke a moderation rule, what was decided and objected",
+        about=gettext_noop("Messages that broke a moderation rule, what was decided and objected"),
         data_class=DataClass.CONTENT,
         purpose="Keeping people safe from each other and from what a model says, and letting them object.",
         basis=Basis.INTEREST,
@@ -149,7 +152,7 @@ declare(
     Nothing(ModerationRule, "The organisation's rules."),
     PersonalData(
         model=Tally,
-        about="What counts of messages that were removed: when, persona, ending, tokens; no text, no id",
+        about=gettext_noop("What counts of messages that were removed: when, persona, ending, tokens; no text, no id"),
         data_class=DataClass.RECORD,
         purpose="Figures that do not change when conversations are removed.",
         basis=Basis.INTEREST,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from accounts.privacy.registry import (
     Basis,
     DataClass,
@@ -44,7 +46,7 @@ def _leave_versions(person: Any) -> int:
 declare(
     PersonalData(
         model=FAQ,
-        about="Approved answers: who keeps them right",
+        about=gettext_noop("Approved answers: who keeps them right"),
         data_class=DataClass.AUTHORSHIP,
         purpose=EDITORS,
         basis=Basis.INTEREST,
@@ -59,7 +61,7 @@ declare(
     ),
     PersonalData(
         model=FAQVersion,
-        about="Earlier wordings of answers: who changed them",
+        about=gettext_noop("Earlier wordings of answers: who changed them"),
         data_class=DataClass.AUTHORSHIP,
         purpose=EDITORS,
         basis=Basis.INTEREST,
@@ -74,7 +76,7 @@ declare(
     ),
     PersonalData(
         model=FAQFeedback,
-        about="Whether an FAQ helped, with a comment",
+        about=gettext_noop("Whether an FAQ helped, with a comment"),
         data_class=DataClass.OPINION,
         purpose="Making answers better.",
         basis=Basis.INTEREST,
@@ -89,7 +91,7 @@ declare(
     ),
     PersonalData(
         model=GapQuestion,
-        about="Questions that found no good answer, without addresses, numbers and the like",
+        about=gettext_noop("Questions that found no good answer, without addresses, numbers and the like"),
         data_class=DataClass.QUESTION,
         purpose=WRITING,
         basis=Basis.CONSENT,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, Retention, declare
 from personas.models import Persona, PersonaVersion
 
@@ -16,7 +18,7 @@ def _leave_versions(person: Any) -> int:
 declare(
     PersonalData(
         model=PersonaVersion,
-        about="Versions of personas: who wrote them",
+        about=gettext_noop("Versions of personas: who wrote them"),
         data_class=DataClass.AUTHORSHIP,
         purpose="Letting moderators see who changed a persona.",
         basis=Basis.INTEREST,

@@ -6,7 +6,8 @@
     export.json          format, whose, when, and how many rows each section has
     export.schema.json
 
-All sections come from the registry. HTML has no script and loads nothing.
+All sections come from the registry. HTML is in the active language, has no script and loads nothing; what programs
+read is the same in all languages.
 """
 
 import json
@@ -17,13 +18,16 @@ from datetime import datetime
 from io import RawIOBase
 from typing import IO, Any, cast
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.html import escape
+from django.utils.translation import get_language, gettext
 
 from accounts.models import User
 from accounts.privacy import registry
+from accounts.privacy.labels import label
 from accounts.privacy.registry import PersonalData
 
 FORMAT = "nono.person/1"
@@ -31,7 +35,7 @@ ROWS_AT_A_TIME = 500  # of the database
 ROWS_OF_A_PAGE = 1000
 Row = Mapping[str, Any]
 _HEAD = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    '<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width">'
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
     "<title>{title}</title><style>:root{{color-scheme:light dark}}"
@@ -44,22 +48,24 @@ _HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One section: what it is called, the JSON types of its fields, and the rows of a person."""
+    """One section: what it is called, the JSON types of its fields, the rows of a person, and what values of a field
+    are called where people read them."""
 
     name: str
     about: str
     fields: Mapping[str, Mapping[str, Any]]
     rows: Callable[[User], Iterable[Row]]
+    words: Mapping[str, Mapping[Any, Any]]
 
 
 def parts() -> list[Part]:
     """All sections of an export, in the registry's order."""
     of_models = [
-        Part(each.section, each.about, _fields_of(each), _reader(each))
+        Part(each.section, each.about, _fields_of(each), _reader(each), _words_of(each))
         for each in registry.personal_data()
         if each.section
     ]
-    others = [Part(each.name, each.about, each.fields, each.rows) for each in registry.sections()]
+    others = [Part(each.name, each.about, each.fields, each.rows, each.words) for each in registry.sections()]
     return [*of_models, *others]
 
 
@@ -156,6 +162,12 @@ def _fields_of(entry: PersonalData) -> dict[str, dict[str, Any]]:
     return {**found, **{name: {"type": "string"} for name in entry.derived}}
 
 
+def _words_of(entry: PersonalData) -> dict[str, dict[Any, Any]]:
+    """What a model calls the values of its fields with choices."""
+    fields = (entry.model._meta.get_field(name) for name in entry.exported)
+    return {field.name: dict(field.flatchoices) for field in fields if isinstance(field, models.Field)}
+
+
 def _type_of(field: "models.Field[Any, Any]") -> dict[str, Any]:
     if isinstance(field, models.ForeignKey):
         return _nullable(_type_of(field.target_field), field.null)
@@ -227,33 +239,46 @@ def _as_json(part: Part, rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _as_page(part: Part, rows: Iterator[Row], page: int, pages: int) -> Iterator[str]:
-    yield _HEAD.format(title=escape(part.about))
-    yield f'<p><a href="../index.html">All</a></p><h1>{escape(part.about)}</h1>\n'
+    about, back, nothing = gettext(part.about), gettext("All your data"), gettext("Nothing.")
+    yield _head(about)
+    yield f'<p><a href="../index.html">{escape(back)}</a></p><h1>{escape(about)}</h1>\n'
     if pages > 1:
         links = (f'<a href="{part.name}-{other}.html">{other}</a>' for other in range(1, pages + 1))
-        yield f"<p>Page {page} of {pages}: {' '.join(links)}</p>\n"
+        which = gettext("Page %(page)d of %(pages)d") % {"page": page, "pages": pages}
+        yield f"<p>{escape(which)}: {' '.join(links)}</p>\n"
     is_empty = True
     for _number, row in zip(range(ROWS_OF_A_PAGE), rows, strict=False):
         is_empty = False
         yield "<article><dl>"
         for name, value in row.items():
             if value not in (None, "", [], {}):
-                yield f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_shown(value))}</dd>"
+                shown = _shown(value, part.words.get(name, {}))
+                yield f"<dt>{escape(label(name))}</dt><dd>{escape(shown)}</dd>"
         yield "</dl></article>\n"
-    yield ("<p>Nothing.</p>" if is_empty else "") + "</body></html>\n"
+    yield (f"<p>{escape(nothing)}</p>" if is_empty else "") + "</body></html>\n"
 
 
-def _shown(value: Any) -> str:
+def _head(title: str) -> str:
+    return _HEAD.format(title=escape(title), language=escape(get_language() or settings.LANGUAGE_CODE))
+
+
+def _shown(value: Any, words: Mapping[Any, Any]) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if isinstance(value, (str, int)) and value in words:
+        return str(words[value])
     return value if isinstance(value, str) else json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False).strip('"')
 
 
 def _index(person: User, at: datetime, counts: Mapping[str, int]) -> Iterator[str]:
-    yield _HEAD.format(title="Your data")
-    yield f"<h1>Your data</h1><p>{escape(person.username)}, {escape(_shown(at))}</p><ul>\n"
+    title, as_json, programs = gettext("Your data"), gettext("as JSON"), gettext("For programs:")
+    yield _head(title)
+    yield f"<h1>{escape(title)}</h1><p>{escape(person.username)}, {escape(_shown(at, {}))}</p><ul>\n"
     for part in parts():
-        link = f'<a href="pages/{part.name}-1.html">{escape(part.about)}</a>'
-        yield f'<li>{link} ({counts[part.name]}, <a href="data/{part.name}.json">as JSON</a>)</li>\n'
-    yield '</ul><p>For programs: <a href="export.json">export.json</a>, <a href="export.schema.json">schema</a></p>\n'
+        link = f'<a href="pages/{part.name}-1.html">{escape(gettext(part.about))}</a>'
+        yield f'<li>{link} ({counts[part.name]}, <a href="data/{part.name}.json">{escape(as_json)}</a>)</li>\n'
+    files = '<a href="export.json">export.json</a>, <a href="export.schema.json">export.schema.json</a>'
+    yield f"</ul><p>{escape(programs)} {files}</p>\n"
     yield "</body></html>\n"

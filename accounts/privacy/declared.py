@@ -8,8 +8,10 @@ from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db.models import Q
+from django.utils.translation import gettext_noop
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from accounts.access_log import LOOKED_AT
 from accounts.audit import events_about
 from accounts.models import (
     ApiKey,
@@ -72,7 +74,9 @@ def _admin_log_of(person: Any) -> Q:
 declare(
     PersonalData(
         model=User,
-        about="Account: address, username, role, language, time zone, when last seen, whether processing is paused",
+        about=gettext_noop(
+            "Account: address, username, role, language, time zone, when last seen, whether processing is paused"
+        ),
         data_class=DataClass.ACCOUNT,
         purpose="Running the person's account.",
         basis=Basis.CONTRACT,
@@ -86,14 +90,14 @@ declare(
         exported=(
             *("id", "email", "username", "role", "language", "timezone", "is_guest", "is_active"),
             *("email_verified_at", "created_at", "last_seen_at", "second_factor_at"),
-            *("restricted_at", "restricted_by_staff"),
+            *("restricted_at", "restricted_by_staff", "restriction_ends_at"),
         ),
         written=("email", "username"),
         fixed=("password", "language", "timezone"),
     ),
     PersonalData(
         model=BrowserSession,
-        about="Browser sessions: device in words, since when, last seen",
+        about=gettext_noop("Browser sessions: device in words, since when, last seen"),
         data_class=DataClass.CREDENTIAL,
         purpose=SIGNING_IN,
         basis=Basis.CONTRACT,
@@ -110,7 +114,7 @@ declare(
     ),
     PersonalData(
         model=RefreshFamily,
-        about="Programs' sign-ins: device in words, when used",
+        about=gettext_noop("Programs' sign-ins: device in words, when used"),
         data_class=DataClass.CREDENTIAL,
         purpose=SIGNING_IN,
         basis=Basis.CONTRACT,
@@ -124,7 +128,7 @@ declare(
     ),
     PersonalData(
         model=ApiKey,
-        about="API keys: their names, when used; the key itself only as a hash",
+        about=gettext_noop("API keys: their names, when used; the key itself only as a hash"),
         data_class=DataClass.CREDENTIAL,
         purpose="Letting people's programs act for them.",
         basis=Basis.CONTRACT,
@@ -139,7 +143,7 @@ declare(
     ),
     PersonalData(
         model=Consent,
-        about="Ledger of consents: purpose, decision, version and hash of the text, when, where",
+        about=gettext_noop("Ledger of consents: purpose, decision, version and hash of the text, when, where"),
         data_class=DataClass.CONSENT,
         purpose="Showing what people agreed to, and going by it.",
         basis=Basis.LEGAL_DUTY,
@@ -154,7 +158,7 @@ declare(
     ),
     PersonalData(
         model=TOTPDevice,
-        about="Authenticator apps: the secret of which codes are made, when used",
+        about=gettext_noop("Authenticator apps: the secret of which codes are made, encrypted; when used"),
         data_class=DataClass.CREDENTIAL,
         purpose=SIGNING_IN,
         basis=Basis.CONTRACT,
@@ -168,7 +172,7 @@ declare(
     ),
     PersonalData(
         model=RecoveryCode,
-        about="Recovery codes that are not used, as hashes",
+        about=gettext_noop("Recovery codes that are not used, as hashes"),
         data_class=DataClass.CREDENTIAL,
         purpose=SIGNING_IN,
         basis=Basis.CONTRACT,
@@ -181,7 +185,7 @@ declare(
     ),
     PersonalData(
         model=DataRequest,
-        about="What somebody asked for by right: copies and erasures",
+        about=gettext_noop("What somebody asked for by right: copies and erasures"),
         data_class=DataClass.CONSENT,
         purpose="Doing what people may ask for, and showing that it was done.",
         basis=Basis.LEGAL_DUTY,
@@ -195,7 +199,7 @@ declare(
     ),
     PersonalData(
         model=ExportChunk,
-        about="Copies of a person's data that wait to be fetched, encrypted",
+        about=gettext_noop("Copies of a person's data that wait to be fetched, encrypted"),
         data_class=DataClass.CONTENT,
         purpose="Doing what people may ask for, and showing that it was done.",
         basis=Basis.LEGAL_DUTY,
@@ -207,7 +211,7 @@ declare(
     ),
     Section(
         name="record",
-        about="What was done to the person's account and data, or by them, by whom and why",
+        about=gettext_noop("What was done to the person's account and data, or by them, by whom and why"),
         fields={
             "at": {"type": "string", "format": "date-time"},
             "action": {"type": "string"},
@@ -218,10 +222,11 @@ declare(
             "reason": {"type": "string"},
         },
         rows=_record_of,
+        words={"action": LOOKED_AT},
     ),
     PersonalData(
         model=SignUp,
-        about="Sign-ups whose address is not confirmed yet",
+        about=gettext_noop("Sign-ups whose address is not confirmed yet"),
         data_class=DataClass.ACCOUNT,
         purpose="Making an account once its address is shown to be theirs.",
         basis=Basis.CONTRACT,
@@ -237,7 +242,7 @@ declare(
     ),
     PersonalData(
         model=OutgoingMail,
-        about="Mail that waits to go out: to which address, of what kind",
+        about=gettext_noop("Mail that waits to go out: to which address, of what kind"),
         data_class=DataClass.ACCOUNT,
         purpose="Sending the mail that somebody asked for.",
         basis=Basis.CONTRACT,
@@ -251,7 +256,7 @@ declare(
     ),
     PersonalData(
         model=AuditEvent,
-        about="Record of what was done with accounts and others' data, by whom and why, under pseudonyms",
+        about=gettext_noop("Record of what was done with accounts and others' data, by whom and why, under pseudonyms"),
         data_class=DataClass.RECORD,
         purpose="Showing who did what; finding misuse.",
         basis=Basis.LEGAL_DUTY,
@@ -265,7 +270,7 @@ declare(
     ),
     PersonalData(
         model=AuditIdentity,
-        about="Under which pseudonym the record knows somebody, and the key of the reasons in it",
+        about=gettext_noop("Under which pseudonym the record knows somebody, and the key of the reasons in it"),
         data_class=DataClass.RECORD,
         purpose="Ending, with the account, what ties the record to its person.",
         basis=Basis.LEGAL_DUTY,
@@ -277,7 +282,7 @@ declare(
     ),
     PersonalData(
         model=LegalHold,
-        about="Legal holds: whose data, or which conversation, is kept whatever its time",
+        about=gettext_noop("Legal holds: whose data, or which conversation, is kept whatever its time"),
         data_class=DataClass.RECORD,
         purpose="Keeping what a court or an authority may ask for.",
         basis=Basis.LEGAL_DUTY,
@@ -290,7 +295,7 @@ declare(
     ),
     PersonalData(
         model=LogEntry,
-        about="What staff did in the admin, and to whom",
+        about=gettext_noop("What staff did in the admin, and to whom"),
         data_class=DataClass.RECORD,
         purpose="The admin's list of one's own recent actions.",
         basis=Basis.INTEREST,

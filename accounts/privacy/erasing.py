@@ -15,6 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext
 
 from accounts.audit import forget
 from accounts.models import User
@@ -37,9 +38,10 @@ class Planned:
 
 
 def plan(person: User) -> list[Planned]:
-    """What erasing ``person`` would do, model by model; those without a row are left out. One query each."""
+    """What erasing ``person`` would do, model by model, in the active language; those without a row are left out. One
+    query each."""
     counted = ((entry, entry.rows_of(person).count()) for entry in registry.personal_data() if entry.told)
-    return [Planned(entry.label, entry.about, entry.erasure, rows) for entry, rows in counted if rows]
+    return [Planned(entry.label, gettext(entry.about), entry.erasure, rows) for entry, rows in counted if rows]
 
 
 def erase_everywhere(person: User) -> Iterator[tuple[str, int]]:

@@ -5,14 +5,15 @@ a worker that dies half-way leaves nothing behind, and the next run makes it who
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.core import signing
 from django.db import IntegrityError, connection, transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts.audit.recording import record_audit
 from accounts.models import DataRequest, ExportChunk, OutgoingMail, User
@@ -63,11 +64,8 @@ def make_export(request_id: UUID) -> bool:
         if request is None:
             return False
         now = timezone.now()
-        size = 0
-        for number, (piece, is_last) in enumerate(pieces_of(archive(request.user, at=now))):
-            sealed = seal(request.pk, number, piece, is_last=is_last)
-            ExportChunk.objects.create(request=request, number=number, data=sealed)
-            size += len(piece)
+        with translation.override(request.user.language or settings.LANGUAGE_CODE):
+            size = _store_pieces(request, now)
         request.state, request.finished_at, request.size = State.READY, now, size
         request.expires_at = now + timedelta(days=LINK_DAYS)
         request.save(update_fields=["state", "finished_at", "expires_at", "size"])
@@ -144,6 +142,15 @@ def _bytes(request_id: UUID, count: int) -> Iterator[bytes]:
     for number in range(count):
         sealed = ExportChunk.objects.values_list("data", flat=True).get(request=request_id, number=number)
         yield unseal(request_id, number, bytes(sealed), is_last=number == count - 1)
+
+
+def _store_pieces(request: DataRequest, now: datetime) -> int:
+    size = 0
+    for number, (piece, is_last) in enumerate(pieces_of(archive(request.user, at=now))):
+        sealed = seal(request.pk, number, piece, is_last=is_last)
+        ExportChunk.objects.create(request=request, number=number, data=sealed)
+        size += len(piece)
+    return size
 
 
 def _read_one_state() -> None:
