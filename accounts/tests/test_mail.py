@@ -101,6 +101,8 @@ def test_every_kind_has_a_text_and_an_html_part(owner: User, delivered, kind: Ki
     elif kind == Kind.ERASURE_DONE:
         erasures.run_erasure(erasures.request_erasure(user=owner, at_once=True).pk)
     else:
+        if kind == Kind.RESTRICTION_ENDS:
+            User.objects.filter(pk=owner.pk).update(restriction_ends_at=timezone.now())
         services.queue_mail(kind=kind, to=to, sign_up=sign_up, user=owner)
     (message,) = delivered()
     assert message.to == [to]
