@@ -62,6 +62,14 @@ def purge_people(people: Collection[UUID]) -> None:
     forget_counted(people)
 
 
+def forget_made_up(people: Collection[UUID]) -> None:
+    """Remove all conversations of ``people`` and all that counts of them: for people of a demo, who never were. In the
+    caller's transaction."""
+    _delete(Message.objects.filter(owner__in=people))
+    _delete(Conversation.objects.filter(owner__in=people))
+    Tally.objects.filter(person__in=people).delete()
+
+
 def hand_over_counted(*, guest: User, user: User) -> None:
     """What counted for a guest counts for the account that took them over."""
     Tally.objects.filter(person=guest.pk).update(person=user.pk)
