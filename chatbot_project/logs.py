@@ -16,29 +16,19 @@ from chatbot_project.lib.pii import redact
 from chatbot_project.lib.redaction import without_tokens
 
 _MAILED_LINK = re.compile(r"(/accounts/link/[\w-]+/)[^/\s'\"]+")
+# A secret by its name, as dictionaries, task arguments among them, are written: 'password': '…'.
+_NAMED_SECRET = re.compile(
+    r"""(?i)(["'])((?:\w*[_-])?(?:password|secret|token|api_?key|authorization|cookie)s?)\1: ?(["'])(?:(?!\3).)*"""
+)
+# What PostgreSQL says of a row that it refused holds the row.
+_DETAIL = re.compile(r"(DETAIL: +)(?s:.*?)(?=\n\n(?:The above|During handling)|\nCONTEXT: |\Z)")
 _QUERY = re.compile(r"(\b[A-Z]+ '?/[^\s?'\"]*\?)[^\s'\"]+")  # of "GET /help/?q=…" and of a request's repr
-
-
-def hide_mailed_links(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Leave the token out of every mailed link that an entry names, such as the path of a request that failed."""
-    for name, value in event.items():
-        if isinstance(value, str) and "/accounts/link/" in value:
-            event[name] = _MAILED_LINK.sub(r"\1…", value)
-    return event
 
 
 def hide_queries(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Leave out what was asked for in a request's address: people search for what concerns them."""
     if "request" in event:
         event["request"] = _QUERY.sub(r"\1…", str(event["request"]))
-    return event
-
-
-def hide_tokens(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Leave out every token, API key and ticket, wherever one got into an entry or its traceback."""
-    for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = without_tokens(value)
     return event
 
 
@@ -51,8 +41,10 @@ _OF_SEVERAL_LINES = frozenset({"exception", "stack"})
 
 
 def hide_personal_data(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Leave personal data out of everything that an entry says, traceback and task arguments included, and put what
-    would end a line or command a terminal in writing. Ids of ours stay: they are what entries are found by."""
+    """Leave personal data and secrets out of everything that an entry says, traceback and task arguments included, and
+    put what would end a line or command a terminal in writing. Ids of ours stay: they are what entries are found by.
+
+    Secrets are tokens, API keys, tickets, the tokens of mailed links, and what is called a password or the like."""
     for name, value in event.items():
         if name not in _OURS:
             event[name] = _scrubbed(value, lines=name in _OF_SEVERAL_LINES)
@@ -63,7 +55,7 @@ def _scrubbed(value: Any, *, lines: bool) -> Any:
     if isinstance(value, str):
         if _OUR_ID.fullmatch(value):
             return value
-        kept = _CONTROLS.sub(_spelt, redact(value))
+        kept = _CONTROLS.sub(_spelt, redact(_without_secrets(value)))
         return kept if lines else _LINES.sub(_spelt, kept)
     if isinstance(value, dict):
         return {_scrubbed(key, lines=False): _scrubbed(entry, lines=lines) for key, entry in value.items()}
@@ -72,6 +64,13 @@ def _scrubbed(value: Any, *, lines: bool) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     return _scrubbed(str(value), lines=lines)
+
+
+def _without_secrets(text: str) -> str:
+    kept = without_tokens(_DETAIL.sub(r"\1…", text))
+    if "/accounts/link/" in kept:
+        kept = _MAILED_LINK.sub(r"\1…", kept)
+    return _NAMED_SECRET.sub(r"\1\2\1: \3…", kept)
 
 
 def _spelt(match: re.Match[str]) -> str:
@@ -87,7 +86,7 @@ def configure() -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    hiding = [hide_mailed_links, hide_queries, hide_tokens, hide_personal_data]
+    hiding = [hide_queries, hide_personal_data]
     if sys.stderr.isatty():
         rendering: list[Any] = [structlog.processors.format_exc_info, *hiding, structlog.dev.ConsoleRenderer()]
     else:

@@ -7,7 +7,7 @@ import pytest
 from django.http import HttpRequest
 from structlog.stdlib import ProcessorFormatter
 
-from chatbot_project.logs import hide_personal_data, hide_queries, hide_tokens
+from chatbot_project.logs import hide_personal_data, hide_queries
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,31 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.Zx3mVgkQ8wTA-_x"
     ],
 )
 def test_no_token_key_or_ticket_stays_in_the_log(said: str, kept: str) -> None:
-    entry = hide_tokens(None, "error", {"event": said, "exception": said, "count": 3})
-    assert entry == {"event": kept, "exception": kept, "count": 3}
+    entry = hide_personal_data(None, "error", {"event": "x", "exception": said, "data": {"args": [said]}, "count": 3})
+    in_one_line = kept.replace("\n", "\\n")
+    assert entry == {"event": "x", "exception": kept, "data": {"args": [in_one_line]}, "count": 3}
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("{'password': 'hunter22', 'n': 1}", "{'password': '…', 'n': 1}"),
+        ('{"new_password": "hunter 22"}', '{"new_password": "…"}'),
+        ("{'Authorization': \"it's secret\"}", "{'Authorization': \"…\"}"),
+        ("{'passport': 'kept', 'tokens': 7}", "{'passport': 'kept', 'tokens': 7}"),
+        ("GET /accounts/link/reset/abc-DEF_1:x/ failed", "GET /accounts/link/reset/…/ failed"),
+        (
+            "null value violates it\nDETAIL:  Failing row contains (7, my illness\n is, null).\nCONTEXT: x",
+            "null value violates it\nDETAIL:  …\nCONTEXT: x",
+        ),
+        (
+            "IntegrityError: it\nDETAIL:  Failing row contains (my illness).\n\nThe above exception was …",
+            "IntegrityError: it\nDETAIL:  …\n\nThe above exception was …",
+        ),
+    ],
+)
+def test_no_secret_by_its_name_and_no_refused_row_stays_in_the_log(said: str, kept: str) -> None:
+    assert hide_personal_data(None, "error", {"exception": said}) == {"exception": kept}
 
 
 def test_what_is_rendered_as_json_goes_without_tokens() -> None:
