@@ -5,6 +5,7 @@ a worker that dies half-way leaves nothing behind, and the next run makes it who
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -99,19 +100,46 @@ def find_export(*, user: User, token: str) -> DataRequest | None:
     return found if found is not None and found.pk == request_id else None
 
 
-def take_export(*, user: User, request_id: UUID) -> Iterator[bytes] | None:
-    """Use the copy up and give its bytes, piece by piece; ``None`` where it is not there (any more) or another's. Of
-    any number of tries at once, one gets it."""
+class Fetching(Iterator[bytes]):
+    """The bytes of a copy that is being fetched, piece by piece. Closed before its end, as when a connection breaks, it
+    gives the copy back, to be fetched again until it would have expired."""
+
+    def __init__(self, user: User, request: DataRequest, count: int) -> None:
+        self._user, self._request, self._count, self._next = user, request, count, 0
+
+    def __next__(self) -> bytes:
+        number = self._next
+        self._next = min(number + 1, self._count + 1)  # beyond the count once more is asked for: the last was sent
+        if number >= self._count:
+            raise StopIteration
+        sealed = ExportChunk.objects.values_list("data", flat=True).get(request=self._request, number=number)
+        return unseal(self._request.pk, number, bytes(sealed), is_last=number == self._count - 1)
+
+    def close(self) -> None:
+        """Say that no more is read."""
+        if self._next > self._count:
+            return
+        self._next = self._count + 1
+        used = DataRequest.objects.filter(pk=self._request.pk, state=State.USED, expires_at__gt=timezone.now())
+        with suppress(IntegrityError), transaction.atomic():  # they have asked for another meanwhile
+            if used.update(state=State.READY, expires_at=self._request.expires_at):
+                record_audit(actor=self._user, action="export.cut_off", obj=self._request, subject=self._user)
+
+
+def take_export(*, user: User, request_id: UUID) -> Fetching | None:
+    """Use the copy up and give its bytes; ``None`` where it is not there (any more) or another's. Of any number of
+    tries at once, one gets it."""
     with transaction.atomic():
         now = timezone.now()
         ready = DataRequest.objects.filter(
             pk=request_id, user=user, kind=Kind.EXPORT, state=State.READY, expires_at__gt=now
         )
-        if not ready.update(state=State.USED, expires_at=now + FETCHING):
+        request = ready.select_for_update().first()
+        if request is None:
             return None
-        record_audit(actor=user, action="export.fetched", obj=DataRequest(pk=request_id), subject=user)
-        count = ExportChunk.objects.filter(request=request_id).count()
-    return _bytes(request_id, count)
+        DataRequest.objects.filter(pk=request.pk).update(state=State.USED, expires_at=now + FETCHING)
+        record_audit(actor=user, action="export.fetched", obj=request, subject=user)
+        return Fetching(user, request, ExportChunk.objects.filter(request=request).count())
 
 
 def waiting_exports() -> list[UUID]:
@@ -136,12 +164,6 @@ def _open(user: User) -> DataRequest | None:
     found = DataRequest.objects.filter(user=user, kind=Kind.EXPORT, state__in=DataRequest.OPEN)
     found.filter(state=State.READY, expires_at__lte=timezone.now()).update(state=State.EXPIRED)
     return found.first()
-
-
-def _bytes(request_id: UUID, count: int) -> Iterator[bytes]:
-    for number in range(count):
-        sealed = ExportChunk.objects.values_list("data", flat=True).get(request=request_id, number=number)
-        yield unseal(request_id, number, bytes(sealed), is_last=number == count - 1)
 
 
 def _store_pieces(request: DataRequest, now: datetime) -> int:
