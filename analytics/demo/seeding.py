@@ -74,8 +74,6 @@ def remove() -> tuple[int, list[str]]:
     people = around.demo_people()
     if LegalHold.objects.filter(person__in=people).exists():
         raise NotPossible("A demo person is under a legal hold: lift it first.")
-    first = Conversation.objects.filter(owner__in=people).order_by("created_at").values_list("created_at", flat=True)
-    since = first[0].date() if first else None
     with transaction.atomic():
         _remove_gaps(people)
         forget_made_up(people)
@@ -87,14 +85,13 @@ def remove() -> tuple[int, list[str]]:
         kept = remove_made_up(knowledge.persona_ids())
         record_audit(actor=None, action="demo.removed", obj=Conversation, details={"people": len(people)})
         bump_revision()
-    if since is not None:
-        rebuild(since, lower=True)
+    rebuild(None, lower=True)  # from the beginning: its days may be before anything else's
     return len(people), kept
 
 
-def rebuild(since: date, *, lower: bool = False) -> None:
-    """Have the rollups, where there are any, add up again what the days from ``since`` on hold now. With ``lower``
-    also what otherwise only rises."""
+def rebuild(since: date | None, *, lower: bool = False) -> None:
+    """Have the rollups, where there are any, add up again what the days from ``since`` on (all where None) hold now.
+    With ``lower`` also what otherwise only rises."""
     if find_spec("analytics.rollups") is not None:
         import_module("analytics.rollups").rebuild(since, lower=lower)
 
