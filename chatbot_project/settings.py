@@ -161,6 +161,8 @@ SUMMARY_MODEL = env.text("SUMMARY_MODEL")
 # within so many seconds, questions are refused (closed), or go on and are flagged (open).
 MODERATION_MODEL = env.text("MODERATION_MODEL")
 MODERATION_FAILS = env.choice("MODERATION_FAILS", "closed", {"closed", "open"})
+MODERATION_GATE = "conversations.safety.gate.ModerationGate"
+MODERATION_EVERY = env.whole("MODERATION_EVERY", 1000, maximum=100_000)
 MODERATION_SECONDS = env.whole("MODERATION_SECONDS", 10, minimum=1, maximum=120)
 # How many replies one worker streams from one provider at once; what waits keeps its place and is told it.
 REPLY_SLOTS = env.whole("REPLY_SLOTS", 160, minimum=1)

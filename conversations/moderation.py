@@ -83,7 +83,9 @@ def _open(actor: User, given: dict[str, Any], before: UUID | None) -> OpenedText
         if conversation is None:
             raise NotFound
         rows = (
-            conversation.messages.select_related("feedback").prefetch_related("citations").order_by("-pk")
+            conversation.messages.select_related("feedback", "moderation_item")
+            .prefetch_related("citations")
+            .order_by("-pk")
         )  # ids are in the order of time
         found = list((rows.filter(pk__lt=before) if before else rows)[: PAGE + 1])
         messages, more = found[:PAGE][::-1], len(found) > PAGE

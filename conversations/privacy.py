@@ -146,7 +146,7 @@ declare(
             "appealed_at",
         ),
         written=("appeal",),
-        fixed=("note", "answer"),
+        fixed=("note", "answer", "withdrawn"),
         references={"decided_by": "emptied when that moderator is erased"},
     ),
     Nothing(ModerationRule, "The organisation's rules."),

@@ -32,6 +32,8 @@ from personas.models import PersonaVersion
 
 TITLE_LENGTH = 60
 BLOCKED = "content_blocked"  # the code of a reply that a moderators' rule ended
+UNCHECKED = "moderation_unavailable"  # of one that could not be judged where that fails closed
+WITHDRAWN = "content_withdrawn"  # of one that was shown before the endpoint condemned it, and was taken back
 MAX_LIVE_REPLIES = 20  # of one person: what waits or streams in all of their conversations
 
 

@@ -3,7 +3,6 @@
 None makes anything of what is a person's whose processing is paused.
 """
 
-import asyncio
 from datetime import timedelta
 
 import structlog
@@ -15,14 +14,13 @@ from django.utils import timezone
 from accounts.models import Purpose
 from accounts.privacy.consents import held_by_consent
 from accounts.retention.sweeps import sweep_now
-from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError
+from chatbot_project.lib.llm.guarded import Thresholds, ask_whole
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
 from chatbot_project.lib.pii import Pseudonyms
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
-from conversations.replies.pipeline import deadlines
 from conversations.replies.prompt import Turn, build_prompt, cost_of_instructions
 from conversations.replies.work import Work, claim_of, load_work
 from conversations.services import TITLE_LENGTH
@@ -51,16 +49,17 @@ SUMMARY_PROMPT = (
 )
 
 
-def _complete(models: list[str], system: str, text: str, max_tokens: int, pseudonyms: Pseudonyms) -> str:
-    """One whole answer, cleaned, with the values that ``pseudonyms`` took out of the text. Raises LLMError."""
+def _complete(
+    models: list[str], system: str, text: str, max_tokens: int, pseudonyms: Pseudonyms, version: PersonaVersion
+) -> str:
+    """One whole answer that passed the gate by the thresholds of ``version``, cleaned, with the values that
+    ``pseudonyms`` took out of the text. Raises LLMError."""
     system = f"{system}\n\n{pseudonyms.note}" if pseudonyms else system
 
-    async def ask() -> str:
-        async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines()) as llm:
-            messages = [ChatMessage("system", system), ChatMessage("user", text)]
-            return (await llm.complete(models, ChatRequest(messages, temperature=0.2, max_tokens=max_tokens))).text
-
-    return pseudonyms.put_back(clean_text(asyncio.run(ask())).strip())
+    messages = [ChatMessage("system", system), ChatMessage("user", text)]
+    request = ChatRequest(messages, temperature=0.2, max_tokens=max_tokens)
+    thresholds = Thresholds(version.flag_from, version.block_from)
+    return pseudonyms.put_back(clean_text(ask_whole(models, request, thresholds=thresholds)).strip())
 
 
 @shared_task
@@ -81,7 +80,7 @@ def make_title(conversation_id: str) -> None:
     )
     text = "\n\n".join(f"{turn.role}: {turn.text[:1500]}" for turn in turns)
     try:
-        written = _complete([settings.TITLE_MODEL], TITLE_PROMPT, text, 40, pseudonyms)
+        written = _complete([settings.TITLE_MODEL], TITLE_PROMPT, text, 40, pseudonyms, conversation.persona_version)
         title = shorten(written.strip("\"'“”«» ."), TITLE_LENGTH)
     except LLMError as error:
         log.warning("title.not_made", conversation=conversation_id, code=error.code)
@@ -112,7 +111,7 @@ def summarise_conversation(reply_id: str) -> None:
     said, *turns = _as_sent(earlier, work.version, models, pseudonyms)
     text = _to_summarise(said.text, turns, work.version.context_budget)
     try:
-        summary = _complete(models, SUMMARY_PROMPT, text, 400, pseudonyms)
+        summary = _complete(models, SUMMARY_PROMPT, text, 400, pseudonyms, work.version)
     except LLMError as error:
         log.warning("summary.not_made", conversation=str(work.conversation), code=error.code)
         return

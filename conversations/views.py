@@ -55,7 +55,7 @@ class Line:
     @property
     def can_continue(self) -> bool:
         """Cut short, or at its limit: it can go on."""
-        if self.info.code == "content_blocked":
+        if self.info.code == services.BLOCKED:
             return False
         return self.info.status in ("interrupted", "stopped") or self.info.finish_reason == "length"
 
@@ -64,8 +64,10 @@ class Line:
         """What the page says below a reply that is not simply complete. The scripts say more once they run."""
         if self.info.role == "user":
             return ""
-        if self.info.code == "content_blocked":
+        if self.info.code == services.BLOCKED:
             return _("This breaks a rule of this service.")
+        if self.info.code == services.WITHDRAWN:
+            return _("This reply broke a rule of this service and was withdrawn.")
         if self.info.finish_reason == "length":
             return _("This reply reached its length limit.")
         return {

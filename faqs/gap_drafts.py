@@ -1,6 +1,5 @@
 """From a gap to the draft of an FAQ. An editor reads, changes and publishes it; nothing here ever does."""
 
-import asyncio
 import contextlib
 import json
 from collections import Counter
@@ -18,7 +17,7 @@ from accounts.models import User
 from accounts.services import record_audit
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.errors import LLMError, LLMMalformed
-from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines
+from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
 from chatbot_project.lib.pii import PLACEHOLDER, redact
 from faqs import services
 from faqs.gaps import lock_gap
@@ -61,24 +60,15 @@ class ModelWriter:
         self.name = model
 
     def write(self, questions: Sequence[str], *, language: str) -> str:
-        return asyncio.run(self._ask(questions, language))
+        # Half a second, which only who asks a model shall take.
+        from chatbot_project.lib.llm.guarded import ask_whole
 
-    async def _ask(self, questions: Sequence[str], language: str) -> str:
-        from chatbot_project.lib.llm.client import LLMClient  # half a second, which only who asks a model shall take
-
-        deadlines = Deadlines(
-            connect=settings.LLM_CONNECT_SECONDS,
-            first_token=settings.LLM_FIRST_TOKEN_SECONDS,
-            idle=settings.LLM_IDLE_SECONDS,
-            total=settings.LLM_TOTAL_SECONDS,
-        )
         messages = [
             ChatMessage("system", PROMPT.format(language=language)),
             ChatMessage("user", json.dumps(list(questions), ensure_ascii=False)),
         ]
-        async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines) as llm:
-            request = ChatRequest(messages, temperature=0.2, max_tokens=MAX_TOKENS)
-            text = block(redact((await llm.complete([self.name], request)).text))
+        request = ChatRequest(messages, temperature=0.2, max_tokens=MAX_TOKENS)
+        text = block(redact(ask_whole([self.name], request)))
         if not is_visible(text) or len(text) > MAX_ANSWER:
             raise LLMMalformed(f"{self.name} wrote no answer that can be kept.")
         return text

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
@@ -13,15 +14,19 @@ from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.tokens import estimate_prompt
-from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines
+from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
 from chatbot_project.lib.markdown import render
 from chatbot_project.lib.pii import Pseudonyms
 from personas.knowledge import Consulted, Verdict, as_sources, consult
 from personas.models import PersonaVersion
 from personas.sources import Source, used_sources, with_knowledge
 
+if TYPE_CHECKING:
+    from chatbot_project.lib.llm.guarded import GuardedClient
+
 log = structlog.get_logger(__name__)
 
+WITHDRAWING = ("content_blocked", "moderation_unavailable")
 MAX_TURNS = 100
 MAX_TURN_LENGTH = 16_000
 
@@ -58,14 +63,34 @@ def make_request(version: PersonaVersion, turns: list[ChatMessage], prompt: str 
     return ChatRequest(messages=[system, *kept], temperature=version.temperature, max_tokens=version.max_reply_tokens)
 
 
-async def stream_reply(version: PersonaVersion, turns: list[ChatMessage], user: Any = None) -> AsyncIterator[bytes]:
-    """The reply as lines of JSON: ``{"text"}`` for each piece, then ``{"html", "sources"}`` or ``{"error"}``.
+async def stream_reply(
+    version: PersonaVersion, turns: list[ChatMessage], user: Any = None
+) -> AsyncGenerator[bytes, None]:
+    """The reply as lines of JSON: ``{"text"}`` for each piece, then ``{"html", "sources"}`` or ``{"error"}``,
+    with ``withdrawn`` where what was shown must go.
 
     Asks the FAQ as ``user`` would where the version answers from it, and the version's own model and no fallback: the
     one to be tried is that one.
     """
-    from chatbot_project.lib.llm.client import LLMClient  # half a second, which only the first side chat shall take
+    # Half a second, which only the first side chat shall take.
+    from chatbot_project.lib.llm.guarded import GuardedClient, Thresholds
 
+    async with GuardedClient(Thresholds(version.flag_from, version.block_from)) as client:
+        try:
+            await client.check(turn.content for turn in turns)
+            async with aclosing(_reply(client, version, turns, user)) as lines:
+                async for line in lines:
+                    yield line
+        except LLMError as error:
+            log.warning("side_chat.failed", version=str(version.pk), code=error.code)
+            # What is held back may have been shown: the page takes it back.
+            taken_back = {"withdrawn": True} if error.code in WITHDRAWING else {}
+            yield _line({"error": error.as_dict()} | taken_back)
+
+
+async def _reply(
+    client: "GuardedClient", version: PersonaVersion, turns: list[ChatMessage], user: Any
+) -> AsyncGenerator[bytes, None]:
     consulted = await _consult(version, turns, user)
     found = as_sources(consulted.matches)
     if consulted.text:
@@ -80,23 +105,15 @@ async def stream_reply(version: PersonaVersion, turns: list[ChatMessage], user: 
     if version.takes_out_personal_data([model]):
         request = await asyncio.to_thread(_without_personal_data, request, pseudonyms)
     restorer = pseudonyms.restorer()
-    try:
-        async with LLMClient(settings.LLM_PROVIDERS, deadlines=_deadlines()) as client:
-            stream = await client.open_stream([model], request)
-            try:
-                while piece := await stream.read():
-                    shown = restorer.feed(piece) if restorer else piece
-                    text += shown
-                    yield _line({"text": shown})
-                if restorer and (held := restorer.close()):
-                    text += held
-                    yield _line({"text": held})
-            finally:
-                await stream.close()
-        yield _ending(text, model, used_sources(text, told, said=turns[-1].content))
-    except LLMError as error:
-        log.warning("side_chat.failed", version=str(version.pk), code=error.code)
-        yield _line({"error": error.as_dict()})
+    async with aclosing(client.stream([model], request)) as pieces:
+        async for piece in pieces:
+            shown = restorer.feed(piece) if restorer else piece
+            text += shown
+            yield _line({"text": shown})
+    if restorer and (held := restorer.close()):
+        text += held
+        yield _line({"text": held})
+    yield _ending(text, model, used_sources(text, told, said=turns[-1].content))
 
 
 def _without_personal_data(request: ChatRequest, pseudonyms: Pseudonyms) -> ChatRequest:
@@ -118,15 +135,6 @@ async def _consult(version: PersonaVersion, turns: list[ChatMessage], user: Any)
 def _ending(text: str, model: str, sources: Sequence[Source]) -> bytes:
     cited = [{"number": source.number, "question": source.question} for source in sources]
     return _line({"html": render(text), "model": model, "sources": cited})
-
-
-def _deadlines() -> Deadlines:
-    return Deadlines(
-        connect=settings.LLM_CONNECT_SECONDS,
-        first_token=settings.LLM_FIRST_TOKEN_SECONDS,
-        idle=settings.LLM_IDLE_SECONDS,
-        total=settings.LLM_TOTAL_SECONDS,
-    )
 
 
 def _line(value: dict[str, Any]) -> bytes:

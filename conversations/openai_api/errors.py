@@ -13,7 +13,7 @@ from chatbot_project.lib.errors import ApplicationError
 from conversations.openai_api.answers import Origin
 
 # What asking again does not mend, though its status makes OpenAI's clients do so by themselves.
-_FINAL = frozenset({"stopped", "llm_refused", "llm_too_large", "content_blocked"})
+_FINAL = frozenset({"stopped", "llm_refused", "llm_too_large", "content_blocked", "content_withdrawn"})
 
 
 class ModelNotFound(InvalidInput):

@@ -25,6 +25,8 @@ def is_due(work: Work, ending: Ending, first_kept: int) -> bool:
 def _wants_title(work: Work, ending: Ending) -> bool:
     if work.in_passing:
         return False  # it is in no list
+    if ending.finish_reason == "content_filter":
+        return False  # help in a crisis: no model is asked about it
     return bool(settings.TITLE_MODEL) and ending.status == "completed" and len(work.turns) == 1
 
 

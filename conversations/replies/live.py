@@ -70,6 +70,11 @@ class LiveReply:
         """Whose slot it takes."""
         return self.work.models[0].partition("/")[0]
 
+    @property
+    def is_condemned(self) -> bool:
+        """Whether the moderation endpoint found that what was shown must not stay."""
+        return any(finding.condemns for finding in self.findings)
+
     def take_entry(self) -> Entry | None:
         """What has to go out next, marked as gone; None where nothing has. Call only when it will be sent, and until it
         gives None: the beginning of a log and what was said since are two entries."""
@@ -115,6 +120,12 @@ class LiveReply:
     def restart_log(self, epoch: int) -> None:
         """The log has to begin anew under a higher epoch: the whole text goes out again, as a snapshot."""
         self.epoch, self.sent, self.base = epoch, -1, len(self.text)
+
+    def withdraw(self) -> None:
+        """What was shown is taken back: the log begins anew, with nothing, under the epoch that the ending gave it."""
+        self.text = ""
+        self.blocks.clear()
+        self.restart_log(self.epoch + 1)
 
     def checkpoint(self) -> Checkpoint:
         """What the database should know now; whoever stores it then sets ``checkpointed``. While the ending is being

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from django.conf import settings
 from django.utils import timezone
 
 from chatbot_project.lib.errors import ApplicationError
@@ -11,7 +10,7 @@ from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.stream import ChatStream
 from chatbot_project.lib.llm.tokens import estimate_prompt
-from chatbot_project.lib.llm.types import ChatRequest, Deadlines
+from chatbot_project.lib.llm.types import ChatRequest
 from chatbot_project.lib.pii import Pseudonyms, Restorer
 from chatbot_project.lib.token_budget import TokenBudget
 from conversations.replies.knowledge import approved_ending, consult_faqs, offline_ending
@@ -21,12 +20,13 @@ from conversations.replies.queue import Ending
 from conversations.safety.checks import (
     blocked_output,
     checked_question,
-    judged_whole,
+    judged_shown,
     output_filter,
     rules_in_force,
 )
 from conversations.safety.findings import Finding
 from conversations.safety.rules import OutputFilter
+from conversations.safety.watching import Watch, watched
 from personas.sources import with_knowledge, without_marks
 
 NextTick = Callable[[], Awaitable[None]]
@@ -62,7 +62,8 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
                 raise
             reply.model = stream.model
             try:
-                await relay(stream, reply, next_tick, say)
+                async with watched(reply, llm) as watch:
+                    await relay(stream, reply, next_tick, say, watch)
             finally:
                 spending.used = stream.usage.prompt_tokens + stream.usage.completion_tokens
                 await stream.close()
@@ -70,12 +71,11 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
         if (approved := offline_ending(reply, error)) is not None:
             say(reply, True)
             return approved
-        return broken_off(reply, error)
+        return await judged_shown(reply, llm, broken_off(reply, error))
     except ApplicationError as error:
-        return broken_off(reply, error)
-    if is_blocked(reply):
-        return blocked_output(reply)
-    return await judged_whole(reply, llm) or completed(reply, stream)
+        return await judged_shown(reply, llm, broken_off(reply, error))
+    ending = blocked_output(reply) if is_blocked(reply) else completed(reply, stream)
+    return await judged_shown(reply, llm, ending)
 
 
 def takes_out(reply: LiveReply) -> bool:
@@ -112,8 +112,11 @@ def ask(reply: LiveReply) -> ChatRequest:
     return ChatRequest(prompt.messages, temperature=version.temperature, max_tokens=work.reply_tokens)
 
 
-async def relay(stream: ChatStream, reply: LiveReply, next_tick: NextTick, say: Say) -> None:
-    """Everything that the model says, the first piece at once and then once per tick, with personal data put back.
+async def relay(
+    stream: ChatStream, reply: LiveReply, next_tick: NextTick, say: Say, watch: Watch | None = None
+) -> None:
+    """Everything that the model says, the first piece at once and then once per tick, with personal data put back;
+    ``watch`` hears of each.
 
     The beginning of a placeholder that a broken-off text ends with is left out: what goes on from there writes it anew.
     """
@@ -130,6 +133,8 @@ async def relay(stream: ChatStream, reply: LiveReply, next_tick: NextTick, say: 
                 break
         reply.text += piece
         say(reply, first)
+        if watch is not None:
+            watch.heard()
         await next_tick()
     else:
         if rest := _rest(restorer, judged):
@@ -174,14 +179,4 @@ def broken_off(reply: LiveReply, error: ApplicationError) -> Ending:
         model=reply.model,
         code=error.code,
         first_token_at=reply.first_token_at,
-    )
-
-
-def deadlines() -> Deadlines:
-    """The deadlines of a reply, from the settings."""
-    return Deadlines(
-        connect=settings.LLM_CONNECT_SECONDS,
-        first_token=settings.LLM_FIRST_TOKEN_SECONDS,
-        idle=settings.LLM_IDLE_SECONDS,
-        total=settings.LLM_TOTAL_SECONDS,
     )

@@ -71,7 +71,8 @@ class Checkpoint:
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a reply ended. ``status`` is one of completed, stopped, interrupted, failed; ``source`` is empty where the
-    FAQ was not asked."""
+    FAQ was not asked. One that ``withdraws`` takes back what was shown, with what it cites: the reply's epoch rises, so
+    that nothing of the old text is put together with it."""
 
     status: str
     text: str
@@ -86,6 +87,7 @@ class Ending:
     source: str = ""
     citations: tuple[Source, ...] = ()
     offers: Sequence[dict[str, Any]] = ()
+    withdraws: bool = False
 
 
 def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_seconds: float) -> list[Claim]:
@@ -181,7 +183,7 @@ _FINISH = """
     UPDATE conversations_message
     SET status = %s, text = %s, model = %s, finish_reason = %s, error_code = %s, prompt_tokens = %s,
         completion_tokens = %s, usage_estimated = %s, first_token_at = %s, source = nullif(%s, ''), offers = %s::jsonb,
-        finished_at = now(), lease_expires_at = NULL
+        finished_at = now(), lease_expires_at = NULL, epoch = epoch + %s
     WHERE id = %s AND epoch = %s AND status = 'streaming' RETURNING id
 """
 _HAND_OVER = """
@@ -203,6 +205,11 @@ _CITE = """
     )
     SELECT id FROM held
 """
+_WITHDRAW = f"""
+    WITH held AS ({_FINISH}),
+    uncited AS (DELETE FROM conversations_citation USING held WHERE message_id = held.id)
+    SELECT id FROM held
+"""  # noqa: S608  a constant
 _FINISH_CITING, _HAND_OVER_CITING = _CITE.format(update=_FINISH), _CITE.format(update=_HAND_OVER)
 
 
@@ -221,9 +228,12 @@ def finish(reply: UUID, epoch: int, ending: Ending) -> bool:
         ending.first_token_at,
         ending.source,
         json.dumps(ending.offers) if ending.offers else None,
+        int(ending.withdraws),
         reply,
         epoch,
     ]
+    if ending.withdraws:
+        return bool(fetch_prepared(_WITHDRAW, values))
     if not ending.citations:
         return bool(fetch_prepared(_FINISH, values))
     return bool(fetch_prepared(_FINISH_CITING, values + _columns(ending.citations)))

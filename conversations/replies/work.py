@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -12,7 +13,7 @@ from chatbot_project.lib.db import fetch_prepared
 from conversations.models import Citation, Message
 from conversations.replies.prompt import Turn
 from conversations.replies.queue import Claim, claim, source_of
-from conversations.services import model_of
+from conversations.services import BLOCKED, UNCHECKED, model_of
 from personas.models import PersonaVersion
 from personas.sources import Source
 
@@ -21,12 +22,23 @@ CHARACTERS_PER_TOKEN = 8
 MAX_TURNS = 400
 
 
+class _Row(NamedTuple):
+    """A message of a branch; ``code`` is why a reply ended. ``is_told``: it has no ``client_id``."""
+
+    id: UUID
+    parent: UUID | None
+    role: str
+    text: str
+    code: str
+    is_told: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """All that answering one reply needs from the database. ``turns`` are oldest first and end with the question;
     the first ``summarised`` of them are covered by ``summary``. ``cited`` is what the text that goes on cites.
     ``owner`` is whose budget of tokens it takes from. ``max_tokens``, ``instructions`` and ``in_passing`` are what the
-    program that asked said."""
+    program that asked said; ``told`` is all that it said before the question, which nobody has judged."""
 
     reply: UUID
     conversation: UUID
@@ -41,6 +53,7 @@ class Work:
     max_tokens: int | None = None
     instructions: str = ""
     in_passing: bool = False
+    told: tuple[str, ...] = ()
 
     @property
     def reply_tokens(self) -> int:
@@ -110,15 +123,18 @@ def _cited(replies: list[UUID]) -> dict[UUID, tuple[Source, ...]]:
     return found
 
 
-def _work(claimed: Claim, version: PersonaVersion, branch: list[tuple[UUID, Turn]], cited: tuple[Source, ...]) -> Work:
-    ids = [pk for pk, _turn in branch]
+def _work(claimed: Claim, version: PersonaVersion, branch: "list[_Row]", cited: tuple[Source, ...]) -> Work:
+    branch, is_told = _without_refused(branch)
+    ids = [row.id for row in branch]
+    turns = [Turn(row.role, row.text) for row in branch]
+    earlier = [turn.text for turn in turns[:-1]] if is_told else []
     summarised = ids.index(claimed.summary_upto) + 1 if claimed.summary_upto in ids else 0
     return Work(
         reply=claimed.reply,
         conversation=claimed.conversation,
         version=version,
         models=[model_of(version), *(m for m in settings.FALLBACK_MODELS if m != model_of(version))],
-        turns=[turn for _pk, turn in branch],
+        turns=turns,
         turn_ids=ids,
         summary=claimed.summary if summarised else "",
         summarised=summarised,
@@ -127,27 +143,38 @@ def _work(claimed: Claim, version: PersonaVersion, branch: list[tuple[UUID, Turn
         max_tokens=claimed.max_tokens,
         instructions=claimed.instructions or "",
         in_passing=claimed.in_passing,
+        told=tuple(text for text in (claimed.instructions or "", *earlier) if text),
     )
 
 
-def _branches(replies: list[UUID], characters: int) -> dict[UUID, list[tuple[UUID, Turn]]]:
+def _without_refused(branch: "list[_Row]") -> "tuple[list[_Row], bool]":
+    """``branch`` without questions that were not answered because they broke a rule, and their empty replies: no model
+    sees them later either. And whether a program told the rest: what people ask has a name of its own."""
+    refused = {row.parent for row in branch if row.code in (BLOCKED, UNCHECKED) and not row.text}
+    kept = [row for row in branch if row.id not in refused and (row.text or row.parent not in refused)]
+    return kept, any(row.role == "user" and row.is_told for row in kept[:-1])
+
+
+def _branches(replies: list[UUID], characters: int) -> dict[UUID, list[_Row]]:
     """For each reply: the messages above it, oldest first, the nearest ``characters`` worth of them. One query."""
     rows = fetch_prepared(
         """
         WITH RECURSIVE path AS (
-            SELECT r.id AS reply, q.id, q.parent_id, q.role, q.text, 1 AS depth, length(q.text) AS used
+            SELECT r.id AS reply, q.id, q.parent_id, q.role, q.text, q.error_code, q.client_id, 1 AS depth,
+                   length(q.text) AS used
             FROM conversations_message r JOIN conversations_message q ON q.id = r.parent_id
             WHERE r.id = ANY(%s)
             UNION ALL
-            SELECT p.reply, q.id, q.parent_id, q.role, q.text, p.depth + 1, p.used + length(q.text)
+            SELECT p.reply, q.id, q.parent_id, q.role, q.text, q.error_code, q.client_id, p.depth + 1,
+                   p.used + length(q.text)
             FROM path p JOIN conversations_message q ON q.id = p.parent_id
             WHERE p.used < %s AND p.depth < %s
         )
-        SELECT reply, id, role, text FROM path ORDER BY reply, depth DESC
+        SELECT reply, id, parent_id, role, text, error_code, client_id IS NULL FROM path ORDER BY reply, depth DESC
         """,
         [replies, characters, MAX_TURNS],
     )
-    found: dict[UUID, list[tuple[UUID, Turn]]] = {}
-    for reply, pk, role, text in rows:
-        found.setdefault(reply, []).append((pk, Turn(role, text)))
+    found: dict[UUID, list[_Row]] = {}
+    for reply, *row in rows:
+        found.setdefault(reply, []).append(_Row(*row))
     return found

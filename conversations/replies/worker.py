@@ -30,6 +30,7 @@ from conversations.replies.log import END, Entry, LiveLog
 from conversations.replies.pipeline import answer
 from conversations.replies.queue import Ending, Orphan
 from conversations.replies.work import take_up
+from conversations.safety.checks import judged_shown
 from conversations.safety.findings import forget_rules, record_finding
 
 log = structlog.get_logger(__name__)
@@ -147,7 +148,9 @@ class ReplyWorker:
         try:
             ending: Ending | None = await answer(reply, self.llm, self._budget, self._next_tick, self._say)
         except asyncio.CancelledError:
-            ending = Ending("stopped", reply.text, reply.model) if reply.cancelled_for == "stop" else None
+            ending = None
+            if reply.cancelled_for == "stop":
+                ending = await judged_shown(reply, self.llm, Ending("stopped", reply.text, reply.model))
         except Exception:
             # The edge of one reply: whatever breaks must not take the other replies with it, nor leave this one live.
             log.exception("reply.broke", reply=str(reply.reply))
@@ -173,6 +176,8 @@ class ReplyWorker:
                 record_finding(finding)
             if not queue.finish(reply.reply, reply.epoch, whole):
                 return []
+            if whole.withdraws:
+                reply.withdraw()
             return reply.last_entries(whole)  # renders the text, which may take a while: not in the event loop
 
         if reply.renewing is not None:

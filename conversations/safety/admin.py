@@ -24,7 +24,7 @@ from chatbot_project.lib.errors import ApplicationError
 from conversations.doorbell import tell_rules_changed
 from conversations.safety.findings import MAX_TEXT, decide_item
 from conversations.safety.models import ModerationItem, ModerationRule
-from conversations.safety.scores import points_of
+from conversations.safety.scores import points_of, reset_points
 
 
 class DecisionForm(forms.Form):
@@ -42,6 +42,15 @@ class DecisionForm(forms.Form):
     answer = forms.CharField(
         label=_("Answer to the person"), required=False, max_length=MAX_TEXT,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )  # fmt: skip
+
+
+class ResetForm(forms.Form):
+    """Why a person's violations shall count no more."""
+
+    reason = forms.CharField(
+        label=_("Reason"), max_length=500, help_text=_("Kept in the audit trail."),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
     )  # fmt: skip
 
 
@@ -92,14 +101,14 @@ class ModerationItemAdmin(RecordedReading, ReadOnlyAdmin):
     list_filter = ("state", AppealFilter, "action", "category", "source", "created_at")
     fields = (
         "created_at", "state", "action", "category", "source", "rule", "score", "person", "conversation", "appeal",
-        "appealed_at", "note", "answer", "decided_by", "decided_at", "points",
+        "appealed_at", "note", "answer", "decided_by", "decided_at", "counts", "points",
     )  # fmt: skip
     readonly_fields = fields
     ordering = ("state", "created_at")  # "open" stands before the others
     sortable_by = ()
     list_per_page = 50
     actions_row: ClassVar[list[str]] = ["decide"]
-    actions_detail: ClassVar[list[str]] = ["decide"]
+    actions_detail: ClassVar[list[str]] = ["decide", "reset_points"]
 
     def person_of(self, obj: ModerationItem) -> User:
         return obj.message.owner
@@ -149,3 +158,33 @@ class ModerationItemAdmin(RecordedReading, ReadOnlyAdmin):
             "form": form,
         }
         return TemplateResponse(request, "admin/conversations/decide.html", context)
+
+    @action(description=_("Reset the points"), url_path="reset-points", permissions=["decide"], icon="restart_alt")
+    def reset_points(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Let what the message's person has done so far count no more, for a reason."""
+        item = self.get_object(request, object_id)
+        if item is None:
+            raise Http404
+        form, person = ResetForm(request.POST or None), self.person_of(item)
+        if request.method == "POST" and form.is_valid():
+            assert isinstance(request.user, User)
+            try:
+                reset_points(actor=request.user, person=person, reason=form.cleaned_data["reason"])
+            except ApplicationError as error:
+                if error.status == 403:
+                    raise PermissionDenied from error
+                form.errors["reason"] = form.error_class([error.detail])
+            else:
+                messages.success(request, gettext("The points are reset."))
+                return HttpResponseRedirect(reverse("admin:conversations_moderationitem_change", args=[item.pk]))
+        self.record_shown(request, item)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Reset the points of a person"),
+            "opts": self.opts,
+            "original": item,
+            "person": person,
+            "points": points_of(person.pk),
+            "form": form,
+        }
+        return TemplateResponse(request, "admin/conversations/reset_points.html", context)

@@ -1,6 +1,7 @@
 """The rules' part in a reply: the question before anything else is done, the model's words while they stream."""
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -16,13 +17,12 @@ from conversations.replies.queue import Ending
 from conversations.safety.endpoint import judge
 from conversations.safety.findings import Finding, kept_rules, read_rules
 from conversations.safety.rules import INPUT, OUTPUT, OutputFilter, Rule, RuleSet
-from conversations.services import BLOCKED
+from conversations.services import BLOCKED, UNCHECKED, WITHDRAWN
 from faqs.languages import LANGUAGES, detect_language
 
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 0.5
-UNAVAILABLE = "moderation_unavailable"
 ENDING = frozenset({"block", "crisis"})
 LONG_TEXT = 2_000  # characters, from which on a question is read beside the loop
 
@@ -42,37 +42,42 @@ async def checked_question(reply: LiveReply, rules: RuleSet, llm: LLMClient) -> 
     """The ending that a question gets which must not be answered, with its text in the reply; ``None`` for all others.
     What broke a rule is among the reply's findings either way."""
     work = reply.work
-    if not work.turns or reply.text:
+    if not work.turns:
         return None
     question, found = work.turns[-1].text, list[Finding]()
+    # With what a program told of instructions and a history: nobody has judged that before.
+    said = "\n\n".join([*work.told, question])
     if rules.for_input:
         strongest = rules.strongest
-        is_long = len(question) > LONG_TEXT
-        rule = await asyncio.to_thread(strongest, question, INPUT) if is_long else strongest(question, INPUT)
+        is_long = len(said) > LONG_TEXT
+        rule = await asyncio.to_thread(strongest, said, INPUT) if is_long else strongest(said, INPUT)
         if rule is not None:
             found.append(Finding(work.turn_ids[-1], rule))
-    if settings.MODERATION_MODEL and not any(finding.rule.action in ENDING for finding in found):
-        found += await _judged(reply, llm, question, work.turn_ids[-1], INPUT)
+    # A reply that goes on was let through by the endpoint when it began; rules may have been added since.
+    if settings.MODERATION_MODEL and not reply.text and not any(finding.rule.action in ENDING for finding in found):
+        found += await endpoint_findings(reply, llm, said, work.turn_ids[-1], INPUT)
     reply.findings += found
     for finding in found:
-        if finding.rule.action == "crisis":
+        if finding.rule.action == "crisis" and not reply.text:
             return crisis_help(reply, question)
-        if finding.rule.action == "block":
-            return Ending("failed", "", code=UNAVAILABLE if finding.source == "unavailable" else BLOCKED)
+        if finding.rule.action in ENDING:
+            code = UNCHECKED if finding.source == "unavailable" else BLOCKED
+            return Ending("interrupted" if reply.text else "failed", reply.text, code=code)
     return None
 
 
-async def judged_whole(reply: LiveReply, llm: LLMClient) -> Ending | None:
-    """The ending of a reply that the endpoint blocks once it is whole, which keeps what was shown; ``None`` for all
-    others, and where no endpoint is configured."""
+async def judged_shown(reply: LiveReply, llm: LLMClient, ending: Ending) -> Ending:
+    """``ending``, or in its place that of a reply which is withdrawn: the endpoint, which judges all that was shown
+    however it ended, condemns it, or could not be asked and MODERATION_FAILS is closed. As it is where no endpoint is
+    configured, or nothing was shown."""
     if not settings.MODERATION_MODEL or not reply.text:
-        return None
-    found = await _judged(reply, llm, reply.text, reply.reply, OUTPUT)
-    reply.findings += found
-    return blocked_output(reply) if any(finding.rule.action == "block" for finding in found) else None
+        return ending
+    if not reply.is_condemned:
+        reply.findings += await endpoint_findings(reply, llm, reply.text, reply.reply, OUTPUT)
+    return withdrawn(reply) if reply.is_condemned else ending
 
 
-async def _judged(reply: LiveReply, llm: LLMClient, text: str, message: UUID, stage: str) -> list[Finding]:
+async def endpoint_findings(reply: LiveReply, llm: LLMClient, text: str, message: UUID, stage: str) -> list[Finding]:
     """What the endpoint finds: nothing or one finding."""
     judgement = await judge(llm, text, version=reply.work.version, stage=stage)
     if not judgement.action:
@@ -81,6 +86,24 @@ async def _judged(reply: LiveReply, llm: LLMClient, text: str, message: UUID, st
     source = "unavailable" if judgement.score is None else "endpoint"
     log.info("reply.moderated", reply=str(reply.reply), stage=stage, action=rule.action, source=source)
     return [Finding(message, rule, source, judgement.score)]
+
+
+def withdrawn(reply: LiveReply) -> Ending:
+    """How a reply ends that must not stay: without a text. Moderators find what was shown with the finding."""
+    reply.findings = [
+        replace(finding, withdrawn=reply.text) if finding.condemns else finding for finding in reply.findings
+    ]
+    unavailable = all(finding.source == "unavailable" for finding in reply.findings if finding.condemns)
+    log.info("reply.withdrawn", reply=str(reply.reply), characters=len(reply.text))
+    return Ending(
+        "failed",
+        "",
+        model=reply.model,
+        finish_reason="content_filter",
+        code=UNCHECKED if unavailable else WITHDRAWN,
+        first_token_at=reply.first_token_at,
+        withdraws=True,
+    )
 
 
 def crisis_help(reply: LiveReply, said: str) -> Ending:

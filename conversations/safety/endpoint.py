@@ -37,8 +37,7 @@ class Judgement:
 
 async def judge(llm: LLMClient, text: str, *, version: PersonaVersion, stage: str) -> Judgement:
     """What is to be done about ``text`` by the thresholds of ``version``. Personal data is not sent where the persona
-    says so. Where the endpoint cannot be asked, a question is blocked or flagged as MODERATION_FAILS says; a reply,
-    which was shown, is flagged."""
+    says so. Where the endpoint cannot be asked, the text is blocked or flagged as MODERATION_FAILS says."""
     model = settings.MODERATION_MODEL
     if version.takes_out_personal_data([model]):
         text = await asyncio.to_thread(Pseudonyms().take_out, text)
@@ -46,7 +45,7 @@ async def judge(llm: LLMClient, text: str, *, version: PersonaVersion, stage: st
         async with asyncio.timeout(settings.MODERATION_SECONDS):
             scores = await llm.moderate(model, text)
     except (LLMError, TimeoutError) as error:
-        is_closed = stage == INPUT and settings.MODERATION_FAILS == "closed"
+        is_closed = settings.MODERATION_FAILS == "closed"
         code = error.code if isinstance(error, LLMError) else "llm_timeout"
         log.warning("moderation.unavailable", stage=stage, fails="closed" if is_closed else "open", code=code)
         return Judgement("block" if is_closed else "flag", "other", None)

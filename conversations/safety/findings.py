@@ -15,7 +15,7 @@ from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.text import clean_text
 from conversations.models import Message
 from conversations.safety.models import ModerationItem, ModerationRule
-from conversations.safety.rules import ACTIONS, Rule, RuleSet
+from conversations.safety.rules import ACTIONS, OUTPUT, Rule, RuleSet
 from conversations.safety.scores import suspend_if_due
 
 RULES_SECONDS = 5.0  # how soon a changed rule holds everywhere
@@ -24,12 +24,19 @@ MAX_TEXT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``message`` broke ``rule``, or an endpoint gave it ``score``; ``source`` is a value of models.Source."""
+    """``message`` broke ``rule``, or an endpoint gave it ``score``; ``source`` is a value of models.Source.
+    ``withdrawn`` is what was shown of a reply before it was taken back for this."""
 
     message: UUID
     rule: Rule
     source: str = "rule"
     score: float | None = None
+    withdrawn: str = ""
+
+    @property
+    def condemns(self) -> bool:
+        """Whether what was shown of a reply is taken back for it."""
+        return self.rule.stage == OUTPUT and self.rule.action == "block" and self.source != "rule"
 
 
 class _Kept:
@@ -66,6 +73,7 @@ def record_finding(finding: Finding) -> None:
         "category": finding.rule.category,
         "source": finding.source,
         "score": finding.score,
+        "withdrawn": finding.withdrawn,
     }
     owner = Message.objects.filter(pk=finding.message).values_list("owner_id", flat=True).first()
     if owner is None:
@@ -81,7 +89,7 @@ def record_finding(finding: Finding) -> None:
             if not is_new and weaker and item.state == ModerationItem.State.OPEN:
                 for name, value in fields.items():
                     setattr(item, name, value)
-                item.save(update_fields=["rule", "action", "category", "source", "score"])
+                item.save(update_fields=["rule", "action", "category", "source", "score", "withdrawn"])
     except IntegrityError:
         return  # the conversation was purged meanwhile
     if is_new or weaker:
@@ -102,9 +110,9 @@ def decide_item(*, item: ModerationItem, actor: User, state: str, note: str = ""
         item.state, item.decided_by, item.decided_at = state, actor, timezone.now()
         item.note, item.answer = _line(note), _line(answer)
         item.save(update_fields=["state", "decided_by", "decided_at", "note", "answer"])
-        person = item.message.owner
+        person = item.owner
         record_audit(actor=actor, action="moderation.decided", obj=item, subject=person, details={"state": state})
-        if item.owner_id is not None and state == ModerationItem.State.UPHELD:
+        if state == ModerationItem.State.UPHELD:
             suspend_if_due(item.owner_id)
     return item
 

@@ -102,9 +102,9 @@ class ModerationItem(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     message = models.OneToOneField("conversations.Message", on_delete=models.CASCADE, related_name="moderation_item")
-    # The message's owner, for their score by one index; empty in rows that are older than scores are.
+    # The message's owner, for their score by one index.
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", null=True, db_index=False, editable=False
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False, editable=False
     )
     rule = models.ForeignKey(
         ModerationRule, verbose_name=_("rule"), on_delete=models.SET_NULL, null=True, related_name="+"
@@ -115,6 +115,9 @@ class ModerationItem(models.Model):
     category = models.CharField(_("category"), max_length=12, choices=Category)
     created_at = models.DateTimeField(_("noted"), default=timezone.now, editable=False)
     state = models.CharField(_("state"), max_length=9, choices=State, default=State.OPEN)
+    # What was shown of a reply before the endpoint condemned it: nobody but a moderator with a reason reads it again.
+    withdrawn = models.TextField(blank=True, editable=False)
+    counts = models.BooleanField(_("counts"), default=True, editable=False)  # not once the points were reset
     note = models.CharField(_("note"), max_length=1000, blank=True)  # among moderators
     answer = models.CharField(_("answer to the person"), max_length=1000, blank=True)
     decided_at = models.DateTimeField(_("decided"), null=True, editable=False)

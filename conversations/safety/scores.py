@@ -1,30 +1,38 @@
 """What somebody's violations come to: first they are slowed, then suspended until staff let them back in.
 
-A blocked message counts three points at once, a flagged one a point when a moderator has upheld it; what was dismissed
-counts nothing, and everything is forgotten after MODERATION_SCORE_DAYS. Help in a crisis is no violation, nor
-is an endpoint that could not be asked.
+A blocked question counts three points at once, a blocked reply, which a model wrote, three points and a flagged message
+one when a moderator has upheld it; what was dismissed counts nothing, and everything is forgotten after
+MODERATION_SCORE_DAYS, or when a moderator resets the points. Help in a crisis is no violation, nor is an endpoint that
+could not be asked.
 """
 
 from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext as _
 
 from accounts.models import User
-from accounts.services import suspend_for_violations
+from accounts.services import record_audit, suspend_for_violations
 from chatbot_project.lib import ratelimit
 from chatbot_project.lib.db import fetch_prepared
+from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.text import clean_text
+from conversations.safety.models import ModerationItem
 
 log = structlog.get_logger(__name__)
 
+MIN_REASON = 10
 #: One question within so many seconds for who is slowed.
 SLOWED = ((1, 60),)
 #: The points of the person whose id stands for ``{owner}``, for a SELECT: by the index moderation_of_person.
 POINTS_SQL = """
-    (SELECT coalesce(sum(CASE WHEN item.action = 'block' AND item.source <> 'unavailable' THEN 3
-                              WHEN item.action = 'flag' AND item.state = 'upheld' THEN 1 ELSE 0 END), 0)::int
+    (SELECT coalesce(sum(CASE item.action WHEN 'block' THEN 3 ELSE 1 END), 0)::int
      FROM conversations_moderationitem item
-     WHERE item.owner_id = {owner} AND item.state <> 'dismissed'
+     WHERE item.owner_id = {owner} AND item.counts AND item.source <> 'unavailable'
+       AND (item.action IN ('block', 'flag') AND item.state = 'upheld' OR item.action = 'block' AND item.state = 'open'
+            AND EXISTS (SELECT FROM conversations_message m WHERE m.id = item.message_id AND m.role = 'user'))
        AND item.created_at > statement_timestamp() - make_interval(days => %s))
 """
 
@@ -33,6 +41,26 @@ def points_of(owner: UUID) -> int:
     """The points of a person, in one query."""
     rows = fetch_prepared(f"SELECT {POINTS_SQL.format(owner='%s')}", [owner, settings.MODERATION_SCORE_DAYS])
     return int(rows[0][0])
+
+
+def reset_points(*, actor: User, person: User, reason: str) -> int:
+    """Let what a person has done so far count no more; what was noted and decided stays. Returns the points that were
+    reset. Recorded with its reason.
+
+    Raises ApplicationError ``not_allowed`` (403), ``reason_too_short``.
+    """
+    reason = " ".join(clean_text(reason).split())[:500]
+    if not actor.has_perm("conversations.change_moderationitem") or actor.pk == person.pk:
+        raise ApplicationError("not_allowed", _("You may not do that."), status=403)
+    if len(reason) < MIN_REASON:
+        detail = _("Give a reason of at least %(count)d characters.") % {"count": MIN_REASON}
+        raise ApplicationError("reason_too_short", detail)
+    with transaction.atomic():
+        points = points_of(person.pk)
+        ModerationItem.objects.filter(owner=person, counts=True).update(counts=False)
+        details = {"points": points}
+        record_audit(actor=actor, action="moderation.points_reset", obj=person, reason=reason, details=details)
+    return points
 
 
 def slow_down(owner: UUID, points: int) -> None:

@@ -41,7 +41,7 @@ def reply_url(persona: Persona) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _one_provider(settings: Any, fake_model: FakeModelServer) -> None:
+def _one_provider(transactional_db: None, settings: Any, fake_model: FakeModelServer) -> None:
     settings.LLM_PROVIDERS = {"fake": Provider("fake", fake_model.base_url)}
     settings.DEFAULT_MODEL = "fake/default"
 

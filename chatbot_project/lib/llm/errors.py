@@ -12,6 +12,8 @@
         LLMRefused             llm_refused        the model will not answer this: content, sign-in, any other 4xx
         LLMMalformed           llm_malformed      the answer is not what the protocol says
           LLMTooLarge          llm_too_large      a line or the reply is larger than its bound
+        LLMHeldBack            content_blocked    what was to go to a model, or came of it, breaks a rule of the service
+        LLMUnjudged            moderation_unavailable   nobody can tell whether it does, and that fails closed
 
 The details name the model, never a key, a prompt or the text of an answer.
 """
@@ -19,6 +21,8 @@ The details name the model, never a key, a prompt or the text of an answer.
 import math
 import re
 from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
 
 from chatbot_project.lib.errors import ApplicationError
 
@@ -96,6 +100,28 @@ class LLMTooLarge(LLMMalformed):
 
     code_name = "llm_too_large"
     retryable = False
+
+
+class LLMHeldBack(LLMError):
+    """The gate let a text not pass, whichever way it went."""
+
+    code_name = "content_blocked"
+    http_status = 400
+    counts = False
+
+    def __init__(self) -> None:
+        super().__init__(_("This breaks a rule of this service."))
+
+
+class LLMUnjudged(LLMError):
+    """The gate cannot judge a text just now."""
+
+    code_name = "moderation_unavailable"
+    http_status = 503
+    counts = False
+
+    def __init__(self) -> None:
+        super().__init__(_("Texts cannot be checked just now. Try again in a minute."))
 
 
 def error_from_status(model: str, status: int, body: Any, wait: float | None = None) -> LLMError:

@@ -13,8 +13,8 @@ from django.db import DatabaseError, InterfaceError
 from chatbot_project.lib.collecting import keep_loaded
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.llm.client import LLMClient
+from chatbot_project.lib.llm.guarded import deadlines
 from conversations import doorbell
-from conversations.replies.pipeline import deadlines
 from conversations.replies.worker import ReplyWorker
 from personas.knowledge import warm_up
 

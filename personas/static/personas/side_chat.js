@@ -1,5 +1,6 @@
 // The side chat of a persona's draft. The page keeps the turns; the server streams a reply as lines of JSON
-// ({text}, then {html} or {error}) and stores nothing. Model text enters as textContent, HTML only as sanitised there.
+// ({text}, then {html} or {error}, with {withdrawn} where what was shown must go) and stores nothing. Model text enters
+// as textContent, HTML only as sanitised there.
 
 export function mount(root) {
   const find = (name) => root.querySelector(`[data-${name}]`);
@@ -50,6 +51,7 @@ export function mount(root) {
           showSources(body, event.sources);
         } else {
           said = event.error.detail;
+          if (event.withdrawn) reply = "";
         }
       }
     } catch (error) {
