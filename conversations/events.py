@@ -331,7 +331,9 @@ class ReplyInterrupted(ReplyEnding):
 
 
 class ReplyFailed(ReplyEnding):
-    """Nothing could be shown; ``code`` and ``detail`` say why and what to do."""
+    """Nothing could be shown; ``code`` and ``detail`` say why and what to do. Where what had been shown was withdrawn
+    (``content_withdrawn``, ``moderation_unavailable``), the epoch is a new one and the text empty: show it no more.
+    """
 
 
 class Error(Event):
