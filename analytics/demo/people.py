@@ -36,8 +36,8 @@ class Habit:
 HABITS = (
     Habit("once", 0.33, 0.0, 1.0),
     Habit("now and then", 0.34, 0.22, 0.05),
-    Habit("regular", 0.25, 0.85, 0.012),
-    Habit("power", 0.08, 3.2, 0.002),
+    Habit("regular", 0.25, 1.3, 0.008),
+    Habit("power", 0.08, 5.0, 0.0015),
 )
 
 
