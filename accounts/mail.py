@@ -263,6 +263,44 @@ def _erasure_done(mail: OutgoingMail) -> Letter | None:
     )
 
 
+def _suspended(mail: OutgoingMail) -> Letter | None:
+    if mail.user is None or mail.user.is_active:
+        return None
+    return Letter(
+        subject=_("Your account is suspended"),
+        paragraphs=[
+            _("Your account was suspended: for breaking the rules of this service again and again, or by its staff."),
+            _("You cannot sign in for now, and your sessions and keys have ended. What you wrote is kept as it is."),
+            _("If you think that this is wrong, write to whoever runs this service: a person looks at it again."),
+        ],
+    )
+
+
+def _reinstated(mail: OutgoingMail) -> Letter | None:
+    if mail.user is None or not mail.user.is_active:
+        return None
+    return Letter(
+        subject=_("Your account is open again"),
+        paragraphs=[_("Your account is no longer suspended. Sign in as you are used to.")],
+        link=settings.BASE_URL + reverse("accounts:sign_in"),
+        label=_("Sign in"),
+    )
+
+
+def _objection_decided(mail: OutgoingMail) -> Letter | None:
+    if mail.user is None or not mail.user.is_active:
+        return None
+    return Letter(
+        subject=_("Your objection was decided"),
+        paragraphs=[
+            _("You objected to a message that was held back. A moderator has looked at it again."),
+            _("What was decided, and the moderator's answer, stand under “Held back” in your account."),
+        ],
+        link=f"{settings.BASE_URL}/held-back/",
+        label=_("See the decision"),
+    )
+
+
 _WRITERS: dict[Kind, Callable[[OutgoingMail], Letter | None]] = {
     Kind.SIGN_UP: _sign_up,
     Kind.CONFIRM_AGAIN: _confirm_again,
@@ -277,4 +315,7 @@ _WRITERS: dict[Kind, Callable[[OutgoingMail], Letter | None]] = {
     Kind.RESTRICTION_ENDS: _restriction_ends,
     Kind.ERASURE_BEGUN: _erasure_begun,
     Kind.ERASURE_DONE: _erasure_done,
+    Kind.SUSPENDED: _suspended,
+    Kind.REINSTATED: _reinstated,
+    Kind.OBJECTION_DECIDED: _objection_decided,
 }

@@ -37,6 +37,12 @@ def queue_mail(*, kind: Kind, to: str, sign_up: SignUp | None = None, user: User
     return mail
 
 
+def tell_by_mail(*, kind: Kind, user: User) -> None:
+    """Have a person told what was decided about them, where they have an address that they confirmed."""
+    if user.email and user.email_verified_at and not user.is_guest:
+        queue_mail(kind=kind, to=user.email, user=user)
+
+
 def _hand_to_worker(mail_id: UUID) -> None:
     try:
         tasks.send_mail.apply_async((str(mail_id),), retry=False)
@@ -282,6 +288,7 @@ def set_suspended(*, actor: User, user: User, suspended: bool, reason: str) -> U
         DataRequest.objects.filter(user=user, state=DataRequest.State.WAITING).update(reopens=not suspended)
         action = "user.suspended" if suspended else "user.reinstated"
         record_audit(actor=actor, action=action, obj=user, reason=reason)
+        tell_by_mail(kind=Kind.SUSPENDED if suspended else Kind.REINSTATED, user=user)
         transaction.on_commit(partial(announce_sign_out, user))
     return user
 
@@ -298,6 +305,7 @@ def suspend_for_violations(*, user: User, points: int) -> bool:
         user.save(update_fields=["is_active", "auth_epoch"])
         reason = "Repeated violations of the rules."
         record_audit(actor=None, action="user.suspended", obj=user, reason=reason, details={"points": points})
+        tell_by_mail(kind=Kind.SUSPENDED, user=user)
         transaction.on_commit(partial(announce_sign_out, user))
     return True
 

@@ -29,6 +29,9 @@ class OutgoingMail(models.Model):
         RESTRICTION_ENDS = "restriction_ends"
         ERASURE_BEGUN = "erasure_begun"
         ERASURE_DONE = "erasure_done"
+        SUSPENDED = "suspended"
+        REINSTATED = "reinstated"
+        OBJECTION_DECIDED = "objection_decided"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=20, choices=Kind.choices)

@@ -103,6 +103,8 @@ def test_every_kind_has_a_text_and_an_html_part(owner: User, delivered, kind: Ki
     else:
         if kind == Kind.RESTRICTION_ENDS:
             User.objects.filter(pk=owner.pk).update(restriction_ends_at=timezone.now())
+        elif kind == Kind.SUSPENDED:
+            User.objects.filter(pk=owner.pk).update(is_active=False)
         services.queue_mail(kind=kind, to=to, sign_up=sign_up, user=owner)
     (message,) = delivered()
     assert message.to == [to]

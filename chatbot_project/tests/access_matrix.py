@@ -94,6 +94,10 @@ POST   messages/{reply}/feedback                  write 200    absent absent  ab
 DELETE messages/{reply}/feedback                  write 204    absent absent  absent absent nobody gone   paused
 POST   messages/{reply}/hand-over                 write 200    absent absent  absent absent nobody gone   paused
 GET    messages/{reply}/events                    read  200    absent absent  absent absent nobody gone   200
+GET    held-back                                  read  200    200    200     200    200    nobody gone   200
+POST   held-back/{held}/object                    write 200    absent absent  absent absent nobody gone   paused
+GET    moderation/queue                           staff forbid forbid forbid  200    200    nobody gone   forbid
+POST   moderation/queue/{held}/decide             staff forbid forbid forbid  200    200    nobody gone   paused
 GET    sessions/active                            staff forbid forbid forbid  forbid 200    nobody gone   forbid
 GET    personas                                   read  200    200    200     200    200    200    gone   200
 POST   personas                                   staff forbid forbid forbid  forbid 201    nobody gone   paused
@@ -195,6 +199,8 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, Any]]] = {
     "POST messages/{stopped}/continue": lambda ids: {"wait": 0},
     "PUT messages/{reply}/feedback": lambda ids: {"value": 1},
     "POST messages/{reply}/feedback": lambda ids: {"value": 1},
+    "POST held-back/{held}/object": lambda ids: {"text": "It is a band's name"},
+    "POST moderation/queue/{held}/decide": lambda ids: {"state": "dismissed", "answer": "Sorry."},
     "POST personas": lambda ids: {"slug": "another", "name": "Another", "system_prompt": "You are another."},
     "PATCH personas/{persona}": lambda ids: {"position": 7},
     "PATCH personas/{persona}/draft": lambda ids: {"name": "Renamed"},

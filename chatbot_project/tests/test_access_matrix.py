@@ -22,6 +22,7 @@ from chatbot_project.lib.api.openapi import METHODS
 from chatbot_project.lib.redis import blocking_redis
 from chatbot_project.tests.access_matrix import PASSWORD, REFUSALS, Absent, Ids, Row, nameless, rows
 from conversations import keeping
+from conversations.models import ModerationItem
 from conversations.tests.factories import ask, end, make_exchange
 from faqs.services import edit_faq
 from faqs.tests.factories import make_category, make_faq
@@ -130,6 +131,7 @@ def conversations_of(owner: User) -> dict[str, str]:
     asked = make_exchange(owner, f"What is {CANARY}?", f"It is {CANARY}.", persona=persona)
     end(asked.reply, f"It is {CANARY}.", source="unknown", offers=[{"kind": "handover", "text": "", "done": False}])
     stopped = end(ask(owner, persona=persona).reply, CANARY, status="stopped")
+    held = ModerationItem.objects.create(owner=owner, message=asked.question, action="block", category="other")
     deleted = make_exchange(owner, persona=persona).conversation
     keeping.delete_conversation(user=owner, conversation_id=deleted.pk)
     return {
@@ -141,6 +143,7 @@ def conversations_of(owner: User) -> dict[str, str]:
         "question": str(asked.question.pk),
         "reply": str(asked.reply.pk),
         "stopped": str(stopped.pk),
+        "held": str(held.pk),
     }
 
 

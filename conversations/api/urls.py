@@ -1,6 +1,13 @@
 from django.urls import URLPattern, URLResolver, path
 
-from conversations.api import conversation_views, export_view, message_views, presence_views, send_views
+from conversations.api import (
+    conversation_views,
+    export_view,
+    message_views,
+    moderation_views,
+    presence_views,
+    send_views,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("chat/send", send_views.SendView.as_view()),
@@ -19,5 +26,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("messages/<uuid:message_id>/feedback", message_views.FeedbackView.as_view()),
     path("messages/<uuid:message_id>/hand-over", message_views.HandOverView.as_view()),
     path("messages/<uuid:message_id>/events", send_views.ReplyEventsView.as_view()),
+    path("held-back", moderation_views.HeldBackView.as_view()),
+    path("held-back/<uuid:item_id>/object", moderation_views.ObjectionView.as_view()),
+    path("moderation/queue", moderation_views.QueueView.as_view()),
+    path("moderation/queue/<uuid:item_id>/decide", moderation_views.DecisionView.as_view()),
     path("sessions/active", presence_views.ActiveSessionsView.as_view()),
 ]

@@ -9,8 +9,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.models import User
-from accounts.services import record_audit
+from accounts.models import OutgoingMail, User
+from accounts.services import record_audit, tell_by_mail
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.text import clean_text
 from conversations.models import Message
@@ -106,12 +106,14 @@ def decide_item(*, item: ModerationItem, actor: User, state: str, note: str = ""
     if state not in (ModerationItem.State.UPHELD, ModerationItem.State.DISMISSED):
         raise ApplicationError("bad_request", _("Uphold or dismiss it."))
     with transaction.atomic():
-        item = ModerationItem.objects.select_for_update().get(pk=item.pk)
+        item = ModerationItem.objects.select_for_update(of=("self",)).select_related("owner", "message").get(pk=item.pk)
         item.state, item.decided_by, item.decided_at = state, actor, timezone.now()
         item.note, item.answer = _line(note), _line(answer)
         item.save(update_fields=["state", "decided_by", "decided_at", "note", "answer"])
         person = item.owner
         record_audit(actor=actor, action="moderation.decided", obj=item, subject=person, details={"state": state})
+        if item.appealed_at is not None:
+            tell_by_mail(kind=OutgoingMail.Kind.OBJECTION_DECIDED, user=person)
         if state == ModerationItem.State.UPHELD:
             suspend_if_due(item.owner_id)
     return item

@@ -1,6 +1,7 @@
 """The moderators' rules against text: what is the same word in disguise, what is another one, and text in pieces."""
 
 import base64
+import sys
 import time
 from collections.abc import Callable
 from uuid import uuid4
@@ -153,3 +154,41 @@ def test_a_text_that_goes_on_is_joined_to_what_was_said() -> None:
     judged = OutputFilter(RuleSet([rule("pipe bomb")]), "make a pipe ")
     assert judged.feed("bomb now") == ""
     assert judged.is_blocked
+
+
+@pytest.mark.parametrize(
+    ("phrase", "text"),
+    [
+        ("(a+)+$", "a" * 40_000 + "!"),
+        ("(x|x)*y", "x" * 40_000),
+        ("a b c d*", "a b c " * 8_000),
+        ("k i l l", "k . i . l . " * 4_000),
+        ("==", "A" * 40_000),
+        ("****", "*" * 40_000),
+    ],
+)
+def test_a_phrase_is_no_pattern_and_takes_time_in_the_texts_length_alone(phrase: str, text: str) -> None:
+    """Twice the text takes about twice the steps, whatever the phrase: counted, not timed."""
+    rules = RuleSet([Rule(None, phrase, "block", "both", "other")])
+
+    def steps(size: int) -> int:
+        count = 0
+
+        def step(*_arguments: object) -> None:
+            nonlocal count
+            count += 1
+
+        sys.setprofile(step)
+        try:
+            rules.strongest(text[:size], "input")
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert steps(len(text)) <= 2.2 * steps(len(text) // 2) + 100
+
+
+def test_signs_of_patterns_mean_nothing_in_a_phrase() -> None:
+    rules = RuleSet([Rule(None, "bad (word|term)+", "block", "both", "other")])
+    assert rules.strongest("a bad term", "input") is None
+    assert rules.strongest("a bad word term", "input") is not None

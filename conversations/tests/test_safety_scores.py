@@ -11,7 +11,7 @@ from accounts.tests.factories import make_moderator
 from chatbot_project.lib.errors import ApplicationError
 from conversations.models import ModerationItem, ModerationRule
 from conversations.safety.findings import Finding, decide_item, record_finding
-from conversations.safety.scores import points_of
+from conversations.safety.scores import points_of, reset_points
 from personas.models import Persona
 
 from .factories import ask, end
@@ -113,3 +113,66 @@ def test_staff_and_installations_that_want_no_suspension_are_spared(
     owner.refresh_from_db()
     assert owner.is_active
     assert not AuditEvent.objects.filter(action="user.suspended").exists()
+
+
+def test_a_reply_counts_once_a_moderator_has_upheld_it(owner: User, persona: Persona) -> None:
+    item = violate(owner, persona)
+    ModerationItem.objects.update(message=item.message.children.get())
+    assert points_of(owner.pk) == 0, "a model wrote it"
+    decide_item(item=item, actor=make_moderator(), state="upheld")
+    assert points_of(owner.pk) == 3
+
+
+def test_a_moderator_resets_the_points_for_a_reason_and_what_comes_later_counts(owner: User, persona: Persona) -> None:
+    moderator = make_moderator()
+    violate(owner, persona)
+    violate(owner, persona)
+    for actor, reason, code in (
+        (owner, "I was good since", "not_allowed"),
+        (moderator, "  short  ", "reason_too_short"),
+    ):
+        with pytest.raises(ApplicationError) as refusal:
+            reset_points(actor=actor, person=owner, reason=reason)
+        assert refusal.value.code == code
+    assert reset_points(actor=moderator, person=owner, reason="All of it was a song") == 6
+    event = AuditEvent.objects.get(action="moderation.points_reset")
+    assert event.details["points"] == 6
+    assert points_of(owner.pk) == 0
+    for _ in range(3):
+        end(ask(owner, persona=persona).reply, "")  # not slowed
+    violate(owner, persona)
+    assert points_of(owner.pk) == 3
+
+
+def test_the_admin_asks_for_the_reason(client: Any, owner: User, other: User, persona: Persona) -> None:
+    item = violate(owner, persona)
+    url = f"/admin/conversations/moderationitem/{item.pk}/reset-points/"
+    assert client.get(url).status_code == 302
+    client.force_login(other)
+    assert client.post(url, {"reason": "All of it was a song"}).status_code == 302
+    assert points_of(owner.pk) == 3
+    client.force_login(make_moderator())
+    assert "3 points" in client.get(url).content.decode()
+    assert "at least 10" in client.post(url, {"reason": "short"}).content.decode()
+    assert client.post(url, {"reason": "All of it was a song"}).status_code == 302
+    assert points_of(owner.pk) == 0
+
+
+@pytest.mark.parametrize(("seconds", "points"), [(-60, 3), (60, 0)])
+def test_points_are_forgotten_after_their_days_to_the_minute(
+    owner: User, persona: Persona, seconds: int, points: int
+) -> None:
+    violate(owner, persona)
+    ModerationItem.objects.update(created_at=timezone.now() - timedelta(days=30, seconds=seconds))
+    assert points_of(owner.pk) == points
+
+
+@pytest.mark.parametrize(("score", "is_active"), [(6, False), (7, True)])
+def test_suspension_begins_at_its_score_and_not_before(
+    owner: User, persona: Persona, settings: Any, score: int, is_active: bool
+) -> None:
+    settings.MODERATION_SUSPEND_SCORE = score
+    violate(owner, persona)
+    violate(owner, persona)
+    owner.refresh_from_db()
+    assert owner.is_active == is_active
