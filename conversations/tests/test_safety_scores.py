@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.audit.reasons import reason_of
 from accounts.models import AuditEvent, User
 from accounts.tests.factories import make_moderator
 from chatbot_project.lib.errors import ApplicationError
@@ -136,7 +137,7 @@ def test_a_moderator_resets_the_points_for_a_reason_and_what_comes_later_counts(
         assert refusal.value.code == code
     assert reset_points(actor=moderator, person=owner, reason="All of it was a song") == 6
     event = AuditEvent.objects.get(action="moderation.points_reset")
-    assert event.details["points"] == 6
+    assert (event.details["points"], reason_of(event)) == (6, "All of it was a song")
     assert points_of(owner.pk) == 0
     for _ in range(3):
         end(ask(owner, persona=persona).reply, "")  # not slowed
