@@ -59,7 +59,8 @@ declare(
         "Logs of every process; with no mail server, the mail that would have gone out",
         "ids of people; addresses in such mail",
         "until the operator rotates them",
-        "lines that name the person's id or address are blacked out in place",
+        "lines that name the person's id or address are blacked out in place; those that were compressed, or copied "
+        "elsewhere, are out of reach: keep them for less than a backup",
     ),
     Files(
         "erasures.jsonl",
