@@ -22,6 +22,7 @@ LOOKED_AT: Mapping[str, Any] = {
     "user.shown": gettext_lazy("Opened your account"),
     "apikey.shown": gettext_lazy("Looked at an API key of yours; not at the key itself"),
     "refreshfamily.shown": gettext_lazy("Looked at where a program of yours is signed in"),
+    "datarequest.shown": gettext_lazy("Looked at what you asked for about your data"),
     "figures.read": gettext_lazy("Looked at figures of how you use this site"),
 }
 

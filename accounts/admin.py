@@ -154,4 +154,5 @@ class ApiKeyAdmin(RecordedReading, ReadOnlyAdmin):
     fields = list_display
 
 
+from accounts.privacy import admin as privacy_admin  # noqa: E402, F401  as the next
 from accounts.retention import admin as retention_admin  # noqa: E402, F401  which stands on what is above

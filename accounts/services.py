@@ -253,8 +253,9 @@ def save_profile(*, user: User, changes: Mapping[str, str]) -> User:
     return user
 
 
-def deactivate(*, user: User) -> None:
-    """Close one's own account: nothing signs in to it any more. Recorded. The first step of an erasure.
+def deactivate(*, user: User, by_operator: bool = False) -> None:
+    """Close an account, one's own or ``by_operator`` from the command line: nothing signs in to it any more. Recorded.
+    The first step of an erasure.
 
     Raises ApplicationError ``last_admin`` (409): one admin always remains.
     """
@@ -267,7 +268,7 @@ def deactivate(*, user: User) -> None:
         user.auth_epoch += 1
         user.save(update_fields=["is_active", "auth_epoch"])
         api_keys.revoke_keys(user=user)
-        record_audit(actor=user, action="user.deactivated", obj=user)
+        record_audit(actor=None if by_operator else user, action="user.deactivated", obj=user)
         transaction.on_commit(partial(announce_sign_out, user))
 
 

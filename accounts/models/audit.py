@@ -53,6 +53,7 @@ class AuditIdentity(models.Model):
 
     class Meta:
         verbose_name = _("audit identity")
+        verbose_name_plural = _("audit identities")
 
     def __str__(self) -> str:
         return str(self.pseudonym)
@@ -101,6 +102,7 @@ class AuditEvent(AppendOnlyModel):
 
     class Meta:
         verbose_name = _("audit event")
+        verbose_name_plural = _("audit events")
         ordering: ClassVar[list[str]] = ["-id"]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["object_type", "object_id", "-id"], name="audit_of_object"),  # an object's history

@@ -31,9 +31,10 @@ State, Kind = DataRequest.State, DataRequest.Kind
 _SALT = "accounts.privacy.erasure"
 
 
-def request_erasure(*, user: User, at_once: bool = False) -> DataRequest:
+def request_erasure(*, user: User, at_once: bool = False, by_operator: bool = False) -> DataRequest:
     """Close the account, and have it erased after ERASURE_GRACE_DAYS; a guest's at once, as nobody could come back to
-    it. The open request where there is one; ``at_once`` then hastens it.
+    it. The open request where there is one; ``at_once`` then hastens it. Recorded as the person's own wish, unless it is
+    ``by_operator``, from the command line.
 
     Raises ApplicationError ``last_admin`` (409).
     """
@@ -49,8 +50,9 @@ def request_erasure(*, user: User, at_once: bool = False) -> DataRequest:
             return found
         due_at = now + timedelta(days=days)
         made = DataRequest.objects.create(user=user, kind=Kind.ERASURE, due_at=due_at, reopens=user.is_active)
-        services.deactivate(user=user)
-        record_audit(actor=user, action="erasure.requested", obj=made, subject=user, details={"days": days})
+        services.deactivate(user=user, by_operator=by_operator)
+        actor = None if by_operator else user
+        record_audit(actor=actor, action="erasure.requested", obj=made, subject=user, details={"days": days})
         if user.email and days:
             services.queue_mail(kind=OutgoingMail.Kind.ERASURE_BEGUN, to=user.email, user=user)
         if not days:

@@ -146,6 +146,8 @@ def test_by_the_command() -> None:
     assert "conversations.Message" in out.getvalue()
     assert User.objects.filter(pk=user.pk, is_active=True).exists()
     call_command("erase_user", "ada@example.org", grace=True, stdout=io.StringIO())
+    told = AuditEvent.objects.filter(action__in=["erasure.requested", "user.deactivated"]).with_people()
+    assert [event.actor for event in told] == [None, None]  # not by the person
     out = io.StringIO()
     call_command("erase_user", "ada@example.org", apply=True, stdout=out)
     receipt = json.loads(out.getvalue())

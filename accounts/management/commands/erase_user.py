@@ -35,7 +35,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{each.erasure:10} {each.rows:8}  {each.label}")
             return
         try:
-            request = erasures.request_erasure(user=user, at_once=options["apply"])
+            request = erasures.request_erasure(user=user, at_once=options["apply"], by_operator=True)
         except ApplicationError as error:
             raise CommandError(error.detail) from error
         if options["grace"]:
