@@ -33,8 +33,8 @@ _SALT = "accounts.privacy.erasure"
 
 def request_erasure(*, user: User, at_once: bool = False, by_operator: bool = False) -> DataRequest:
     """Close the account, and have it erased after ERASURE_GRACE_DAYS; a guest's at once, as nobody could come back to
-    it. The open request where there is one; ``at_once`` then hastens it. Recorded as the person's own wish, unless it is
-    ``by_operator``, from the command line.
+    it. The open request where there is one; ``at_once`` then hastens it. Recorded as the person's own wish, unless
+    it comes ``by_operator``, from the command line.
 
     Raises ApplicationError ``last_admin`` (409).
     """
