@@ -24,7 +24,8 @@ class DataRequestAdmin(RecordedReading, ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[DataRequest]":
         held = LegalHold.objects.filter(person=OuterRef("user"))
-        return super().get_queryset(request).annotate(is_held=Exists(held))
+        requests: QuerySet[DataRequest] = super().get_queryset(request).annotate(is_held=Exists(held))
+        return requests
 
     @admin.display(description=_("waits for a legal hold"), boolean=True)
     def waits_for_hold(self, obj: Any) -> bool:
