@@ -6,7 +6,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0015_restriction_notice'),
+        ('accounts', '0016_moderation_mails'),
     ]
 
     operations = [
