@@ -1,5 +1,6 @@
 """Answers made piece by piece, so that neither the whole nor a connection is held while a slow client reads."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -23,5 +24,17 @@ class PiecewiseResponse(StreamingHttpResponse):
         return map(self.make_bytes, self._pieces)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (piece := await run_db(next, self._pieces, None)) is not None:
-            yield self.make_bytes(piece)
+        reading: asyncio.Future[Any] | None = None
+        try:
+            while True:
+                reading = asyncio.ensure_future(run_db(next, self._pieces, None))
+                piece = await asyncio.shield(reading)
+                if piece is None:
+                    break
+                yield self.make_bytes(piece)
+        finally:
+            # Left before the end where the client has gone; Django closes the response only where it has not.
+            if reading is not None:
+                await asyncio.wait([reading])
+            if close := getattr(self._pieces, "close", None):
+                await run_db(close)
