@@ -9,7 +9,7 @@ from django.contrib.auth.hashers import check_password, make_password
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from accounts import limits, services
+from accounts import limits, services, tokens
 from accounts.models import OutgoingMail, SignUp, User, normalise_address
 
 # What a password is checked against where there is no account: the same work as where there is one.
@@ -31,7 +31,7 @@ class EmailBackend(BaseBackend):
         if not address or not password:
             return None
         user = User.objects.filter(email=address).first()
-        waiting = SignUp.objects.filter(email=address, user=None).order_by("-created_at").first()
+        waiting = tokens.live_sign_ups().filter(email=address, user=None).order_by("-created_at").first()
         if settings.REQUIRE_VERIFIED_EMAIL or user:
             waiting = None
         # A try is taken before the password is looked at, so that no number of tries at once gets past.

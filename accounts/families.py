@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.audit.recording import record_audit
 from accounts.jwts import REFRESH_LIFETIME, AccessToken, RefreshToken, TokenError
 from accounts.models import RefreshFamily, User
+from accounts.retention.policies import Class, kept_since
 from accounts.second_factor import hold_to
 from accounts.sockets import announce_sign_out
 from chatbot_project.lib.db import fetch_prepared
@@ -104,7 +105,11 @@ def end_family(*, user: User, family_id: UUID, reason: Revoked = Revoked.ENDED) 
 def live_families(user: User) -> "models.QuerySet[RefreshFamily]":
     """The families of ``user`` that get new tokens still."""
     return RefreshFamily.objects.filter(
-        user=user, auth_epoch=user.auth_epoch, revoked_at=None, expires_at__gt=timezone.now()
+        user=user,
+        auth_epoch=user.auth_epoch,
+        revoked_at=None,
+        expires_at__gt=timezone.now(),
+        last_used_at__gt=kept_since(Class.SESSION),
     )
 
 
@@ -174,6 +179,7 @@ def _lock(claims: _Claims) -> RefreshFamily | None:
         .select_related("user")
         .filter(pk=claims.family, user=claims.person, auth_epoch=claims.epoch, revoked_at=None)
         .filter(user__is_active=True, user__auth_epoch=claims.epoch, expires_at__gt=timezone.now())
+        .filter(last_used_at__gt=kept_since(Class.SESSION))
         .first()
     )
 

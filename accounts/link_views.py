@@ -33,7 +33,7 @@ class ConfirmSignUpView(FormPage):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         sign_up_id = tokens.read_sign_up_token(self.kwargs["token"])
-        found = SignUp.objects.filter(pk=sign_up_id).first() if sign_up_id else None
+        found = tokens.live_sign_ups().filter(pk=sign_up_id).first() if sign_up_id else None
         if found is None:
             return dead_link(request)
         self.sign_up = found

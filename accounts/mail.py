@@ -11,10 +11,12 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts import tokens
 from accounts.models import DataRequest, ErasureEntry, OutgoingMail, SignUp, User
 from accounts.privacy import erasure_log, erasures, exports
+from accounts.retention.policies import Class, days_of
 
 Kind = OutgoingMail.Kind
 
@@ -63,6 +65,11 @@ def _not_you() -> str:
     return _("If this was not you, there is nothing to do: without the link nothing happens.")
 
 
+def _works_for(data_class: str) -> str:
+    days = days_of(data_class)
+    return ngettext("The link works for %(days)d day.", "The link works for %(days)d days.", days) % {"days": days}
+
+
 def _if_not_you() -> str:
     return _("If this was not you, choose a new password now and tell whoever runs this service.")
 
@@ -71,7 +78,8 @@ def _confirmation(sign_up: SignUp) -> Letter:
     return Letter(
         subject=_("Confirm your e-mail address"),
         paragraphs=[
-            _("Welcome! Open this link to confirm your address and finish signing up. It works for three days.")
+            _("Welcome! Open this link to confirm your address and finish signing up."),
+            _works_for(Class.SIGN_UP),
         ],
         link=_link("confirm_sign_up", tokens.sign_up_token(sign_up)),
         label=_("Confirm my address"),
@@ -82,7 +90,7 @@ def _confirmation(sign_up: SignUp) -> Letter:
 def _verification(user: User, address: str) -> Letter:
     return Letter(
         subject=_("Confirm your e-mail address"),
-        paragraphs=[_("Open this link to confirm that this address is yours. It works for 3 days.")],
+        paragraphs=[_("Open this link to confirm that this address is yours."), _works_for(Class.SIGN_UP)],
         link=_link("confirm_email", tokens.email_token(user, address)),
         label=_("Confirm my address"),
         closing=[_not_you()],
@@ -109,7 +117,7 @@ def _confirm_again(mail: OutgoingMail) -> Letter | None:
     user = _account(mail.to_address)
     if user is not None:
         return None if user.email_verified_at else _verification(user, mail.to_address)
-    sign_up = SignUp.objects.filter(email=mail.to_address).order_by("-created_at").first()
+    sign_up = tokens.live_sign_ups().filter(email=mail.to_address).order_by("-created_at").first()
     return _confirmation(sign_up) if sign_up else None
 
 
@@ -206,7 +214,8 @@ def _export_ready(mail: OutgoingMail) -> Letter | None:
     return Letter(
         subject=_("The copy of your data is ready"),
         paragraphs=[
-            _("You asked for a copy of your data. Fetch it with this link: it works once, for seven days, signed in.")
+            _("You asked for a copy of your data. Fetch it with this link: it works once, signed in."),
+            _works_for(Class.EXPORT),
         ],
         link=_link("export", exports.export_token(found)),
         label=_("Fetch my data"),

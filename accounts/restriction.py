@@ -19,6 +19,7 @@ from rest_framework.request import Request
 
 from accounts.audit.recording import record_audit
 from accounts.models import OutgoingMail, User
+from accounts.retention.holds import come_into_force
 from accounts.signals import processing_restricted
 from chatbot_project.lib.db import fetch_prepared
 from chatbot_project.lib.errors import ApplicationError
@@ -91,6 +92,7 @@ def restrict(*, actor: User, user: User, reason: str = "") -> User:
     """
     is_own = _checked_own(actor, user)
     with transaction.atomic():
+        come_into_force()
         user = User.objects.select_for_update().get(pk=user.pk)
         is_ending = user.restriction_ends_at is not None
         if user.restricted_at is not None and not is_ending and (is_own or user.restricted_by_staff):

@@ -122,7 +122,7 @@ def complete_sign_up(sign_up_id: UUID, *, verified: bool) -> User | None:
     """
     try:
         with transaction.atomic():
-            waiting = SignUp.objects.select_for_update(of=("self",)).filter(pk=sign_up_id).first()
+            waiting = tokens.live_sign_ups().select_for_update(of=("self",)).filter(pk=sign_up_id).first()
             user = _account_of(waiting) if waiting else None
             if waiting is None or user is None:
                 return None

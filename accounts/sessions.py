@@ -6,9 +6,11 @@ from uuid import UUID
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import BrowserSession
+from accounts.retention.policies import Class, kept_since
 
 SEEN_EVERY = timedelta(minutes=5)
 #: Under these names a session remembers since when and on which device it is signed in.
@@ -31,7 +33,11 @@ class SessionStore(DatabaseStore):
         return session
 
     def _get_session_from_db(self) -> BrowserSession | None:
-        self.stored = super()._get_session_from_db()  # type: ignore[misc]  # the stubs leave it out
+        """The row, unless it has ended or was not used for longer than sign-ins are kept. One query."""
+        live = BrowserSession.objects.filter(expire_date__gt=Now(), last_seen_at__gt=kept_since(Class.SESSION))
+        self.stored = live.filter(session_key=self.session_key).first()
+        if self.stored is None:
+            self._session_key = None
         return self.stored
 
     def note_seen(self) -> None:

@@ -16,6 +16,7 @@ from accounts.audit.recording import record_audit
 from accounts.credentials import Credential, Kind
 from accounts.families import end_family, live_families
 from accounts.models import BrowserSession, User
+from accounts.retention.policies import Class, kept_since
 from accounts.sessions import DEVICE, SINCE
 from accounts.sockets import announce_sign_out
 from chatbot_project.lib.errors import NotFound
@@ -88,7 +89,9 @@ def _browsers(user: User, asking: Credential) -> Iterator[SignIn]:
 
 
 def _sessions(user: User) -> list[BrowserSession]:
-    live = BrowserSession.objects.filter(user=user, expire_date__gt=timezone.now())
+    live = BrowserSession.objects.filter(
+        user=user, expire_date__gt=timezone.now(), last_seen_at__gt=kept_since(Class.SESSION)
+    )
     return list(live.order_by("-last_seen_at")[:MOST])
 
 

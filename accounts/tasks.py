@@ -13,15 +13,16 @@ from accounts.audit import chain, checkpoints
 from accounts.mail import build_message
 from accounts.models import OutgoingMail, RetentionRun
 from accounts.retention import runs
-from accounts.retention.sweeps import sweep_now
+from accounts.retention.policies import Class, period_of
+from accounts.retention.runs import sweep_now
 
 logger = logging.getLogger(__name__)
 
 SENDING = timedelta(minutes=5)  # longer than any sending takes: who holds a mail for longer is dead
 SENDING_SECONDS = 60
+SWEEPING_SECONDS = 120
 RETENTION_SECONDS = 480
 RETENTION_EVERY = timedelta(hours=20)  # beat looks every hour: once a day, at about the same time
-MAIL_EXPIRES = timedelta(hours=24)
 BATCH = 500
 
 
@@ -37,6 +38,9 @@ def send_mail(mail_id: str) -> bool:
     mail = OutgoingMail.objects.select_related("sign_up", "user").filter(pk=UUID(mail_id)).first() if claimed else None
     if mail is None:
         return False
+    if _is_over(mail):
+        _give_up(mail)
+        return False
     message = build_message(mail)
     if message is not None:
         try:
@@ -51,15 +55,22 @@ def send_mail(mail_id: str) -> bool:
 
 
 def _try_later(mail: OutgoingMail) -> None:
-    """Wait longer after each failure; give up after a day, when the links are of no use any more."""
-    now = timezone.now()
-    if now - mail.created_at > MAIL_EXPIRES:
-        logger.error("mail_given_up", extra={"mail_id": str(mail.pk), "kind": mail.kind})
-        mail.delete()
+    """Wait longer after each failure; give up once its time is over, when the links are of no use any more."""
+    if _is_over(mail):
+        _give_up(mail)
         return
     mail.attempts += 1
-    mail.next_try_at = now + timedelta(minutes=min(2**mail.attempts, 60))
+    mail.next_try_at = timezone.now() + timedelta(minutes=min(2**mail.attempts, 60))
     mail.save(update_fields=["attempts", "next_try_at"])
+
+
+def _is_over(mail: OutgoingMail) -> bool:
+    return timezone.now() - mail.created_at > period_of(Class.MAIL)
+
+
+def _give_up(mail: OutgoingMail) -> None:
+    logger.error("mail_given_up", extra={"mail_id": str(mail.pk), "kind": mail.kind})
+    mail.delete()
 
 
 @shared_task(ignore_result=True)
@@ -79,12 +90,13 @@ def send_waiting_mail() -> int:
 
 
 @shared_task(ignore_result=True)
-def expire_guests(batches: int = 100) -> int:
+def expire_guests() -> int:
     """Remove guests who were not seen for so long with all they have, in bounded batches. Returns how many went.
 
-    A guest who comes back, or becomes a user, in this moment holds the row and is left out; so is who is held.
+    A guest who comes back, or becomes a user, in this moment holds the row and is left out; so is who is held. Takes
+    two minutes and one batch at most; what is left is the next run's.
     """
-    gone = sweep_now("guests", timezone.now(), batches=batches)
+    gone = sweep_now("guests", seconds=SWEEPING_SECONDS)
     logger.info("guests_expired", extra={"count": gone})
     return gone
 
@@ -93,10 +105,10 @@ def expire_guests(batches: int = 100) -> int:
 def clear_expired() -> int:
     """Delete sessions and token families that have run out, and sign-ups whose link has. Returns how many rows went.
 
-    A family that was revoked stays until its tokens would have run out: until then it is known that it was.
+    A family that was revoked stays until its tokens would have run out: until then it is known that it was. Takes six
+    minutes and three batches at most.
     """
-    now = timezone.now()
-    return sum(sweep_now(key, now, batches=200) for key in ("sessions", "program_sign_ins", "sign_ups"))
+    return sum(sweep_now(key, seconds=SWEEPING_SECONDS) for key in ("sessions", "program_sign_ins", "sign_ups"))
 
 
 @shared_task(ignore_result=True)

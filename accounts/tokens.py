@@ -8,12 +8,18 @@ from typing import Any
 from uuid import UUID
 
 from django.core import signing
+from django.db.models import QuerySet
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from accounts.models import SignUp, User
+from accounts.retention.policies import Class, kept_since, period_of
 
-SIGN_UP_SECONDS = EMAIL_SECONDS = 3 * 24 * 3600
 RESET_SECONDS = 3600
+
+
+def live_sign_ups() -> QuerySet[SignUp]:
+    """Those whose time is not over: the others are no sign-ups any more, removed already or not."""
+    return SignUp.objects.filter(created_at__gt=kept_since(Class.SIGN_UP))
 
 
 def sign_up_token(sign_up: SignUp) -> str:
@@ -22,7 +28,7 @@ def sign_up_token(sign_up: SignUp) -> str:
 
 def read_sign_up_token(token: str) -> UUID | None:
     """The id of the SignUp; its row is gone once the link was used."""
-    content = _read(token, "accounts.sign-up", SIGN_UP_SECONDS, 1)
+    content = _read(token, "accounts.sign-up", _confirming_seconds(), 1)
     return UUID(content[0]) if content else None
 
 
@@ -33,7 +39,7 @@ def email_token(user: User, address: str) -> str:
 
 def read_email_token(token: str, *, lock: bool = False) -> tuple[User, str] | None:
     """The person and the address; ``lock`` holds the person's row until the transaction ends."""
-    content = _read(token, "accounts.email", EMAIL_SECONDS, 3)
+    content = _read(token, "accounts.email", _confirming_seconds(), 3)
     user = _unchanged(content[0], content[2], lock) if content else None
     return (user, content[1]) if content and user else None
 
@@ -46,6 +52,10 @@ def read_reset_token(token: str, *, lock: bool = False) -> User | None:
     """The person; ``lock`` holds their row until the transaction ends."""
     content = _read(token, "accounts.reset", RESET_SECONDS, 2)
     return _unchanged(content[0], content[1], lock) if content else None
+
+
+def _confirming_seconds() -> int:
+    return int(period_of(Class.SIGN_UP).total_seconds())
 
 
 def _read(token: str, salt: str, seconds: int, length: int) -> list[Any] | None:

@@ -198,12 +198,25 @@ GOOGLE_TRANSLATE_URL = env.url("GOOGLE_TRANSLATE_URL", "", {"http", "https"})
 # --- People
 AUTH_USER_MODEL = "accounts.User"
 ALLOW_GUESTS = env.flag("ALLOW_GUESTS", IS_LOCAL)
-GUEST_DAYS = env.whole("GUEST_DAYS", 7, minimum=1)
-# How many days conversations are kept after their last activity, and the admin's list of recent actions; 0: for good.
-# An admin may say otherwise in the admin (accounts/retention/policies.py).
-RETENTION_CONTENT_DAYS = env.whole("RETENTION_CONTENT_DAYS", 0)
-RETENTION_RECORD_DAYS = env.whole("RETENTION_RECORD_DAYS", 0)
 REQUIRE_VERIFIED_EMAIL = env.flag("REQUIRE_VERIFIED_EMAIL", not IS_LOCAL)
+# How many days data is kept, class by class; 0, where it may be: for good. An admin may say otherwise in the admin
+# (accounts/retention/policies.py).
+RETENTION_MOST_DAYS = 36_500  # a hundred years: beyond the calendar nothing can be compared any more
+RETENTION_CONTENT_DAYS = env.whole("RETENTION_CONTENT_DAYS", 0, maximum=RETENTION_MOST_DAYS)
+RETENTION_DELETED_DAYS = env.whole("RETENTION_DELETED_DAYS", 1, minimum=1, maximum=RETENTION_MOST_DAYS)
+RETENTION_PASSING_DAYS = env.whole("RETENTION_PASSING_DAYS", 1, minimum=1, maximum=RETENTION_MOST_DAYS)
+RETENTION_MODERATION_DAYS = env.whole("RETENTION_MODERATION_DAYS", 0, maximum=RETENTION_MOST_DAYS)
+RETENTION_QUESTION_DAYS = env.whole("RETENTION_QUESTION_DAYS", 365, maximum=RETENTION_MOST_DAYS)
+GUEST_DAYS = env.whole("GUEST_DAYS", 7, minimum=1, maximum=RETENTION_MOST_DAYS)
+# Where nobody has to confirm their address, an account without one confirmed is as good as any.
+RETENTION_UNCONFIRMED_DAYS = env.whole(
+    "RETENTION_UNCONFIRMED_DAYS", 30 if REQUIRE_VERIFIED_EMAIL else 0, maximum=RETENTION_MOST_DAYS
+)
+RETENTION_SIGN_UP_DAYS = env.whole("RETENTION_SIGN_UP_DAYS", 3, minimum=1, maximum=RETENTION_MOST_DAYS)
+RETENTION_SESSION_DAYS = env.whole("RETENTION_SESSION_DAYS", 14, minimum=1, maximum=RETENTION_MOST_DAYS)
+RETENTION_EXPORT_DAYS = env.whole("RETENTION_EXPORT_DAYS", 7, minimum=1, maximum=RETENTION_MOST_DAYS)
+RETENTION_MAIL_DAYS = env.whole("RETENTION_MAIL_DAYS", 1, minimum=1, maximum=RETENTION_MOST_DAYS)
+RETENTION_RECORD_DAYS = env.whole("RETENTION_RECORD_DAYS", 0, maximum=RETENTION_MOST_DAYS)
 # Staff act as staff only once they have shown a code of their authenticator app (accounts/second_factor.py).
 REQUIRE_STAFF_2FA = env.flag("REQUIRE_STAFF_2FA", not IS_LOCAL)
 # Wrong codes are limited by accounts/limits.py, which lets the owner's own device in meanwhile; the library would not.

@@ -30,14 +30,13 @@ from conversations.services import (
 from conversations.store import find_persona_version, insert_conversation, insert_history
 from personas.models import ROOM_FOR_A_QUESTION, ROOM_FOR_SOURCES, PersonaVersion
 
-KEPT = timedelta(days=1)
-
 
 @dataclass(frozen=True, slots=True)
 class Asking:
     """What a program asks: the ``question``, the ``history`` before it (oldest first, questions and replies in turn),
     and what it tells the persona beside its own prompt. ``max_tokens`` bounds the reply where it is nearer than the
-    persona's bound. ``store`` makes it a conversation in the person's list; else it is kept for a day, in no list."""
+    persona's bound. ``store`` makes it a conversation in the person's list; else it is in no list, and kept for as long
+    as the policy says (Class.PASSING)."""
 
     question: str
     history: Sequence[Turn] = ()
@@ -94,7 +93,7 @@ def _store(user: User, persona_slug: str, asking: Asking, key: Key | None) -> Ac
     conversation = Conversation(
         owner=user,
         persona_version=version,
-        expires_at=None if asking.store else timezone.now() + KEPT,
+        expires_at=None if asking.store else timezone.now() + timedelta(days=room.in_passing),
         metadata={clean_text(name): clean_text(value) for name, value in asking.metadata.items()} or None,
         instructions=instructions or None,
     )

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from accounts.audience import visibilities_for
 from accounts.models import User
+from accounts.retention.policies import Class, kept_since
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
@@ -72,7 +73,7 @@ def change_conversation(
 
 @recorded
 def delete_conversation(*, user: User, conversation_id: UUID, check: Check | None = None) -> Conversation:
-    """Hide it at once, ending what still streams. Until it is purged, ``restore_conversation`` undoes it.
+    """Hide it at once, ending what still streams. For some days, one by default, ``restore_conversation`` undoes it.
 
     Raises NotFound, and what ``check`` raises.
     """
@@ -87,9 +88,11 @@ def delete_conversation(*, user: User, conversation_id: UUID, check: Check | Non
 
 @recorded
 def restore_conversation(*, user: User, conversation_id: UUID) -> Conversation:
-    """Undo a deletion. Raises NotFound where it was purged or never there."""
+    """Undo a deletion. Raises NotFound where that is too late, or it was never there."""
     with transaction.atomic():
-        conversation = _locked(Conversation.objects.filter(owner=user).kept(), conversation_id)
+        theirs = Conversation.objects.filter(owner=user).kept()
+        in_time = Q(deleted_at=None) | Q(deleted_at__gt=kept_since(Class.DELETED))
+        conversation = _locked(theirs.filter(in_time), conversation_id)
         if conversation.deleted_at is not None:
             _set(conversation, {"deleted_at": None})
         return conversation

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_noop
 
 from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, RedisKeys, Retention, declare
 from accounts.retention.holds import not_held
+from accounts.retention.policies import Class
 from conversations.models import Citation, Conversation, Feedback, HandOver, Message, Tally
 from conversations.purging import forget_counted, purge
 from conversations.replies.log import KEEP_LIVE_SECONDS, followers_key, log_key
@@ -49,9 +50,9 @@ declare(
         erasure=Erasure.DELETE,
         erasure_note="Deleted with all branches, in batches.",
         retention=Retention(
-            "Until the person deletes it, then a day; asked in passing, a day; a guest's as long as the guest; else "
-            "RETENTION_CONTENT_DAYS after the last activity, if set.",
-            "RETENTION_CONTENT_DAYS",
+            "Until the person deletes it, then for the days in which that can be undone; asked in passing, so many "
+            "days; a guest's as long as the guest; else so many days after the last activity, if set.",
+            (Class.DELETED, Class.PASSING, Class.CONTENT),
             "updated_at",
         ),
         section="conversations",
@@ -71,7 +72,7 @@ declare(
         of="owner",
         erasure=Erasure.DELETE,
         erasure_note="Deleted with its conversation.",
-        retention=Retention("As its conversation.", "", "created_at"),
+        retention=Retention("As its conversation.", since="created_at"),
         section="messages",
         order=("conversation", "created_at", "pk"),
         exported=(
@@ -90,7 +91,7 @@ declare(
         of="message__owner",
         erasure=Erasure.DELETE,
         erasure_note="Deleted with its conversation.",
-        retention=Retention("As its conversation.", "", "created_at"),
+        retention=Retention("As its conversation.", since="created_at"),
         section="feedback",
         exported=("message", "value", "comment", "created_at", "updated_at"),
         written=("comment",),
@@ -118,7 +119,7 @@ declare(
         of="message__owner",
         erasure=Erasure.DELETE,
         erasure_note="Deleted with its conversation.",
-        retention=Retention("As its conversation.", "", "created_at"),
+        retention=Retention("As its conversation.", since="created_at"),
         section="requests_for_a_person",
         exported=("message", "state", "created_at", "resolved_at"),
         references={"resolved_by": "emptied when that moderator is erased"},
@@ -132,7 +133,11 @@ declare(
         of="owner",
         erasure=Erasure.DELETE,
         erasure_note="Deleted with its conversation.",
-        retention=Retention("As its conversation.", "", "created_at"),
+        retention=Retention(
+            "As its conversation; decided ones so many days after the decision, if set, and for as long as they count.",
+            (Class.MODERATION,),
+            "decided_at",
+        ),
         section="moderation",
         exported=(
             "message",
@@ -159,7 +164,7 @@ declare(
         of="person",
         erasure=Erasure.ANONYMISE,
         erasure_note="The person's id becomes a number of chance, the same in all their lines, which leads nowhere.",
-        retention=Retention("For good; without the person once the account is gone.", "", "at"),
+        retention=Retention("For good; without the person once the account is gone.", since="at"),
         not_exported="Each line tells only that something was said in a quarter of an hour; what was said is gone.",
         fixed=("role", "status", "source"),
         erase=_forget_counted,

@@ -12,7 +12,7 @@ from django.db import connection, models
 from psycopg.types.json import Jsonb
 
 from accounts.restriction import MAY_PROCESS_SQL, ProcessingRestricted
-from accounts.retention.policies import Class, kept_since_sql
+from accounts.retention.policies import Class, days_sql, kept_since_sql
 from chatbot_project.lib.db import fetch_prepared
 from conversations.models import Conversation, Feedback, Message
 from conversations.safety.scores import POINTS_SQL
@@ -50,7 +50,7 @@ _LOCK = f"""
 """  # noqa: S608  names of columns, no input
 _PUBLISHED = f"""
     SELECT (SELECT count(*) FROM conversations_message WHERE owner_id = %s AND status IN ('queued', 'streaming')),
-           {POINTS_SQL.format(owner="%s")},
+           {POINTS_SQL.format(owner="%s")}, {days_sql(Class.PASSING)},
            {_columns(PersonaVersion, "v", _VERSION)}, {_columns(Persona, "p", _PERSONA)}
     FROM personas_persona p JOIN personas_personaversion v ON v.id = p.published_id
     WHERE p.archived_at IS NULL AND v.visibility = ANY(%s) AND (p.slug = %s OR %s)
@@ -77,10 +77,11 @@ _EXCHANGE = f"""
 
 class Room(NamedTuple):
     """What says whether a person may ask: how many of their replies are ``live``, and the ``points`` of their
-    violations."""
+    violations; and for how many days what a program asks ``in_passing`` is kept, where it can be such."""
 
     live: int
     points: int
+    in_passing: int = 0
 
 
 def find_persona_version(
@@ -94,10 +95,10 @@ def find_persona_version(
     )
     if not rows:
         return None
-    values = iter(rows[0][2:])
+    values = iter(rows[0][3:])
     version = _instance(PersonaVersion, _VERSION, values)
     version.persona = _instance(Persona, _PERSONA, values)
-    return version, Room(*rows[0][:2])
+    return version, Room(*rows[0][:3])
 
 
 def lock_conversation(owner_id: UUID, conversation_id: UUID) -> tuple[Conversation, Room] | None:

@@ -4,6 +4,7 @@ None makes anything of what is a person's whose processing is paused.
 """
 
 from datetime import timedelta
+from time import monotonic
 
 import structlog
 from celery import shared_task
@@ -13,7 +14,8 @@ from django.utils import timezone
 
 from accounts.models import Purpose
 from accounts.privacy.consents import held_by_consent
-from accounts.retention.sweeps import sweep_now
+from accounts.retention.policies import Class, over_since
+from accounts.retention.runs import sweep_now
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.guarded import Thresholds, ask_whole
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
@@ -33,10 +35,10 @@ from personas.sources import room_for_sources
 
 log = structlog.get_logger(__name__)
 
-DELETED_BATCHES = 5
-PASSING_BATCHES = 50  # programs ask in passing as often as their limits allow: a run has to keep up with a busy hour
+PURGING_SECONDS = 120  # of each kind
 MISSED_WITHIN = timedelta(days=2)
 MISSED_BATCH = 200
+MISSED_SECONDS = 240
 
 TITLE_PROMPT = (
     "Write a title for the conversation that begins as follows: at most six words, in its language, "
@@ -166,8 +168,10 @@ def record_gap(reply_id: str, source: str) -> None:
 
 @shared_task
 def record_missed_gaps() -> None:
-    """Make up for lines of the editors' list that were lost with a broker that was away, in bounded batches."""
-    since = timezone.now() - MISSED_WITHIN
+    """Make up for lines of the editors' list that were lost with a broker that was away, in bounded batches. Takes four
+    minutes and one line at most. What is over by now is not noted again."""
+    now, until = timezone.now(), monotonic() + MISSED_SECONDS
+    since = max(now - MISSED_WITHIN, over_since(Class.QUESTION, now) or now - MISSED_WITHIN)
     # Only of people who agree, and did when they asked: the others' would fill every batch.
     replies = Message.objects.filter(
         source=Message.Source.UNKNOWN, finished_at__gt=since, owner__restricted_at=None
@@ -178,14 +182,15 @@ def record_missed_gaps() -> None:
     for source, rows in ((GapQuestion.Source.BELOW_FLOOR, replies), (GapQuestion.Source.THUMBS_DOWN, disliked)):
         noted = GapQuestion.objects.filter(source=source, source_id=OuterRef("pk"))
         for pk in rows.exclude(Exists(noted)).values_list("pk", flat=True)[:MISSED_BATCH]:
+            if monotonic() > until:
+                return
             record_gap(str(pk), source.value)
 
 
 @shared_task
 def purge_deleted_conversations() -> None:
-    """Remove for good what was deleted a day ago and what was asked in passing and has expired, in bounded batches;
-    what is left goes with the next run."""
-    now = timezone.now()
-    deleted = sweep_now("deleted_conversations", now, batches=DELETED_BATCHES)
-    passing = sweep_now("asked_in_passing", now, batches=PASSING_BATCHES)
+    """Remove for good what was deleted and cannot be had back any more, and what was asked in passing and has expired,
+    in bounded batches. Takes four minutes and two batches at most; what is left goes with the next run."""
+    deleted = sweep_now("deleted_conversations", seconds=PURGING_SECONDS)
+    passing = sweep_now("asked_in_passing", seconds=PURGING_SECONDS)
     log.info("conversations.purged", deleted=deleted, asked_in_passing=passing)

@@ -7,4 +7,4 @@ class FaqsConfig(AppConfig):
     verbose_name = _("Knowledge")
 
     def ready(self) -> None:
-        from faqs import gap_receivers, privacy, receivers  # noqa: F401  connects the signals; declares what is held
+        from faqs import gap_receivers, privacy, receivers, retention  # noqa: F401  connects signals; says what is held

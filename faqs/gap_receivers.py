@@ -1,15 +1,17 @@
 """What sets work on gaps going: an FAQ that did not help, and a knowledge that has changed."""
 
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.dispatch import receiver
 from kombu.exceptions import OperationalError
 
 from accounts.models import Purpose, User
-from accounts.signals import consent_withdrawn
+from accounts.signals import consent_withdrawn, people_leaving
 from faqs import gap_tasks
-from faqs.gap_forgetting import forget_questions
+from faqs.gap_forgetting import drop_questions_of, forget_questions
 from faqs.models import FAQFeedback
 from faqs.signals import faq_did_not_help, knowledge_changed
 
@@ -34,6 +36,12 @@ def forget_what_was_asked(*, user: User, purpose: str, **kwargs: Any) -> None:
     if purpose == Purpose.IMPROVEMENT:
         while forget_questions(user):
             pass
+
+
+@receiver(people_leaving)
+def drop_what_they_asked(*, people: Sequence[UUID], **kwargs: Any) -> None:
+    """Before their rows go: by cascade, a gap would keep the wording of a question that is gone."""
+    drop_questions_of(people)
 
 
 def _queue(task: Any, *arguments: str) -> None:

@@ -1,6 +1,7 @@
 """Background work on gaps, in Celery. All of it may run twice."""
 
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 RETRIES = 5
 WAIT_SECONDS = 20
+GAPS_SECONDS = 240
 SETTLED_AT_ONCE = 50  # gaps; the next change of the knowledge goes on
 WORTH_A_REPLAY = timedelta(hours=6)
 
@@ -90,8 +92,12 @@ def queue_answer(faq: FAQ, actor: User | None) -> bool:
 
 @shared_task(name="faqs.tasks.settle_gaps")  # type: ignore[untyped-decorator]
 def settle_gaps() -> None:
-    """Replay the gaps whose FAQ has been published since, whichever page it was published on."""
+    """Replay the gaps whose FAQ has been published since, whichever page it was published on. Takes four
+    minutes and one gap at most."""
+    until = monotonic() + GAPS_SECONDS
     for gap in waiting_gaps().order_by("-count", "pk")[:SETTLED_AT_ONCE]:
+        if monotonic() > until:
+            break
         replay = replay_gap(gap)
         log.info("gap.replayed", gap=str(gap.pk), total=replay.total, answered=replay.answered)
 
@@ -105,9 +111,10 @@ def waiting_gaps() -> QuerySet[Gap]:
 
 @shared_task(name="faqs.tasks.refresh_gaps")  # type: ignore[untyped-decorator]
 def refresh_gaps() -> None:
-    """Keep gaps comparable with new questions after the embedding model was changed, or was away for a while."""
+    """Keep gaps comparable with new questions after the embedding model was changed, or was away for a while. Takes
+    four minutes and one gap at most; what is left is the next run's."""
     try:
-        refreshed = gaps.refresh_gap_vectors()
+        refreshed = gaps.refresh_gap_vectors(seconds=GAPS_SECONDS)
     except EmbeddingError as error:
         log.warning("gap.not_refreshed", code=error.code)
         return

@@ -20,6 +20,7 @@ Texts of gaps are what strangers wrote. They are shown as text, and given to a m
 """
 
 import contextlib
+from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -227,9 +228,10 @@ def _as_array(vector: "np.ndarray | list[float]") -> "np.ndarray":
     return np.asarray(vector, dtype=np.float32)
 
 
-def refresh_gap_vectors(*, limit: int = 500) -> int:
+def refresh_gap_vectors(*, limit: int = 500, seconds: float = float("inf")) -> int:
     """Give gaps that the model in force has made no vector for one of that model, by their newest questions. Returns
-    how many got one, ``limit`` at most; the next call goes on. Raises EmbeddingError.
+    how many got one, ``limit`` at most and as many as begin within ``seconds``; the next call goes on. Raises
+    EmbeddingError.
 
     Questions of one language wait while one gap of it is changed, and not while the model is asked.
     """
@@ -237,8 +239,10 @@ def refresh_gap_vectors(*, limit: int = 500) -> int:
     if model is None:
         return 0
     stale = Gap.objects.exclude(status=Status.ANSWERED).exclude(model=model, vector__isnull=False)
-    refreshed = 0
+    refreshed, until = 0, monotonic() + seconds
     for gap in list(stale.order_by("-count", "pk")[:limit]):
+        if monotonic() > until:
+            break
         texts = list(gap.questions.values_list("text", flat=True)[:REMEMBERED]) or [gap.question]
         vectors = embedder(model.name).embed([without_placeholders(text) for text in texts])
         mean = unit_rows([vectors.sum(axis=0)], name=model.name)[0]

@@ -14,6 +14,7 @@ from accounts.privacy.registry import (
     Retention,
     declare,
 )
+from accounts.retention.policies import Class
 from faqs.gap_forgetting import forget_questions
 from faqs.models import (
     FAQ,
@@ -83,7 +84,7 @@ declare(
         of="user",
         erasure=Erasure.DELETE,
         erasure_note="Deleted. Of who is not signed in only a keyed hash of the session is kept.",
-        retention=Retention("As long as the FAQ.", "", "created_at"),
+        retention=Retention("As long as the FAQ.", since="created_at"),
         section="faq_feedback",
         exported=("faq", "helpful", "comment", "created_at"),
         written=("comment",),
@@ -99,7 +100,7 @@ declare(
         erasure=Erasure.DELETE,
         erasure_note="Deleted, as when the consent is withdrawn. The gap it stood in takes another's wording and a new "
         "vector, and goes with its last question.",
-        retention=Retention("As long as the gap.", "", "created_at"),
+        retention=Retention("So many days; the gap goes with its last question.", (Class.QUESTION,), "created_at"),
         section="unanswered_questions",
         exported=("text", "source", "created_at"),
         written=("text",),

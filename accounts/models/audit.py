@@ -109,6 +109,7 @@ class AuditEvent(AppendOnlyModel):
             models.Index(fields=["actor", "-id"], name="audit_by_actor"),  # what somebody did
             models.Index(fields=["subject", "-id"], name="audit_about_person"),  # what was done to somebody
             models.Index(fields=["action", "-id"], name="audit_of_action"),  # the admin's filter
+            models.Index(fields=["at"], name="audit_in_time"),  # the admin's first and last day
         ]
 
     def __str__(self) -> str:

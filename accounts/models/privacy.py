@@ -102,6 +102,8 @@ class DataRequest(models.Model):
     due_at = models.DateTimeField(_("due"), default=now)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     finished_at = models.DateTimeField(_("done at"), null=True, blank=True)
+    # Since when a legal hold keeps an erasure waiting that is due, or has begun. Its person is not told.
+    held_since = models.DateTimeField(_("waits for a legal hold since"), null=True, blank=True, editable=False)
     # Whether cancelling an erasure opens the account: not where staff have suspended the person.
     reopens = models.BooleanField(default=True)
     size = models.PositiveBigIntegerField(_("size"), null=True, blank=True)  # of a copy, in bytes

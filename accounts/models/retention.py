@@ -14,15 +14,24 @@ class RetentionPolicy(models.Model):
     """How many days data of a class is kept; overrides the setting. Written by accounts/retention/policies.py."""
 
     class Class(models.TextChoices):
-        """Those of accounts.privacy.registry.DataClass whose time may be set."""
+        """What has a time of its own (accounts/retention/policies.py)."""
 
         CONTENT = "content", _("Conversations: days since the last activity")
+        DELETED = "deleted", _("Deleted conversations: days in which that can be undone")
+        PASSING = "passing", _("What programs ask in passing: days, for what is asked from now on")
+        MODERATION = "moderation", _("Decided moderation items: days since the decision")
+        QUESTION = "question", _("Questions without a good answer: days since they were asked")
         ACCOUNT = "account", _("Guests: days since they were last seen")
+        UNCONFIRMED = "unconfirmed", _("Accounts whose address is not confirmed: days since they were last seen")
+        SIGN_UP = "sign_up", _("Sign-ups, and links that confirm an address: days")
+        SESSION = "session", _("Sign-ins of browsers and programs: days since they were last used")
+        EXPORT = "export", _("Copies of people's data: days in which they can be fetched")
+        MAIL = "mail", _("Mail that could not be sent: days in which it is tried again")
         RECORD = "record", _("The admin's list of recent actions: days since")
 
     data_class = models.CharField(_("data"), max_length=20, primary_key=True, choices=Class.choices)
     days = models.PositiveIntegerField(
-        _("days"), null=True, blank=True, help_text=_("Empty: as the settings say. 0: kept for good.")
+        _("days"), null=True, blank=True, help_text=_("Empty: as the settings say. 0: for good, where that may be.")
     )
     changed_at = models.DateTimeField(_("changed"), default=now, editable=False)
 
@@ -66,7 +75,8 @@ class RetentionRun(models.Model):
     """One run of ``apply_retention``. One that was killed has no ``finished_at`` and is gone on with by the next.
 
     ``removed`` counts rows by sweep, in the transactions that remove them; ``skipped`` those that were over and stayed,
-    because somebody was at work on them or something else keeps them.
+    because somebody was at work on them or something else keeps them; ``kept`` those that a legal hold keeps, or that
+    their person has processing paused.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -75,6 +85,7 @@ class RetentionRun(models.Model):
     finished_at = models.DateTimeField(_("finished"), null=True)
     removed: "models.JSONField[Any, dict[str, int]]" = models.JSONField(_("removed"), default=dict)
     skipped: "models.JSONField[Any, dict[str, int]]" = models.JSONField(_("skipped"), default=dict)
+    kept: "models.JSONField[Any, dict[str, int]]" = models.JSONField(_("kept by a hold or a pause"), default=dict)
 
     class Meta:
         verbose_name = _("retention run")

@@ -15,7 +15,17 @@ from accounts.models import DataRequest, LegalHold
 class DataRequestAdmin(RecordedReading, ReadOnlyAdmin):
     """Copies and erasures. Whoever asked cancels; ``manage.py erase_user`` asks for others. Who is erased is gone."""
 
-    list_display = ("user", "kind", "state", "created_at", "due_at", "expires_at", "finished_at", "waits_for_hold")
+    list_display = (
+        "user",
+        "kind",
+        "state",
+        "created_at",
+        "due_at",
+        "expires_at",
+        "finished_at",
+        "waits_for_hold",
+        "held_since",
+    )
     list_select_related = ("user",)
     list_filter = ("kind", "state")
     search_fields = ("user__username", "user__email")
@@ -29,5 +39,8 @@ class DataRequestAdmin(RecordedReading, ReadOnlyAdmin):
 
     @admin.display(description=_("waits for a legal hold"), boolean=True)
     def waits_for_hold(self, obj: Any) -> bool:
-        is_waiting = obj.kind == DataRequest.Kind.ERASURE and obj.state == DataRequest.State.WAITING
+        is_waiting = obj.kind == DataRequest.Kind.ERASURE and obj.state in (
+            DataRequest.State.WAITING,
+            DataRequest.State.RUNNING,
+        )
         return bool(is_waiting and obj.is_held)

@@ -35,6 +35,7 @@ from accounts.models import (
     User,
 )
 from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, Retention, Section, declare
+from accounts.retention.policies import Class
 from accounts.sessions import DEVICE
 
 SIGNING_IN = "Letting people sign in, and showing them where they are signed in."
@@ -84,7 +85,10 @@ declare(
         erasure=Erasure.DELETE,
         erasure_note="The row goes last, once all else is gone.",
         retention=Retention(
-            "As long as the account; a guest's until unseen for GUEST_DAYS.", "GUEST_DAYS", "last_seen_at"
+            "As long as the account; a guest's until unseen for some days, and so is one whose address was never "
+            "confirmed.",
+            (Class.ACCOUNT, Class.UNCONFIRMED),
+            "last_seen_at",
         ),
         section="account",
         exported=(
@@ -105,7 +109,10 @@ declare(
         erasure=Erasure.DELETE,
         erasure_note="Deleted.",
         retention=Retention(
-            "Two weeks after the last change (SESSION_COOKIE_AGE); expired ones go within six hours.", "", "expire_date"
+            "Two weeks after the last change (SESSION_COOKIE_AGE), and so many days after it was last used at most; "
+            "then gone within six hours.",
+            (Class.SESSION,),
+            "last_seen_at",
         ),
         section="sessions",
         exported=("last_seen_at", "expire_date"),
@@ -121,7 +128,12 @@ declare(
         of="user",
         erasure=Erasure.DELETE,
         erasure_note="Deleted.",
-        retention=Retention("Until its tokens have run out; then gone within six hours.", "", "expires_at"),
+        retention=Retention(
+            "Until its tokens have run out, a week after the last use, or so many days after it; then gone within six "
+            "hours.",
+            (Class.SESSION,),
+            "last_used_at",
+        ),
         section="program_sign_ins",
         exported=("id", "device", "created_at", "last_used_at", "expires_at", "revoked_at", "reason", "second_factor"),
         written=("device",),
@@ -135,7 +147,7 @@ declare(
         of="user",
         erasure=Erasure.DELETE,
         erasure_note="Deleted.",
-        retention=Retention("As long as the account.", "", "revoked_at"),
+        retention=Retention("As long as the account.", since="revoked_at"),
         section="api_keys",
         exported=("id", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"),
         written=("name",),
@@ -150,7 +162,7 @@ declare(
         of="user",
         erasure=Erasure.DELETE,
         erasure_note="The lines go with the account's row, by a trigger of the database, and in no other way.",
-        retention=Retention("As long as the account: it is only added to.", "", "at"),
+        retention=Retention("As long as the account: it is only added to.", since="at"),
         section="consents",
         exported=("purpose", "granted", "version", "text_hash", "language", "source", "at"),
         fixed=("text_hash", "language"),
@@ -192,7 +204,7 @@ declare(
         of="user",
         erasure=Erasure.DELETE,
         erasure_note="Deleted with the account. A line in the log of erasures stays, which names nobody.",
-        retention=Retention("As long as the account.", "", "created_at"),
+        retention=Retention("As long as the account.", since="created_at"),
         section="requests",
         exported=("id", "kind", "state", "created_at", "due_at", "expires_at", "finished_at", "size"),
         erase=lambda person: 0,
@@ -206,7 +218,7 @@ declare(
         of="request__user",
         erasure=Erasure.DELETE,
         erasure_note="Deleted.",
-        retention=Retention("Until an hour after the copy was fetched; seven days at most."),
+        retention=Retention("Until an hour after the copy was fetched, or as many days unfetched.", (Class.EXPORT,)),
         not_exported="It is the export.",
     ),
     Section(
@@ -233,7 +245,7 @@ declare(
         of=_sign_ups_of,
         erasure=Erasure.DELETE,
         erasure_note="Deleted, with any other sign-up for the same address.",
-        retention=Retention("Three days; then gone within six hours.", "", "created_at"),
+        retention=Retention("So many days; then gone within six hours.", (Class.SIGN_UP,), "created_at"),
         section="sign_ups",
         exported=("email", "username", "language", "created_at"),
         written=("email", "username"),
@@ -249,7 +261,7 @@ declare(
         of=_mails_to,
         erasure=Erasure.DELETE,
         erasure_note="Deleted unsent.",
-        retention=Retention("Until it is sent, a day at most.", "", "created_at"),
+        retention=Retention("Until it is sent, so many days at most.", (Class.MAIL,), "created_at"),
         not_exported="It is the mail that the person gets a moment later.",
         written=("to_address",),
         fixed=("language",),
@@ -264,7 +276,7 @@ declare(
         erasure=Erasure.KEEP,
         erasure_note="Kept, as it is only added to: whose a pseudonym was nobody can tell once the identity is gone, "
         "nor read the reasons.",
-        retention=Retention("For good."),
+        retention=Retention("For good: the chain shows that nothing is missing only while all of it is there."),
         not_exported="The section `record` tells all of it, with names and reasons.",
         fixed=("action", "object_type", "object_id", "details"),
     ),
@@ -289,7 +301,7 @@ declare(
         of="person",
         erasure=Erasure.KEEP,
         erasure_note="Kept, and with it what it holds: until it is released, the account cannot be removed.",
-        retention=Retention("Until it is released.", "", "placed_at"),
+        retention=Retention("Until it is released.", since="placed_at"),
         not_exported="Telling of it may defeat its purpose; whoever runs the installation decides.",
         told=False,
     ),
@@ -303,9 +315,7 @@ declare(
         erasure=Erasure.DELETE,
         erasure_note="Deleted: what they did there, and what names them.",
         retention=Retention(
-            "As long as the account of who did it; RETENTION_RECORD_DAYS, if set.",
-            "RETENTION_RECORD_DAYS",
-            "action_time",
+            "As long as the account of who did it; so many days, if set.", (Class.RECORD,), "action_time"
         ),
         not_exported="The record of actions says the same and more.",
         written=("object_repr", "change_message"),

@@ -21,10 +21,15 @@ from accounts.audit import forget
 from accounts.models import User
 from accounts.privacy import registry
 from accounts.privacy.registry import Erasure, PersonalData
+from accounts.retention.holds import is_held, let_none_in
 from chatbot_project.lib.redis import blocking_redis
 
 BATCH = 500
 _QUEUE = "celery"
+
+
+class Held(Exception):
+    """A legal hold keeps what is to be erased. What is gone by then stays gone; the rest waits for its release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ def plan(person: User) -> list[Planned]:
 def erase_everywhere(person: User) -> Iterator[tuple[str, int]]:
     """Erase all of ``person`` but their own row, step by step: what each step was about, and how many things it took.
 
-    Raises RedisError where Redis is away, OSError where a log cannot be written: the next run goes on.
+    Raises RedisError where Redis is away, OSError where a log cannot be written: the next run goes on. Raises Held.
     """
     yield "redis", _erase_redis(person)
     yield "tasks", _erase_tasks(person)
@@ -56,6 +61,13 @@ def erase_everywhere(person: User) -> Iterator[tuple[str, int]]:
             yield from _erase_rows(entry, person)
     yield "redis", _erase_redis(person)  # what came up meanwhile
     yield "logs", _black_out_logs(person)
+
+
+def refuse_if_held(person: User) -> None:
+    """Raise Held where anything of ``person`` is under a hold; none comes into force until the transaction ends."""
+    let_none_in()
+    if is_held(person):
+        raise Held
 
 
 def erase_row(person: User) -> None:
@@ -70,6 +82,7 @@ def erase_row(person: User) -> None:
 def _erase_rows(entry: PersonalData, person: User) -> Iterator[tuple[str, int]]:
     while True:
         with transaction.atomic():
+            refuse_if_held(person)
             gone = entry.erase(person) if entry.erase else _delete_batch(entry, person)
         if not gone:
             return

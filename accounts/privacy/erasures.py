@@ -7,22 +7,23 @@ lead to where it can be cancelled. Once it has begun nothing stops it: a run tha
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
+from time import monotonic
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 from django.core import signing
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import services
 from accounts.audit.recording import record_audit
 from accounts.models import DataRequest, ErasureEntry, LegalHold, OutgoingMail, User
 from accounts.privacy import erasure_log
-from accounts.privacy.erasing import erase_everywhere, erase_row, plan
+from accounts.privacy.erasing import Held, erase_everywhere, erase_row, plan, refuse_if_held
 from accounts.privacy.registry import Erasure
-from accounts.retention.holds import is_held
+from accounts.retention.holds import is_held, let_none_in
 from chatbot_project.lib.db import session_lock
 
 log = structlog.get_logger(__name__)
@@ -104,13 +105,21 @@ def read_cancel_token(token: str) -> DataRequest | None:
 def due_erasures() -> list[UUID]:
     """Those to be begun or gone on with, the oldest first. What is under a legal hold waits until it is released: the
     account is closed meanwhile."""
-    waiting = Q(state=State.WAITING, user__legal_holds=None)
-    found = DataRequest.objects.filter(waiting | Q(state=State.RUNNING), kind=Kind.ERASURE)
-    return list(found.filter(due_at__lte=timezone.now()).order_by("due_at").values_list("pk", flat=True)[:100])
+    found = _due().filter(user__legal_holds=None)
+    return list(found.order_by("due_at").values_list("pk", flat=True)[:100])
 
 
-def run_erasure(request_id: UUID) -> bool:
-    """Do an erasure that is due, or go on with one. False where there is none, or another process is at it.
+def note_held() -> int:
+    """Note which of those that are due a legal hold keeps waiting, and log each once; forget it of those that can go
+    on. How many are newly held."""
+    _due().exclude(held_since=None).filter(user__legal_holds=None).update(held_since=None)
+    waiting = _due().filter(held_since=None).exclude(user__legal_holds=None)
+    return sum(_note_held(request_id) for request_id in waiting.values_list("pk", flat=True)[:100])
+
+
+def run_erasure(request_id: UUID, *, seconds: float = float("inf")) -> bool:
+    """Do an erasure that is due, or go on with one, for so long at most. False where there is none, another process is
+    at it, a legal hold keeps it, or the time was not enough.
 
     Raises what keeps it from going on, such as RedisError: it is left as it is, and the next run goes on.
     """
@@ -118,8 +127,11 @@ def run_erasure(request_id: UUID) -> bool:
         user = _begin(request_id) if is_mine else None
         if user is None:
             return False
-        _finish(user, ErasureEntry.objects.get(pk=request_id))
-    return True
+        try:
+            return _finish(user, ErasureEntry.objects.get(pk=request_id), monotonic() + seconds)
+        except Held:  # placed while it ran
+            _note_held(request_id)
+            return False
 
 
 def erase_again(user: User) -> None:
@@ -169,9 +181,15 @@ def _begin(request_id: UUID) -> User | None:
             .filter(state__in=(State.WAITING, State.RUNNING))
             .first()
         )
-        if found is None or (found.state == State.WAITING and is_held(found.user)):
+        if found is None:
+            return None
+        let_none_in()
+        if is_held(found.user):
             return None
         entry = erasure_log.note_begun(found.pk, found.user)
+        if found.held_since is not None:
+            found.held_since = None
+            found.save(update_fields=["held_since"])
         if found.state == State.WAITING:
             entry.receipt = {
                 "erased": {each.label: each.rows for each in plan(found.user) if each.erasure != Erasure.KEEP}
@@ -183,11 +201,27 @@ def _begin(request_id: UUID) -> User | None:
     return found.user
 
 
-def _finish(user: User, entry: ErasureEntry) -> None:
+def _due() -> QuerySet[DataRequest]:
+    open_ones = DataRequest.objects.filter(kind=Kind.ERASURE, state__in=(State.WAITING, State.RUNNING))
+    return open_ones.filter(due_at__lte=timezone.now())
+
+
+def _note_held(request_id: UUID) -> bool:
+    """Whether it was not noted yet."""
+    is_new = DataRequest.objects.filter(pk=request_id, held_since=None).update(held_since=timezone.now())
+    if is_new:
+        log.warning("erasure.waits_for_hold", request_id=str(request_id))
+    return bool(is_new)
+
+
+def _finish(user: User, entry: ErasureEntry, until: float) -> bool:
+    """Whether there was time for all of it."""
     for _step in erase_everywhere(user):
-        pass
+        if monotonic() > until:
+            return False
     now = timezone.now()
     with transaction.atomic():
+        refuse_if_held(user)
         counts = (entry.receipt or {}).get("erased", {})  # as they were when it began
         entry.receipt = erasure_log.sign_receipt(entry, counts=counts, at=now)
         entry.done_at = now
@@ -199,6 +233,7 @@ def _finish(user: User, entry: ErasureEntry) -> None:
         erase_row(user)
         record_audit(actor=None, action="erasure.done", obj=entry, details={"rows": sum(counts.values())})
     log.info("erasure.done", erasure_id=str(entry.pk))
+    return True
 
 
 def _queue(request_id: UUID) -> None:

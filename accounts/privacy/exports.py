@@ -14,17 +14,18 @@ import structlog
 from django.conf import settings
 from django.core import signing
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone, translation
 
 from accounts.audit.recording import record_audit
 from accounts.models import DataRequest, ExportChunk, OutgoingMail, User
 from accounts.privacy.archive import archive
 from accounts.privacy.sealing import pieces_of, seal, unseal
+from accounts.retention.policies import Class, kept_since, period_of
 
 log = structlog.get_logger(__name__)
 
 State, Kind = DataRequest.State, DataRequest.Kind
-LINK_DAYS = 7
 #: How long a copy that was fetched stays, for the transfer to end.
 FETCHING = timedelta(hours=1)
 _SALT = "accounts.privacy.export"
@@ -68,7 +69,7 @@ def make_export(request_id: UUID) -> bool:
         with translation.override(request.user.language or settings.LANGUAGE_CODE):
             size = _store_pieces(request, now)
         request.state, request.finished_at, request.size = State.READY, now, size
-        request.expires_at = now + timedelta(days=LINK_DAYS)
+        request.expires_at = now + period_of(Class.EXPORT)
         request.save(update_fields=["state", "finished_at", "expires_at", "size"])
         record_audit(actor=None, action="export.made", obj=request, subject=request.user, details={"bytes": size})
         if request.user.email:
@@ -81,8 +82,7 @@ def make_export(request_id: UUID) -> bool:
 
 def ready_export(user: User) -> DataRequest | None:
     """The copy of ``user`` that can be fetched."""
-    found = DataRequest.objects.filter(user=user, kind=Kind.EXPORT, state=State.READY, expires_at__gt=timezone.now())
-    return found.first()
+    return _live(user).first()
 
 
 def export_token(request: DataRequest) -> str:
@@ -131,10 +131,7 @@ def take_export(*, user: User, request_id: UUID) -> Fetching | None:
     tries at once, one gets it."""
     with transaction.atomic():
         now = timezone.now()
-        ready = DataRequest.objects.filter(
-            pk=request_id, user=user, kind=Kind.EXPORT, state=State.READY, expires_at__gt=now
-        )
-        request = ready.select_for_update().first()
+        request = _live(user).filter(pk=request_id).select_for_update().first()
         if request is None:
             return None
         DataRequest.objects.filter(pk=request.pk).update(state=State.USED, expires_at=now + FETCHING)
@@ -150,7 +147,10 @@ def waiting_exports() -> list[UUID]:
 
 def clear_exports() -> int:
     """Remove copies that were fetched or have expired; how many. The requests stay, as a record."""
-    over = DataRequest.objects.filter(kind=Kind.EXPORT, expires_at__lte=timezone.now())
+    now = timezone.now()
+    over = DataRequest.objects.filter(kind=Kind.EXPORT).filter(
+        Q(expires_at__lte=now) | Q(finished_at__lte=now - period_of(Class.EXPORT))
+    )
     over.filter(state=State.READY).update(state=State.EXPIRED)
     kept = over.filter(chunks__isnull=False).distinct().values_list("pk", flat=True)
     removed = 0
@@ -160,9 +160,15 @@ def clear_exports() -> int:
     return removed
 
 
+def _live(user: User) -> QuerySet[DataRequest]:
+    """The copies that can be fetched: neither past their own time nor past what the policy says by now."""
+    found = DataRequest.objects.filter(user=user, kind=Kind.EXPORT, state=State.READY, expires_at__gt=timezone.now())
+    return found.filter(finished_at__gt=kept_since(Class.EXPORT))
+
+
 def _open(user: User) -> DataRequest | None:
     found = DataRequest.objects.filter(user=user, kind=Kind.EXPORT, state__in=DataRequest.OPEN)
-    found.filter(state=State.READY, expires_at__lte=timezone.now()).update(state=State.EXPIRED)
+    found.filter(state=State.READY).exclude(pk__in=_live(user).values("pk")).update(state=State.EXPIRED)
     return found.first()
 
 

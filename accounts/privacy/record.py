@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from itertools import groupby
 
+from django.utils import translation
+
+from accounts.models import RetentionPolicy
 from accounts.privacy.registry import (
     PersonalData,
     files,
@@ -10,6 +13,7 @@ from accounts.privacy.registry import (
     redis_keys,
     without_personal_data,
 )
+from accounts.retention.policies import POLICIES
 
 HEAD = """# Personal data: the record of processing
 
@@ -44,6 +48,19 @@ links and copies under it are good no longer. Where a key is lost, recovery code
 factor is reset."""
 
 
+PERIODS = """Each is a number of days, 36,500 at most, from the setting (`.env.example` shows the defaults) or,
+over it, from an admin (*Retention policies*, with a reason, recorded). It holds at once: what is over is shown no more,
+and removed by the next run.
+
+What a **legal hold** keeps stays, and so does what belongs to a person whose **processing is paused** (Art. 18: it is
+stored, and nothing else is done with it); every run says how many rows that were. Their own request for erasure goes on
+all the same, except under a hold: then it waits until that is released.
+
+The record of actions has no period: its chain shows that nothing is missing only while all of it is there, and erasing
+a person makes it anonymous. Links to reset a password are kept nowhere: each is signed, works once and for an hour.
+Records of background tasks are one row a task, with nothing of anybody. What lies in Redis runs out by itself."""
+
+
 def record_page() -> str:
     """The whole page as Markdown."""
     parts = [
@@ -52,6 +69,9 @@ def record_page() -> str:
         _table(("purpose", "legal ground (Art. 6 (1))", "what is used"), _purposes()),
         "## What is held of people",
         *map(_entry, personal_data()),
+        "## For how long",
+        PERIODS,
+        _table(("setting", "what", "kept for good"), _periods()),
         "## Keys",
         KEYS,
         "## Redis",
@@ -91,10 +111,18 @@ def _purposes() -> Iterable[tuple[str, str, str]]:
         yield words, basis, ", ".join(f"`{each.label}`" for each in entries)
 
 
+def _periods() -> Iterable[tuple[str, str, str]]:
+    with translation.override("en"):
+        for name, policy in POLICIES.items():
+            yield f"`{policy.setting}`", str(RetentionPolicy.Class(name).label), "0" if policy.for_good else "never"
+
+
 def _entry(each: PersonalData) -> str:
     fields = ", ".join(f"`{name}`" for name in each.exported)
     export = f"`{each.section}`: {fields}" if each.section else f"not in it: {each.not_exported}"
     since = f" Counts from `{each.retention.since}`." if each.retention.since else ""
+    names = ", ".join(f"`{POLICIES[name].setting}`" for name in each.retention.policies)
+    policies = f" Days: {names}." if names else ""
     others = "".join(f" `{name}`: {what}." for name, what in each.references.items())
     return "\n".join(
         [
@@ -105,7 +133,7 @@ def _entry(each: PersonalData) -> str:
             f"- Class: {each.data_class}. Legal ground: {each.basis}.",
             f"- Export: {export}",
             f"- Erasure: {each.erasure}. {each.erasure_note}{others}",
-            f"- Kept: {each.retention.rule}{since}",
+            f"- Kept: {each.retention.rule}{since}{policies}",
             *([f"- People's own words: {', '.join(f'`{name}`' for name in each.written)}"] if each.written else []),
         ]
     )

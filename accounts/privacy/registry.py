@@ -48,11 +48,11 @@ class Erasure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long it is kept, in words. Where a number of days decides: ``setting`` is its name, and ``since`` the field
-    that the days count from."""
+    """How long it is kept, in words. Where a number of days decides: ``policies`` name it (of
+    accounts.retention.policies.POLICIES), and ``since`` is the field that the days count from."""
 
     rule: str
-    setting: str = ""
+    policies: Sequence[str] = ()
     since: str = ""
 
 

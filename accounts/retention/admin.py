@@ -99,7 +99,7 @@ class RetentionPolicyAdmin(ServedAdmin):
 
     @admin.display(description=_("as the settings say"))
     def setting(self, policy: RetentionPolicy) -> str:
-        return f"{policies.SETTINGS[policy.data_class]}={policies.default_days(policy.data_class)}"
+        return f"{policies.POLICIES[policy.data_class].setting}={policies.default_days(policy.data_class)}"
 
     def get_readonly_fields(self, request: HttpRequest, obj: RetentionPolicy | None = None) -> tuple[str, ...]:
         return ("data_class",) if obj else ()
@@ -145,6 +145,6 @@ class LegalHoldAdmin(ServedAdmin):
 
 @admin.register(RetentionRun)
 class RetentionRunAdmin(ReadOnlyAdmin):
-    list_display: ClassVar[tuple[str, ...]] = ("started_at", "finished_at", "as_of", "removed", "skipped")
+    list_display: ClassVar[tuple[str, ...]] = ("started_at", "finished_at", "as_of", "removed", "skipped", "kept")
     ordering = ("-started_at",)
     fields = list_display

@@ -1,16 +1,22 @@
-"""Legal holds: what is under one stays, whatever its time. Placed and released by admins, each with a reason."""
+"""Legal holds: what is under one stays, whatever its time. Placed and released by admins, each with a reason.
+
+So does what belongs to a person whose processing is paused (accounts/restriction.py): Article 18 GDPR lets it be stored
+and nothing else, and who asked for a pause may need just what would be removed. Erasure, which they ask for, goes on.
+"""
 
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.audit.recording import record_audit
 from accounts.models import LegalHold, User
 from chatbot_project.lib.errors import ApplicationError
+
+_LOCK = 0x6E6F6E6F_686F6C64  # PostgreSQL's advisory lock between what removes and what keeps
 
 _lookups: list[Callable[[UUID], User | None]] = []
 
@@ -26,6 +32,28 @@ def not_held(rows: "QuerySet[Any]", *, person: str, conversation: str = "") -> "
     if person == "pk":  # a person's own row also stays for each of their conversations
         which = Q()
     return rows.exclude(Exists(LegalHold.objects.filter(which, person=OuterRef(person))))
+
+
+def not_paused(rows: "QuerySet[Any]", *, person: str) -> "QuerySet[Any]":
+    """``rows`` without those of people whose processing is paused."""
+    field = "restricted_at" if person == "pk" else f"{person}__restricted_at"
+    return rows.exclude(**{f"{field}__isnull": False})
+
+
+def let_none_in() -> None:
+    """Until the caller's transaction ends, no hold or pause comes into force: whoever removes calls this before it asks
+    what it may remove. What comes into force waits for that, and keeps all that is there then."""
+    _lock("pg_advisory_xact_lock_shared")
+
+
+def come_into_force() -> None:
+    """Wait for what is being removed at this moment. In the transaction that makes the hold or the pause."""
+    _lock("pg_advisory_xact_lock")
+
+
+def _lock(function: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {function}(%s)", [_LOCK])
 
 
 def is_held(person: User) -> bool:
@@ -47,12 +75,13 @@ def place(*, actor: User, person: User | None = None, conversation: UUID | None 
     ``held_already`` (409).
     """
     _must_be_admin(actor)
-    if conversation is not None:
-        person = next((lookup(conversation) for lookup in _lookups), None)
-    if person is None:
-        raise ApplicationError("not_found", _("There is no such thing here."), status=404)
     try:
         with transaction.atomic():
+            come_into_force()
+            if conversation is not None:
+                person = next((lookup(conversation) for lookup in _lookups), None)
+            if person is None:
+                raise ApplicationError("not_found", _("There is no such thing here."), status=404)
             hold = LegalHold.objects.create(person=person, conversation=conversation)
             _record(actor, "legal_hold.placed", hold, reason)
     except IntegrityError as error:

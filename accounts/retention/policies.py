@@ -1,6 +1,8 @@
-"""How long data of a class is kept: the admin's word, else the setting's. 0 is for good."""
+"""How long data of a class is kept: the admin's word, else the setting's. One table says which classes there are."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -13,11 +15,30 @@ from accounts.models import RetentionPolicy, User
 from chatbot_project.lib.errors import ApplicationError
 
 Class = RetentionPolicy.Class
-#: The setting of each class, in days.
-SETTINGS: Mapping[str, str] = {
-    Class.CONTENT: "RETENTION_CONTENT_DAYS",
-    Class.ACCOUNT: "GUEST_DAYS",
-    Class.RECORD: "RETENTION_RECORD_DAYS",
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The ``setting`` with the days of a class, and whether they may be 0: kept for good."""
+
+    setting: str
+    for_good: bool = False
+
+
+#: Every class whose time is a number of days. What has none is kept as long as what it hangs on, or for good.
+POLICIES: Mapping[str, Policy] = {
+    Class.CONTENT: Policy("RETENTION_CONTENT_DAYS", for_good=True),
+    Class.DELETED: Policy("RETENTION_DELETED_DAYS"),
+    Class.PASSING: Policy("RETENTION_PASSING_DAYS"),
+    Class.MODERATION: Policy("RETENTION_MODERATION_DAYS", for_good=True),
+    Class.QUESTION: Policy("RETENTION_QUESTION_DAYS", for_good=True),
+    Class.ACCOUNT: Policy("GUEST_DAYS"),
+    Class.UNCONFIRMED: Policy("RETENTION_UNCONFIRMED_DAYS", for_good=True),
+    Class.SIGN_UP: Policy("RETENTION_SIGN_UP_DAYS"),
+    Class.SESSION: Policy("RETENTION_SESSION_DAYS"),
+    Class.EXPORT: Policy("RETENTION_EXPORT_DAYS"),
+    Class.MAIL: Policy("RETENTION_MAIL_DAYS"),
+    Class.RECORD: Policy("RETENTION_RECORD_DAYS", for_good=True),
 }
 
 
@@ -29,8 +50,27 @@ def days_of(data_class: str) -> int:
 
 def default_days(data_class: str) -> int:
     """As the settings say."""
-    days: int = getattr(settings, SETTINGS[data_class])
+    days: int = getattr(settings, POLICIES[data_class].setting)
     return days
+
+
+def period_of(data_class: str) -> timedelta:
+    """The same for a class that is never kept for good."""
+    return timedelta(days=days_of(data_class))
+
+
+def over_since(data_class: str, as_of: datetime) -> datetime | None:
+    """What is older than this is over at ``as_of``; ``None`` where all is kept for good. One query."""
+    days = days_of(data_class)
+    return as_of - timedelta(days=days) if days else None
+
+
+def days_sql(data_class: str) -> str:
+    """SQL for how many days: for a statement that asks other things as well."""
+    return (
+        f"COALESCE((SELECT days FROM {RetentionPolicy._meta.db_table} WHERE data_class = '{data_class}'), "  # noqa: S608
+        f"{default_days(data_class):d})"
+    )
 
 
 def kept_since_sql(data_class: str) -> str:
@@ -38,10 +78,7 @@ def kept_since_sql(data_class: str) -> str:
 
     It reads a table of a few rows once per statement.
     """
-    days = (
-        f"COALESCE((SELECT days FROM {RetentionPolicy._meta.db_table} WHERE data_class = '{data_class}'), "  # noqa: S608
-        f"{default_days(data_class):d})"
-    )
+    days = days_sql(data_class)
     return f"COALESCE(statement_timestamp() - NULLIF({days}, 0) * interval '1 day', '-infinity'::timestamptz)"
 
 
@@ -53,13 +90,17 @@ def kept_since(data_class: str) -> RawSQL:
 def set_policy(*, actor: User, data_class: str, days: int | None, reason: str) -> RetentionPolicy:
     """Keep data of the class for ``days`` from now on; ``None``: as the settings say. Recorded with its reason.
 
-    Raises ApplicationError ``forbidden`` (403) for who is no admin, ``retention_too_short`` (400): guests are kept a
-    day at least, and not for good.
+    Raises ApplicationError ``forbidden`` (403) for who is no admin, ``retention_too_short`` (400) for 0 where nothing
+    is kept for good, ``retention_too_long`` (400).
     """
     if not actor.has_perm("accounts.change_retentionpolicy"):
         raise ApplicationError("forbidden", _("You may not change how long data is kept."), status=403)
-    if data_class == Class.ACCOUNT and days == 0:
-        raise ApplicationError("retention_too_short", _("Guests are kept for a day at least."), status=400)
+    if days == 0 and not POLICIES[data_class].for_good:
+        raise ApplicationError("retention_too_short", _("This is kept for a day at least, and not for good."))
+    if days is not None and days > settings.RETENTION_MOST_DAYS:
+        most = settings.RETENTION_MOST_DAYS
+        detail = _("At most %(days)d days; 0 keeps it for good, where that may be.") % {"days": most}
+        raise ApplicationError("retention_too_long", detail)
     with transaction.atomic():
         before = days_of(data_class)
         policy, _made = RetentionPolicy.objects.update_or_create(

@@ -6,9 +6,10 @@ by the next one, as of the same moment; when all is done it is recorded, once.
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -18,7 +19,7 @@ from django.utils import timezone
 
 from accounts.audit.recording import record_audit
 from accounts.models import RetentionRun
-from accounts.retention.sweeps import Sweep, all_sweeps
+from accounts.retention.sweeps import Sweep, all_sweeps, find_sweep
 from chatbot_project.lib.db import session_lock
 
 logger = logging.getLogger(__name__)
@@ -32,24 +33,26 @@ class Busy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a run would remove of one sweep: how many rows, and a fingerprint of which."""
+    """What a run would remove of one sweep: how many rows, and a fingerprint of which. ``kept`` are over and stay, for
+    a hold or a pause."""
 
     key: str
     count: int
     digest: str
+    kept: int
 
 
 def plan(as_of: datetime) -> list[Planned]:
     """What a run as of that moment removes, if nothing changes until then. Writes nothing."""
-    return [_planned(sweep.key, sweep.due(as_of).order_by("pk").values_list("pk", flat=True)) for sweep in all_sweeps()]
+    return [_planned(sweep, as_of) for sweep in all_sweeps()]
 
 
-def _planned(key: str, keys: Any) -> Planned:
+def _planned(sweep: Sweep, as_of: datetime) -> Planned:
     digest, count = hashlib.sha256(), 0
-    for each in keys.iterator(chunk_size=10_000):
+    for each in sweep.due(as_of).order_by("pk").values_list("pk", flat=True).iterator(chunk_size=10_000):
         digest.update(f"{each}\n".encode())
         count += 1
-    return Planned(key, count, digest.hexdigest()[:16])
+    return Planned(sweep.key, count, digest.hexdigest()[:16], sweep.kept(as_of))
 
 
 def apply(as_of: datetime | None = None, *, seconds: float = float("inf")) -> RetentionRun:
@@ -64,51 +67,66 @@ def apply(as_of: datetime | None = None, *, seconds: float = float("inf")) -> Re
             as_of=as_of or timezone.now()
         )
         until = monotonic() + seconds
-        if all(_go_through(run, sweep, until) for sweep in all_sweeps()):
+        if all(_go_through(sweep, run.as_of, until, partial(_count, run, sweep.key)) for sweep in all_sweeps()):
             _finish(run)
         run.refresh_from_db()
         return run
 
 
-def _go_through(run: RetentionRun, sweep: Sweep, until: float) -> bool:
-    """Remove what is over of one sweep; whether there was time for all of it."""
+def sweep_now(key: str, *, seconds: float) -> int:
+    """Remove what is over of one sweep, between the runs that go through all, for so long at most; how many rows went.
+
+    Beside a run, or beside itself, it is harmless: each passes over what the other is at.
+    """
+    gone: list[int] = []
+    _go_through(find_sweep(key), timezone.now(), monotonic() + seconds, gone.append)
+    return sum(gone)
+
+
+def _go_through(sweep: Sweep, as_of: datetime, until: float, count: Callable[[int], None]) -> bool:
+    """Remove what is over of one sweep; whether there was time for all of it. ``count`` is told of each batch in the
+    transaction that removes it."""
     after = None
     while monotonic() <= until:
         try:
-            keys = _batch(run, sweep, after)
+            keys = _batch(sweep, as_of, after, count)
         except (DatabaseError, ProtectedError) as error:
             logger.warning("retention_batch_failed", extra={"sweep": sweep.key, "error": type(error).__name__})
-            keys = _one_by_one(run, sweep, after)
+            keys = _one_by_one(sweep, as_of, after, until, count)
         if not keys:
             return True
         after = keys[-1]
     return False
 
 
-def _batch(run: RetentionRun, sweep: Sweep, after: Any, *, only: Any = None) -> list[Any]:
+def _batch(sweep: Sweep, as_of: datetime, after: Any, count: Callable[[int], None], *, only: Any = None) -> list[Any]:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
-        keys = sweep.remove_batch(run.as_of, after, only=only)
+        keys = sweep.remove_batch(as_of, after, only=only)
         if keys:
-            _count(run, sweep.key, len(keys))
+            count(len(keys))
     return keys
 
 
-def _one_by_one(run: RetentionRun, sweep: Sweep, after: Any) -> list[Any]:
-    """The next batch, each row by itself, passing over those that cannot go; the keys that were looked at."""
-    rows = sweep.due(run.as_of).order_by("pk")
+def _one_by_one(sweep: Sweep, as_of: datetime, after: Any, until: float, count: Callable[[int], None]) -> list[Any]:
+    """The next batch, each row by itself, passing over those that cannot go, while there is time; the keys that were
+    looked at."""
+    rows = sweep.due(as_of).order_by("pk")
     if after is not None:
         rows = rows.filter(pk__gt=after)
-    keys = list(rows.values_list("pk", flat=True)[: sweep.batch])
-    for key in keys:
+    looked_at = []
+    for key in list(rows.values_list("pk", flat=True)[: sweep.batch]):
+        looked_at.append(key)
         try:
-            _batch(run, sweep, None, only=key)
+            _batch(sweep, as_of, None, count, only=key)
         except (DatabaseError, ProtectedError) as error:
             logger.warning(
                 "retention_row_skipped", extra={"sweep": sweep.key, "row": str(key), "error": type(error).__name__}
             )
-    return keys
+        if monotonic() > until:
+            break
+    return looked_at
 
 
 def _count(run: RetentionRun, key: str, more: int) -> None:
@@ -124,12 +142,16 @@ def _count(run: RetentionRun, key: str, more: int) -> None:
 
 def _finish(run: RetentionRun) -> None:
     left: Mapping[str, int] = {sweep.key: sweep.due(run.as_of).count() for sweep in all_sweeps()}
+    kept: Mapping[str, int] = {sweep.key: sweep.kept(run.as_of) for sweep in all_sweeps()}
     with transaction.atomic():
         run.refresh_from_db()
         run.skipped = {key: count for key, count in left.items() if count}
+        run.kept = {key: count for key, count in kept.items() if count}
         run.finished_at = timezone.now()
-        run.save(update_fields=["skipped", "finished_at"])
-        details = {"as_of": run.as_of.isoformat(), "removed": run.removed, "skipped": run.skipped}
+        run.save(update_fields=["skipped", "kept", "finished_at"])
+        details = {
+            "as_of": run.as_of.isoformat(), "removed": run.removed, "skipped": run.skipped, "kept": run.kept
+        }  # fmt: skip
         record_audit(actor=None, action="retention.applied", obj=run, details=details)
     if run.skipped:
         logger.warning("retention_rows_left", extra={"skipped": run.skipped})

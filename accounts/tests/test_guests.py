@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts import limits, tasks
 from accounts.models import SignUp, User
-from accounts.retention import sweeps
+from accounts.retention import runs, sweeps
 from accounts.tests.conftest import signed_in_person
 from accounts.tests.factories import make_guest, make_user
 
@@ -72,8 +72,11 @@ def test_guests_expire_in_bounded_batches(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sweeps._sweeps, "guests", small)
     for _ in range(5):
         idle(make_guest(), days=30)
-    assert tasks.expire_guests(batches=2) == 4
-    assert tasks.expire_guests(batches=2) == 1
+    monkeypatch.setattr(runs, "monotonic", iter(range(100)).__next__)  # each look at the clock is a second
+    monkeypatch.setattr(tasks, "SWEEPING_SECONDS", 2)
+    assert tasks.expire_guests() == 4
+    monkeypatch.setattr(tasks, "SWEEPING_SECONDS", 50)
+    assert tasks.expire_guests() == 1
 
 
 def test_being_here_keeps_a_guest(browser) -> None:

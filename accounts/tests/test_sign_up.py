@@ -1,16 +1,19 @@
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts.models import SignUp, User
+from accounts.retention import policies
 from accounts.services import complete_sign_up
 from accounts.tests.conftest import signed_in_person
-from accounts.tests.factories import PASSWORD, make_guest, make_user
+from accounts.tests.factories import PASSWORD, make_admin, make_guest, make_user
 
 pytestmark = pytest.mark.django_db
 NEW = {"email": "Ada@Example.org", "password": PASSWORD}
@@ -110,11 +113,22 @@ def test_a_stranger_cannot_plant_a_password_in_anothers_account(client: Client, 
     assert not User.objects.exists()
 
 
-def test_an_expired_link_is_dead(client: Client, mailed_link, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_works_as_long_as_the_policy_says_and_no_longer(client: Client, mailed_link) -> None:
     sign_up(client)
     link = mailed_link()
-    monkeypatch.setattr("accounts.tokens.SIGN_UP_SECONDS", -1)
-    assert client.post(link).status_code == 400
+    waiting = SignUp.objects.get()
+    SignUp.objects.update(created_at=waiting.created_at - timedelta(days=4))
+    assert client.post(link).status_code == 400, "its row is there still"
+    policies.set_policy(actor=make_admin(), data_class="sign_up", days=5, reason="x")
+    assert client.post(link).status_code == 302
+
+
+def test_a_sign_up_whose_time_is_over_signs_nobody_in(client: Client, settings, sign_in) -> None:
+    settings.REQUIRE_VERIFIED_EMAIL = False
+    sign_up(client)
+    SignUp.objects.update(created_at=timezone.now() - timedelta(days=4))
+    sign_in("ada@example.org", browser=client)
+    assert not User.objects.exists()
 
 
 def test_where_verifying_is_not_required_the_password_signs_in_at_once(

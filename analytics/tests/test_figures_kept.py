@@ -18,7 +18,6 @@ from analytics.tests.history import make_history
 from conversations import keeping, tasks
 from conversations.models import Citation, Conversation, Feedback, HandOver, Message, Tally
 from conversations.purging import purge
-from conversations.retention import PURGE_AFTER
 from conversations.tests.factories import make_persona
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +57,7 @@ def test_the_purge_of_what_was_deleted_changes_no_figure(people: list[User]) -> 
     written_about(*people)
     keeping.clear_conversations(user=people[0])  # which stops what is still being written
     before = reports(people)
-    Conversation.objects.filter(owner=people[0]).update(deleted_at=timezone.now() - 2 * PURGE_AFTER)
+    Conversation.objects.filter(owner=people[0]).update(deleted_at=timezone.now() - timedelta(days=2))
     tasks.purge_deleted_conversations()
     assert not Conversation.objects.filter(owner=people[0]).exists()
     assert reports(people) == before

@@ -11,10 +11,13 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.management import CommandError, call_command
 from django.db import models
+from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import RetentionPolicy, User
 from accounts.privacy import registry
 from accounts.privacy.registry import Erasure, Nothing, PersonalData, Retention
+from accounts.retention.policies import POLICIES
+from accounts.retention.sweeps import all_sweeps
 from chatbot_project.embedded.paths import VarPaths
 
 APPS = ("accounts", "faqs", "personas", "conversations", "analytics", "chatbot_project")
@@ -90,7 +93,7 @@ def test_what_is_exported_and_counted_from_are_fields(label: str) -> None:
     names = {field.name for field in entry.model._meta.concrete_fields}
     assert {*entry.exported} <= names
     assert entry.retention.since in {"", *names}
-    assert entry.retention.setting == "" or hasattr(settings, entry.retention.setting)
+    assert {*entry.retention.policies} <= {*POLICIES}
     assert not {"password", "digest", "session_key", "session_data"} & {*entry.exported}
 
 
@@ -199,9 +202,40 @@ def test_every_module_that_writes_files_says_where() -> None:
                 assert path in known, f"{path} writes files: {line.strip()}"
 
 
-def test_a_retention_names_its_setting_and_since_when() -> None:
-    assert Retention("Always.").setting == ""
-    assert declared("accounts.User").retention.setting == "GUEST_DAYS"
+#: Times that no policy sets: they are those of a mechanism, and shorter than a day or a bound beside the policy.
+OF_A_MECHANISM = re.compile(
+    r"Two weeks after the last change \(SESSION_COOKIE_AGE\)|then gone within six hours|a week after the last use"
+    r"|Until an hour after the copy was fetched"
+)
+A_TIME = re.compile(r"\b(hours?|days?|weeks?|months?|years?|\w+_DAYS|\d+)\b")
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_what_is_kept_for_a_number_of_days_has_a_policy(label: str) -> None:
+    retention = declared(label).retention
+    speaks_of_time = bool(A_TIME.search(OF_A_MECHANISM.sub("", retention.rule)))
+    assert speaks_of_time == bool(retention.policies), f"{label} is kept by days and names no policy, or the reverse"
+
+
+def test_a_number_of_days_without_a_policy_is_found() -> None:
+    for rule in ("Ninety days.", "A week.", "Until GUEST_DAYS are over.", "3 of them."):
+        assert A_TIME.search(OF_A_MECHANISM.sub("", Retention(rule).rule)), rule
+
+
+def test_every_policy_is_somebodys_can_be_set_and_is_carried_out() -> None:
+    named = {name for each in registry.personal_data() for name in each.retention.policies}
+    swept = {sweep.policy for sweep in all_sweeps()}
+    assert {*POLICIES} == {*RetentionPolicy.Class.values} == named == swept
+    for policy in POLICIES.values():
+        assert isinstance(getattr(settings, policy.setting), int)
+        assert f"#{policy.setting}=" in (settings.BASE_DIR / ".env.example").read_text()
+
+
+@pytest.mark.django_db
+def test_what_a_sweep_removes_is_declared_with_its_policy() -> None:
+    for sweep in all_sweeps():
+        entry = declared(sweep.expired(timezone.now()).model._meta.label)
+        assert sweep.policy in entry.retention.policies, sweep.key
 
 
 def test_the_record_of_processing_is_up_to_date() -> None:

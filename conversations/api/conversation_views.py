@@ -135,8 +135,8 @@ class ConversationView(APIView):
         operation_id="conversations_delete",
         tags=["conversations"],
         summary="Delete a conversation",
-        description="It is absent at once, and what is being answered in it is stopped. For a day `restore` undoes it; "
-        "then it is removed for good.",
+        description="It is absent at once, and what is being answered in it is stopped. For a day, or as the operator "
+        "says, `restore` undoes it; then it is removed for good.",
         parameters=[IF_MATCH],
         responses={204: OpenApiResponse(description="Deleted.")},
     )
@@ -166,7 +166,7 @@ class RestoreView(APIView):
         operation_id="conversations_restore",
         tags=["conversations"],
         summary="Undo a deletion",
-        description="Within a day. One that is not deleted stays as it is.",
+        description="Within a day, or as the operator says. One that is not deleted stays as it is.",
         parameters=[ETAG],
         request=None,
         responses={200: SHOWN},
@@ -183,7 +183,7 @@ class ClearView(APIView):
         operation_id="conversations_clear",
         tags=["conversations"],
         summary="Delete all of one's conversations",
-        description="As deleting each of them: for a day, `restore` of each undoes it.",
+        description="As deleting each of them: for a day, or as the operator says, `restore` of each undoes it.",
         request=ClearSerializer,
         responses={200: OpenApiResponse(ClearedSerializer, "Deleted.", examples=[examples.CLEARED])},
         examples=examples.CLEAR,

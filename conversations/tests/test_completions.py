@@ -10,7 +10,7 @@ import pytest
 from django.db import connections
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import RetentionPolicy, User
 from chatbot_project.lib.errors import ApplicationError
 from conversations import completions, doorbell
 from conversations.completions import Asking, Key, ask_whole, find_asked
@@ -193,3 +193,9 @@ def test_nothing_is_left_of_one_that_was_refused_halfway(
     monkeypatch.setattr(completions, "insert_conversation", break_off)
     assert refusal(lambda: complete(history=HISTORY)) == ("broken", 503)
     assert not Message.objects.exists()
+
+
+def test_what_is_asked_in_passing_is_kept_as_long_as_the_policy_says(complete: Callable[..., Accepted]) -> None:
+    RetentionPolicy.objects.create(data_class="passing", days=3)
+    left = complete().conversation.expires_at - timezone.now()
+    assert timedelta(days=3) - timedelta(minutes=5) < left <= timedelta(days=3)

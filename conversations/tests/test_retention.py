@@ -30,7 +30,6 @@ from accounts.tests.factories import make_admin, make_guest, make_moderator, mak
 from chatbot_project.lib.db import session_lock
 from chatbot_project.lib.errors import ApplicationError
 from conversations.models import Conversation, Feedback, Message, Tally
-from conversations.retention import PURGE_AFTER
 from personas.models import Persona
 from stress_tests.retention_seed import fill
 
@@ -38,6 +37,7 @@ from .factories import ask, make_conversation, make_persona
 from .stack import wait_until
 
 pytestmark = pytest.mark.django_db
+LONG_DELETED = timedelta(days=2)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def left() -> set[Any]:
 
 def test_what_is_over_goes_and_nothing_else(owner: User, persona: Persona, a_month: None) -> None:
     now = timezone.now()
-    gone = [aged(owner, 31), aged(owner, 40, deleted_at=now - PURGE_AFTER * 2), aged(owner, 1, expires_at=now)]
+    gone = [aged(owner, 31), aged(owner, 40, deleted_at=now - LONG_DELETED), aged(owner, 1, expires_at=now)]
     kept = [aged(owner, 29), aged(owner, 1, deleted_at=now), aged(owner, 1, expires_at=now + timedelta(hours=1))]
     guest = make_guest(last_seen_at=now - timedelta(days=8))
     theirs = aged(guest, 8)
@@ -173,7 +173,7 @@ def test_what_is_held_stays_until_it_is_released(
 ) -> None:
     held, other = aged(owner, 40), aged(owner, 40)
     stranger = aged(make_user(), 40)
-    Conversation.objects.filter(pk=held.pk).update(deleted_at=timezone.now() - PURGE_AFTER * 2)
+    Conversation.objects.filter(pk=held.pk).update(deleted_at=timezone.now() - LONG_DELETED)
     target = {"person": owner} if which == "person" else {"conversation": held.pk}
     hold = holds.place(actor=admin, reason="court", **target)
     assert "deleted_conversations            0" in run(dry_run=True)
@@ -208,7 +208,7 @@ def test_a_hold_goes_over_to_the_account_that_a_guest_becomes(admin: User, owner
     holds.place(actor=admin, conversation=conversation.pk, reason="court")
     services.merge_guest(guest=guest, user=owner)
     assert LegalHold.objects.get().person == owner
-    Conversation.objects.update(deleted_at=timezone.now() - PURGE_AFTER * 2)
+    Conversation.objects.update(deleted_at=timezone.now() - LONG_DELETED)
     run()
     assert conversation.pk in left()
 
@@ -367,7 +367,7 @@ def test_a_policy_is_set_on_its_page_with_a_reason(admin: User) -> None:
     page.post(f"{path}content/change/", {"days": "", "reason": "by the settings"})
     assert policies.days_of("content") == 0
     refused = page.post(f"{path}add/", {"data_class": "account", "days": "0", "reason": "x"}, follow=True)
-    assert "Guests are kept for a day at least." in refused.content.decode()
+    assert "This is kept for a day at least, and not for good." in refused.content.decode()
     assert policies.days_of("account") == 7
     assert page.post(f"{path}content/delete/", {"post": "yes"}).status_code == 403
 

@@ -15,7 +15,6 @@ from conversations.models import Conversation, Message
 from conversations.replies import background
 from conversations.replies.queue import Ending
 from conversations.replies.work import claim_of, load_work
-from conversations.retention import PURGE_AFTER
 from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
@@ -223,17 +222,18 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_purge_removes_what_was_deleted_a_day_ago_and_nothing_else(
     owner: User, persona: Persona, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "DELETED_BATCHES", 1)
     small_batches(monkeypatch)
     old = [make_conversation(owner, turns=2) for _ in range(3)]
     fresh, kept = make_conversation(owner), make_conversation(owner)
     keeping.delete_conversation(user=owner, conversation_id=fresh.pk)
     for conversation in old:
         keeping.delete_conversation(user=owner, conversation_id=conversation.pk)
-    past = timezone.now() - PURGE_AFTER - timedelta(seconds=1)
+    past = timezone.now() - timedelta(days=1, seconds=1)
     Conversation.objects.filter(pk__in=[c.pk for c in old]).update(deleted_at=past)
+    monkeypatch.setattr(tasks, "PURGING_SECONDS", -1)
     tasks.purge_deleted_conversations()
-    assert Conversation.objects.count() == 3, "a bounded batch"
+    assert Conversation.objects.count() == 5, "no time"
+    monkeypatch.setattr(tasks, "PURGING_SECONDS", 60)
     for _twice in range(2):
         tasks.purge_deleted_conversations()
         assert set(Conversation.objects.values_list("pk", flat=True)) == {fresh.pk, kept.pk}

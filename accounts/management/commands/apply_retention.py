@@ -23,7 +23,8 @@ class Command(BaseCommand):
         as_of: datetime = options["as_of"] or timezone.now()
         if options["dry_run"]:
             for planned in runs.plan(as_of):
-                self.stdout.write(f"{planned.key:24} {planned.count:9}  {planned.digest}")
+                kept = f"  {planned.kept} kept by a hold or a pause" if planned.kept else ""
+                self.stdout.write(f"{planned.key:24} {planned.count:9}  {planned.digest}{kept}")
             return
         if as_of > timezone.now():
             raise CommandError("What lies in the future is not over: use --dry-run to look there.")
@@ -37,6 +38,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{key:24} {count:9}  removed")
         for key, count in sorted(run.skipped.items()):
             self.stdout.write(f"{key:24} {count:9}  skipped: in use, or kept by something else")
+        for key, count in sorted(run.kept.items()):
+            self.stdout.write(f"{key:24} {count:9}  kept by a hold or a pause")
 
 
 def _moment(text: str) -> datetime:
