@@ -106,6 +106,7 @@ class DataRequest(models.Model):
     held_since = models.DateTimeField(_("waits for a legal hold since"), null=True, blank=True, editable=False)
     # Whether cancelling an erasure opens the account: not where staff have suspended the person.
     reopens = models.BooleanField(default=True)
+    language = models.CharField(max_length=10, blank=True, default="", editable=False)  # in which it was asked for
     size = models.PositiveBigIntegerField(_("size"), null=True, blank=True)  # of a copy, in bytes
 
     class Meta:

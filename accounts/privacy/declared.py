@@ -207,6 +207,7 @@ declare(
         retention=Retention("As long as the account.", since="created_at"),
         section="requests",
         exported=("id", "kind", "state", "created_at", "due_at", "expires_at", "finished_at", "size"),
+        fixed=("language",),
         erase=lambda person: 0,
     ),
     PersonalData(

@@ -39,7 +39,8 @@ def request_export(*, user: User) -> DataRequest:
             open_request = _open(user)
             if open_request is not None:
                 return open_request
-            made = DataRequest.objects.create(user=user, kind=Kind.EXPORT)
+            language = user.language or translation.get_language() or ""
+            made = DataRequest.objects.create(user=user, kind=Kind.EXPORT, language=language)
             record_audit(actor=user, action="export.requested", obj=made, subject=user)
             transaction.on_commit(partial(_queue, made.pk))
             return made
@@ -66,7 +67,7 @@ def make_export(request_id: UUID) -> bool:
         if request is None:
             return False
         now = timezone.now()
-        with translation.override(request.user.language or settings.LANGUAGE_CODE):
+        with translation.override(request.user.language or request.language or settings.LANGUAGE_CODE):
             size = _store_pieces(request, now)
         request.state, request.finished_at, request.size = State.READY, now, size
         request.expires_at = now + period_of(Class.EXPORT)

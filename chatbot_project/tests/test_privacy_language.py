@@ -60,10 +60,21 @@ def test_what_programs_read_is_the_same_in_all_languages() -> None:
 def test_in_english_it_is_english() -> None:
     person = make_user()
     make_conversation(person, persona=make_persona())
-    with translation.override("de"):
-        page = copy_of(person).read("pages/messages-1.html").decode()
+    page = copy_of(person).read("pages/messages-1.html").decode()
     assert '<html lang="en">' in page
     assert "<dt>status</dt><dd>completed</dd>" in page
+
+
+def test_who_chose_no_language_reads_it_as_they_read_the_page_where_they_asked() -> None:
+    person = make_user()
+    client = Client(headers={"Accept-Language": "de"})
+    client.force_login(person)
+    client.post("/privacy/export/")
+    request = DataRequest.objects.get()
+    make_export(str(request.pk))
+    data = exports.take_export(user=person, request_id=request.pk)
+    assert data is not None
+    assert "Ihre Daten" in zipfile.ZipFile(io.BytesIO(b"".join(data))).read("index.html").decode()
 
 
 def test_every_field_of_a_copy_has_a_name_for_people() -> None:
