@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 import phonenumbers
+from stdnum import isbn
 
 from .cues import Cue, cue_for
 
@@ -127,6 +128,8 @@ def _is_national(text: str, start: int, end: int, cue: Cue | None) -> bool:
     written = text[start:end].lstrip("(")
     digits = "".join(_GROUP.findall(written))
     if (cue is not None and cue is not Cue.PHONE) or _AMOUNT.match(text, end) or _DECIMAL.fullmatch(written):
+        return False
+    if digits.startswith(("978", "979")) and isbn.is_valid(digits):
         return False
     if cue is Cue.PHONE or (written.startswith("00") and _is_international(written)):
         return len(digits) <= _MAX_DIGITS

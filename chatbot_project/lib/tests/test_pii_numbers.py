@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from chatbot_project.lib.pii import redact
+from chatbot_project.lib.pii import Kind, find, redact
 from chatbot_project.lib.pii.ids import _OWN, SHAPES
 
 
@@ -84,3 +84,13 @@ def test_every_check_is_a_module_of_stdnum(check: str) -> None:
 @pytest.mark.parametrize("text", ["jo [at] example.org", "jo(at)example(dot)org", "JO [AT] EXAMPLE.ORG"])
 def test_addresses_that_are_spelt_against_harvesters_are_taken_out(text: str) -> None:
     assert redact(text) == "[E-MAIL]"
+
+
+@pytest.mark.parametrize("number", ["9780473300746", "9781584253723", "978-1-58425-372-3"])
+def test_the_number_of_a_book_is_nobodys_telephone_even_beside_a_word_for_one(number: str) -> None:
+    assert find(f"Call me about the book {number}") == []
+
+
+def test_a_dutch_telephone_is_named_as_one() -> None:
+    text = "Telefoon: (0159)-339423 Mijn kaart is geweigerd"
+    assert [(text[start:end], kind) for start, end, kind in find(text)] == [("(0159)-339423", Kind.PHONE)]
