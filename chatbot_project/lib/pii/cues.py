@@ -24,8 +24,8 @@ _PHONE = r"""
     phone telephon tel\b tél\b tlf mobil mobiel cell cel\b whatsapp signal\b telegram fax sms call ring\b ringa dial
     hotline text\b my\ number meine\ nummer mon\ numéro mi\ número mio\ numero mijn\ nummer mój\ numer mitt\ nummer
     meu\ número rückruf reach\ (?:me|us|him|her) text\ me voicemail handy anruf ruf\b rufe rufnummer durchwahl
-    erreich telefon telefoon téléphon portable appel joindre joignable rappel móvil teléfono celular llam tfno fono chiam
-    recapito bel\b bellen belt bereik gsm komór zadzwo dzwoni ligue ligar liga\b telemóvel contacto puhelin soit
+    erreich telefon telefoon téléphon portable appel joindre joignable rappel móvil teléfono celular llam tfno fono
+    chiam recapito bel\b bellen belt bereik gsm komór zadzwo dzwoni ligue ligar liga\b telemóvel contacto puhelin soit
     nå\s nås numer\ tel
 """
 _ID = r"""
