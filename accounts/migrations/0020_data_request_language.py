@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0017_audit_plurals'),
+        ('accounts', '0019_audit_in_time'),
     ]
 
     operations = [
