@@ -28,6 +28,7 @@ app.conf.beat_schedule = {
     "seal-audit": {"task": "accounts.tasks.seal_audit", "schedule": 5.0, "options": {"expires": 5.0}},
     "checkpoint-audit": {"task": "accounts.tasks.checkpoint_audit", "schedule": HOUR},
     "refresh-knowledge": {"task": "faqs.tasks.refresh_knowledge", "schedule": HOUR / 12},
+    "refresh-rollups": {"task": "analytics.tasks.refresh_rollups", "schedule": HOUR / 6},
     "refresh-gaps": {"task": "faqs.tasks.refresh_gaps", "schedule": HOUR},
 }
 

@@ -94,6 +94,7 @@ def _store(user: User, persona_slug: str, asking: Asking, key: Key | None) -> Ac
         owner=user,
         persona_version=version,
         expires_at=None if asking.store else timezone.now() + timedelta(days=room.in_passing),
+        channel=Conversation.Channel.OPENAI,
         metadata={clean_text(name): clean_text(value) for name, value in asking.metadata.items()} or None,
         instructions=instructions or None,
     )

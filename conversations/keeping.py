@@ -42,14 +42,21 @@ class Changes(TypedDict, total=False):
 def create_conversation(
     *, user: User, persona_slug: str | None = None, title: str = "", metadata: Mapping[str, str] | None = None
 ) -> Conversation:
-    """Begin one without a message, with the persona of that slug or the first there is. Without a title of its own it
-    gets the first question's. Raises NotFound where the person may not see the persona, ``empty_title``."""
+    """Begin one without a message, as programs do, with the persona of that slug or the first there is. Without a title
+    of its own it gets the first question's. Raises ``empty_title``, NotFound where the person may not see the persona.
+    """
     found = find_persona_version(user.pk, visibilities_for(user), persona_slug)
     if found is None:
         raise NotFound(_("There is no such persona."))
     version, _room = found
     with transaction.atomic():
-        conversation = Conversation(owner=user, persona_version=version, title=_("New chat"), metadata=metadata or None)
+        conversation = Conversation(
+            owner=user,
+            persona_version=version,
+            title=_("New chat"),
+            metadata=metadata or None,
+            channel=Conversation.Channel.API,
+        )
         if title:
             conversation.title, conversation.title_source = _checked_title(title), Conversation.TitleSource.PERSON
         conversation.save(force_insert=True)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -62,6 +63,13 @@ class Conversation(models.Model):
         MODEL = "model", _("model")
         PERSON = "person", _("person")
 
+    class Channel(models.TextChoices):
+        """By which of the product's doors it was begun."""
+
+        WEB = "web", _("web page")
+        API = "api", _("JSON API")
+        OPENAI = "openai", _("OpenAI-compatible API")
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
     persona_version = models.ForeignKey("personas.PersonaVersion", on_delete=models.PROTECT, related_name="+")
@@ -78,6 +86,10 @@ class Conversation(models.Model):
     metadata = models.JSONField(_("metadata"), null=True, blank=True)
     # What a program told the persona beside its own prompt, which stays above it. Null as above.
     instructions = models.TextField(_("instructions"), null=True, blank=True)  # noqa: DJ001
+    # Null is the web page, and is left out of the insert.
+    channel = models.CharField(_("channel"), max_length=10, choices=Channel, null=True)  # noqa: DJ001
+    # What its first question is written in (ISO 639-1), once a task has looked; "" where that is not clear.
+    language = models.CharField(_("language"), max_length=7, null=True)  # noqa: DJ001
     # Rises with every change that a list or an open page must show.
     revision = models.PositiveIntegerField(default=1)
     # The end of the branch that is shown. No constraint in the database: a message and its conversation point at
@@ -311,11 +323,15 @@ class Tally(models.Model):
     """What counts of a message that was removed, or of a conversation (``role`` is empty). Written by purging.py.
 
     ``person`` is whose it was as long as they have an account, so that people are counted once; then a number of
-    chance, the same in all their lines. There are no constraints. ``at`` is cut to a quarter of an hour.
+    chance, the same in all their lines. There are no constraints. ``at`` is cut to a quarter of an hour. Times are in
+    seconds: from a reply's being queued to its first token, to its end, and to its being claimed by a worker.
     """
 
     at = models.DateTimeField()
     persona = models.UUIDField()
+    version = models.UUIDField(null=True)
+    channel = models.CharField(max_length=10, null=True)  # noqa: DJ001  as Conversation.channel
+    language = models.CharField(max_length=7, null=True)  # noqa: DJ001  as Conversation.language
     person = models.UUIDField()
     role = models.CharField(max_length=10, blank=True)
     status = models.CharField(max_length=12, blank=True)
@@ -324,7 +340,15 @@ class Tally(models.Model):
     completion_tokens = models.PositiveIntegerField(null=True)
     usage_estimated = models.BooleanField(default=False)
     feedback = models.SmallIntegerField(null=True)
-    first_token = models.FloatField(null=True)  # seconds after it was queued
+    first_token = models.FloatField(null=True)
+    whole = models.FloatField(null=True)
+    waited = models.FloatField(null=True)
+    model = models.CharField(max_length=200, blank=True, db_default="")
+    commented = models.BooleanField(db_default=False)
+    handed_over = models.BooleanField(db_default=False)
+    fell_back = models.BooleanField(db_default=False)  # another provider answered than was asked
+    turns = models.PositiveIntegerField(null=True)  # of a conversation: its questions
+    faqs = ArrayField(models.UUIDField(), null=True)  # that it cited
 
     class Meta:
         verbose_name = _("tally")

@@ -59,8 +59,10 @@ declare(
         exported=(
             *("id", "title", "persona_version", "pinned", "archived_at", "deleted_at", "created_at", "updated_at"),
             *("metadata", "instructions", "summary"),
+            *("channel", "language"),
         ),
         written=("title", "metadata", "instructions", "summary"),
+        fixed=("language",),
         erase=_delete_conversations,
     ),
     PersonalData(
@@ -166,7 +168,7 @@ declare(
         erasure_note="The person's id becomes a number of chance, the same in all their lines, which leads nowhere.",
         retention=Retention("For good; without the person once the account is gone.", since="at"),
         not_exported="Each line tells only that something was said in a quarter of an hour; what was said is gone.",
-        fixed=("role", "status", "source"),
+        fixed=("role", "status", "source", "model", "channel", "language", "faqs"),
         erase=_forget_counted,
     ),
     RedisKeys(

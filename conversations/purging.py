@@ -4,6 +4,7 @@ Whoever removes a conversation does it here, so that no figure that was reported
 """
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from django.db import connection, models, transaction
@@ -14,19 +15,29 @@ from conversations.models import Conversation, Message, Tally
 # A quarter of an hour: days of every time zone begin with one.
 _KEEP_MESSAGES = """
 INSERT INTO conversations_tally
-  (at, persona, person, role, status, source, prompt_tokens, completion_tokens, usage_estimated, feedback, first_token)
-SELECT date_bin('15 minutes', m.created_at, 'epoch'), v.persona_id, m.owner_id, m.role, m.status, m.source,
-       m.prompt_tokens, m.completion_tokens, m.usage_estimated, f.value,
-       extract(epoch FROM m.first_token_at - m.queued_at)::float8
+  (at, persona, version, channel, language, person, role, status, source, model, prompt_tokens, completion_tokens,
+   usage_estimated, feedback, commented, handed_over, fell_back, first_token, whole, waited, faqs)
+SELECT date_bin('15 minutes', m.created_at, 'epoch'), v.persona_id, v.id, c.channel, c.language, m.owner_id, m.role,
+       m.status, m.source, m.model, m.prompt_tokens, m.completion_tokens, m.usage_estimated, f.value,
+       coalesce(f.comment <> '', false), h.id IS NOT NULL,
+       m.model <> '' AND split_part(m.model, '/', 1) <> m.provider,
+       extract(epoch FROM m.first_token_at - m.queued_at)::float8,
+       extract(epoch FROM m.finished_at - m.queued_at)::float8,
+       extract(epoch FROM m.started_at - m.queued_at)::float8,
+       (SELECT array_agg(DISTINCT ci.faq_id) FROM conversations_citation ci
+        WHERE ci.message_id = m.id AND ci.faq_id IS NOT NULL)
 FROM conversations_message m
 JOIN conversations_conversation c ON c.id = m.conversation_id
 JOIN personas_personaversion v ON v.id = c.persona_version_id
 LEFT JOIN conversations_feedback f ON f.message_id = m.id
+LEFT JOIN conversations_handover h ON h.message_id = m.id
 WHERE m.conversation_id = ANY(%s)
 """
 _KEEP_CONVERSATIONS = """
-INSERT INTO conversations_tally (at, persona, person, role, status, usage_estimated)
-SELECT date_bin('15 minutes', c.created_at, 'epoch'), v.persona_id, c.owner_id, '', '', false
+INSERT INTO conversations_tally
+  (at, persona, version, channel, language, person, role, status, usage_estimated, turns)
+SELECT date_bin('15 minutes', c.created_at, 'epoch'), v.persona_id, v.id, c.channel, c.language, c.owner_id, '', '',
+       false, (SELECT count(*) FROM conversations_message m WHERE m.conversation_id = c.id AND m.role = 'user')
 FROM conversations_conversation c JOIN personas_personaversion v ON v.id = c.persona_version_id
 WHERE c.id = ANY(%s)
 """
@@ -68,6 +79,16 @@ def forget_made_up(people: Collection[UUID]) -> None:
     _delete(Message.objects.filter(owner__in=people))
     _delete(Conversation.objects.filter(owner__in=people))
     Tally.objects.filter(person__in=people).delete()
+
+
+def counted_times(person: User) -> list[datetime]:
+    """When, to the hour in UTC, the person asked or was answered, removed or not."""
+    hours = {
+        at
+        for model, field, whose in ((Message, "created_at", "owner"), (Tally, "at", "person"))
+        for at in model._default_manager.filter(**{whose: person.pk}).datetimes(field, "hour", tzinfo=UTC)
+    }
+    return sorted(hours)
 
 
 def hand_over_counted(*, guest: User, user: User) -> None:

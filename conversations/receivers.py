@@ -12,9 +12,9 @@ from accounts.models import User
 from accounts.retention import holds
 from accounts.signals import guest_merged, people_leaving, processing_restricted
 from conversations.models import Conversation, Message
-from conversations.purging import hand_over_counted, purge_people
+from conversations.purging import counted_times, hand_over_counted, purge_people
 from conversations.services import stop_replies
-from conversations.signals import reply_disliked
+from conversations.signals import figures_changed, reply_disliked
 
 
 @receiver(guest_merged)
@@ -24,6 +24,7 @@ def hand_over_conversations(sender: Any, guest: User, user: User, **kwargs: Any)
     ``client_id`` is unique per person; a guest's are random, so none meets the account's own.
     """
     with transaction.atomic():
+        figures_changed.send(Message, times=counted_times(guest))
         Conversation.objects.filter(owner=guest).update(owner=user)
         Message.objects.filter(owner=guest).update(owner=user)
         hand_over_counted(guest=guest, user=user)

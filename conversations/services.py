@@ -25,7 +25,7 @@ from conversations.keeping import announce
 from conversations.models import Conversation, Feedback, Message
 from conversations.refusals import recorded
 from conversations.safety.scores import slow_down
-from conversations.signals import reply_disliked
+from conversations.signals import figures_changed, reply_disliked
 from conversations.store import Room, find_persona_version, insert_conversation, insert_messages, lock_conversation
 from conversations.transcript import load_citations
 from personas.models import PersonaVersion
@@ -62,8 +62,10 @@ def send_message(
     conversation_id: UUID | None = None,
     persona_slug: str | None = None,
     parent_id: UUID | None = None,
+    channel: str | None = None,
 ) -> Accepted:
-    """Store a question and queue its reply, in ``conversation_id`` or in a new conversation with ``persona_slug``.
+    """Store a question and queue its reply, in ``conversation_id`` or in a new conversation with ``persona_slug``,
+    which keeps the ``channel`` it came by.
 
     The same ``client_id`` again gives what the first call stored. Raises ApplicationError: ``empty_text``,
     ``not_found``, ``reply_in_progress`` (the branch's last reply is still live), ``too_many_replies``.
@@ -72,7 +74,7 @@ def send_message(
     def store() -> Accepted:
         words = checked_text(text)
         if conversation_id is None:
-            return _start_conversation(user, client_id, words, persona_slug)
+            return _start_conversation(user, client_id, words, persona_slug, channel)
         conversation = _locked_to_ask(user, conversation_id)
         parent = conversation.active_leaf if parent_id is None else _message(conversation, parent_id)
         if parent is not None and parent.role != Message.Role.ASSISTANT:
@@ -185,9 +187,12 @@ def give_feedback(*, user: User, message_id: UUID, value: int, comment: str = ""
     if value not in (1, 0, -1):
         raise ApplicationError("bad_feedback", _("Feedback is 1, -1 or 0."))
     if value == 0:
-        Feedback.objects.filter(message=reply).delete()
+        with transaction.atomic():
+            Feedback.objects.filter(message=reply).delete()
+            figures_changed.send(Message, times=[reply.created_at])
         return None
     with transaction.atomic():
+        figures_changed.send(Message, times=[reply.created_at])
         given, _is_new = Feedback.objects.update_or_create(
             message=reply, defaults={"value": value, "comment": clean_text(comment)[:2000].strip()}
         )
@@ -284,13 +289,16 @@ def check_room(user: User, room: Room) -> None:
     slow_down(user.pk, room.points)
 
 
-def _start_conversation(user: User, client_id: str, text: str, persona_slug: str | None) -> Accepted:
+def _start_conversation(
+    user: User, client_id: str, text: str, persona_slug: str | None, channel: str | None
+) -> Accepted:
     found = find_persona_version(user.pk, visibilities_for(user), persona_slug)
     if found is None:
         raise NotFound(_("There is no such persona."))
     version, room = found
     check_room(user, room)
-    conversation = Conversation(owner=user, persona_version=version, title=shorten(text, TITLE_LENGTH))
+    title = shorten(text, TITLE_LENGTH)
+    conversation = Conversation(owner=user, persona_version=version, title=title, channel=channel)
     question, reply = new_exchange(conversation, client_id, text, None)
     conversation.active_leaf_id = reply.pk
     insert_conversation(conversation, [question, reply])

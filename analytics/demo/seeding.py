@@ -1,9 +1,7 @@
 """Making the demo's history, removing it, and having the figures added up again."""
 
 from collections import Counter
-from datetime import date, datetime
-from importlib import import_module
-from importlib.util import find_spec
+from datetime import datetime
 from random import Random
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,6 +10,7 @@ from django.db import connection, models, transaction
 
 from accounts.models import Consent, DataRequest, LegalHold, User
 from accounts.services import record_audit
+from analytics import rollups
 from analytics.demo import around, knowledge
 from analytics.demo.people import draw_people
 from analytics.demo.rhythm import days_before
@@ -61,7 +60,7 @@ def seed(*, days: int, users: int, seed: int, now: datetime, zone: ZoneInfo) -> 
         written |= Counter({User: len(people), Persona: len(knowledge.persona_ids()), FAQ: len(faqs)})
         record_audit(actor=None, action="demo.seeded", obj=Conversation, details={"people": len(people)})
         bump_revision()
-    rebuild(span[0])
+    rollups.rebuild(span[0])
     return written
 
 
@@ -85,15 +84,8 @@ def remove() -> tuple[int, list[str]]:
         kept = remove_made_up(knowledge.persona_ids())
         record_audit(actor=None, action="demo.removed", obj=Conversation, details={"people": len(people)})
         bump_revision()
-    rebuild(None, lower=True)  # from the beginning: its days may be before anything else's
+    rollups.rebuild(None, lower=True)  # from the beginning: its days may be before anything else's
     return len(people), kept
-
-
-def rebuild(since: date | None, *, lower: bool = False) -> None:
-    """Have the rollups, where there are any, add up again what the days from ``since`` on (all where None) hold now.
-    With ``lower`` also what otherwise only rises."""
-    if find_spec("analytics.rollups") is not None:
-        import_module("analytics.rollups").rebuild(since, lower=lower)
 
 
 def _remove_gaps(people: list[UUID]) -> None:

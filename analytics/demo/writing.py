@@ -80,9 +80,9 @@ class Writer:
             updated_at=talk.last_at,
             revision=len(talk.turns),
             pinned=self.chance.random() < 0.01,
+            channel=None if talk.channel == Conversation.Channel.WEB else talk.channel,
+            language=talk.person.language,
         )
-        for name, value in (("channel", talk.channel), ("language", talk.person.language)):
-            setattr(conversation, name, value)
         parent: Message | None = None
         for turn in talk.turns:
             parent = self._add_turn(rows, conversation, turn, parent, talk.person.language)

@@ -73,6 +73,8 @@ def make_history(
             updated_at=begun + timedelta(hours=1),
             deleted_at=chance.choice([None, None, begun]),
             expires_at=chance.choice([None, None, begun]),
+            channel=chance.choice([None, "api", "openai"]),
+            language=chance.choice([None, "", "de", "en"]),
         )
         conversations.append(conversation)
         for _turn in range(chance.randrange(6)):
@@ -99,6 +101,10 @@ def _reply(chance: random.Random, question: Message) -> Message:
         status=chance.choice(STATUSES),
         created_at=question.created_at,
         queued_at=queued,
+        started_at=chance.choice([None, queued + timedelta(milliseconds=chance.randrange(2000))]),
+        finished_at=chance.choice([None, queued + timedelta(milliseconds=chance.randrange(20000))]),
+        provider="acme",
+        model=chance.choice(["", "acme/big", "acme/small", "spare/big"]),
         # In steps whose twentieths are whole milliseconds: no figure lies between two to be rounded to.
         first_token_at=chance.choice([None, queued + timedelta(milliseconds=20 * chance.randrange(450))]),
         prompt_tokens=tokens[0],

@@ -105,7 +105,10 @@ def test_what_is_left_holds_nothing_that_was_written(people: list[User]) -> None
         assert line["at"].minute % 15 == line["at"].second == line["at"].microsecond == 0
         assert not {value for value in line.values() if isinstance(value, UUID)} & ids
         words = {value for value in line.values() if isinstance(value, str)}
-        assert words <= {"", "user", "assistant", *Message.Status.values, *Message.Source.values}
+        assert words <= {
+            *("", "user", "assistant", *Message.Status.values, *Message.Source.values),
+            *("acme/big", "acme/small", "spare/big", *Conversation.Channel.values, "de", "en"),
+        }
 
 
 def test_nothing_to_remove_is_no_work(django_assert_num_queries) -> None:

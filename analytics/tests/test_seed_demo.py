@@ -12,7 +12,7 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models import User
-from analytics.demo import seeding
+from analytics import rollups
 from analytics.demo.people import draw_people
 from analytics.demo.rhythm import days_before
 from analytics.demo.talks import Talk, draw_talks
@@ -56,7 +56,7 @@ def drawn(seed: int = 1, users: int = 60) -> list[Talk]:
 
 def test_removing_it_leaves_every_table_as_it_was(owner: User, other: User) -> None:
     make_history(3, [owner, other], [make_persona()], datetime(2026, 11, 1, tzinfo=UTC), 9)
-    seeding.rebuild(None)
+    rollups.rebuild()
     before = contents()
     seed()
     assert contents() != before

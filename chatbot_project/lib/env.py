@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 class BadSetting(Exception):
@@ -89,6 +90,15 @@ def choice(name: str, default: str, allowed: set[str]) -> str:
     if value not in allowed:
         raise BadSetting(f"{name} must be one of {', '.join(sorted(allowed))}.")
     return value
+
+
+def time_zone(name: str, default: str) -> str:
+    """The name of a time zone: "Europe/Berlin"."""
+    raw = text(name, default)
+    try:
+        return ZoneInfo(raw).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise BadSetting(f"{name} must be a time zone such as Europe/Berlin.") from error
 
 
 def json_object(name: str) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from conversations.api.event_stream import (
 )
 from conversations.api.replying import ReplyView, answer_reply, client_id_of, exactly_once
 from conversations.api.send_serializers import ExchangeSerializer, SendSerializer
-from conversations.models import Message
+from conversations.models import Conversation, Message
 from conversations.refusals import recorded
 
 RESUMED = OpenApiParameter(
@@ -90,6 +90,7 @@ class SendView(ReplyView):
             conversation_id=data.get("conversation"),
             persona_slug=data.get("persona"),
             parent_id=data.get("parent"),
+            channel=Conversation.Channel.API,
         )
         if accepted.again and accepted.question.text != clean_text(data["text"]).strip():
             raise reused()

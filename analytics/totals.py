@@ -1,0 +1,259 @@
+"""Reads rollups: sums of a range of days, by whatever they are grouped by and narrowed to. Figures are made of them in
+metrics.py."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from analytics.histograms import Histogram
+from analytics.models import Grain, People
+from analytics.period import Period, start_of
+from analytics.rollups import COUNTERS, HISTOGRAMS, span_of
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What figures are narrowed to; None is all. A persona's or a version's id, "provider/name", ISO 639-1 ("" is not
+    known), a channel."""
+
+    persona: UUID | None = None
+    version: UUID | None = None
+    model: str | None = None
+    language: str | None = None
+    channel: str | None = None
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        named = {name: getattr(self, name) for name in ("persona", "version", "model", "language", "channel")}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+EVERYTHING = Filters()
+
+
+class By(StrEnum):
+    """What figures can be grouped by: one key for each start (aware, UTC), id, name or code; or hour of the week
+    ((weekday from 0 for Monday) * 24 + hour)."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    HOUR_OF_WEEK = "hour_of_week"
+    PERSONA = "persona"
+    VERSION = "version"
+    MODEL = "model"
+    LANGUAGE = "language"
+    CHANNEL = "channel"
+
+
+class Cost(NamedTuple):
+    """In the currency of the price list. ``unknown`` tokens are of models without a price."""
+
+    exact: Decimal = Decimal(0)
+    estimated: Decimal = Decimal(0)  # of tokens that the provider did not count itself
+    unknown: int = 0
+
+
+NO_COST = Cost()
+
+
+class Persons(NamedTuple):
+    """``daily``: people active on each day, added up. ``new``: those that began their first conversation on one of
+    them. ``weekly``, ``monthly``: those active in the week and the month of the range's last day."""
+
+    days: int = 0
+    daily: int = 0
+    new: int = 0
+    weekly: int = 0
+    monthly: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What is summed up of one group. ``counts`` has every name of COUNTERS; ``histograms`` those of HISTOGRAMS;
+    ``happened`` numbers by name and label of occurrences.py, of the whole range alone, as are ``persons``."""
+
+    counts: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
+    histograms: Mapping[str, Histogram] = field(default_factory=lambda: {kind: {} for kind in HISTOGRAMS})
+    cost: Cost = NO_COST
+    persons: Persons | None = None
+    happened: Mapping[tuple[str, str], int] | None = None
+
+    def __getattr__(self, name: str) -> int:
+        try:
+            return self.counts[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @property
+    def replies(self) -> int:
+        """Those that have ended."""
+        return self.completed + self.stopped + self.interrupted + self.failed
+
+    def happened_of(self, name: str, *labels: str) -> int | None:
+        """How often; of all labels where none is given. None where only conversations are counted."""
+        if self.happened is None:
+            return None
+        return sum(
+            number for (of, label), number in self.happened.items() if of == name and (not labels or label in labels)
+        )
+
+
+# The start of a row as a local time, and of that what it is grouped by.
+_LOCAL = "(start AT TIME ZONE %(zone)s)"
+_KEYS = {
+    By.HOUR_OF_WEEK: f"((extract(isodow FROM {_LOCAL})::int - 1) * 24 + extract(hour FROM {_LOCAL})::int)",
+    **{grain: f"date_trunc('{grain}', start, %(zone)s)" for grain in (By.HOUR, By.DAY, By.WEEK, By.MONTH)},
+    **{dimension: dimension.value for dimension in (By.PERSONA, By.VERSION, By.MODEL, By.LANGUAGE, By.CHANNEL)},
+}
+_SUMS = ", ".join(f"sum({name})::bigint" for name in COUNTERS)
+_SPREAD = " UNION ALL ".join(
+    f"SELECT key, '{kind}', b, sum(n)::bigint FROM chosen CROSS JOIN LATERAL unnest({kind}_buckets, {kind}_counts) "  # noqa: S608
+    "AS h(b, n) GROUP BY key, b"
+    for kind in HISTOGRAMS
+)
+# The nearest line of the price list: of the model itself before one of its provider's, then the newest.
+_COST = """
+    WITH used AS (
+        SELECT {key} AS key, model, (start AT TIME ZONE %(zone)s)::date AS day,
+               sum(prompt_tokens - prompt_estimated) AS prompt,
+               sum(completion_tokens - completion_estimated) AS completion,
+               sum(prompt_estimated) AS prompt_estimated, sum(completion_estimated) AS completion_estimated
+        FROM analytics_usage WHERE {where} AND prompt_tokens + completion_tokens > 0
+        GROUP BY 1, 2, 3
+    )
+    SELECT key, sum(used.prompt * p.prompt + used.completion * p.completion) / 1000000,
+           sum(prompt_estimated * p.prompt + completion_estimated * p.completion) / 1000000,
+           sum(CASE WHEN p.prompt IS NULL
+               THEN used.prompt + used.completion + prompt_estimated + completion_estimated ELSE 0 END)::bigint
+    FROM used LEFT JOIN LATERAL (
+        SELECT prompt, completion FROM analytics_price
+        WHERE model IN (used.model, split_part(used.model, '/', 1) || '/*') AND valid_from <= used.day
+        ORDER BY model = used.model DESC, valid_from DESC LIMIT 1
+    ) p ON true
+    GROUP BY key
+"""
+
+
+def read_totals(period: Period, filters: Filters = EVERYTHING) -> Totals:
+    """Of the whole of ``period``, people and occurrences included."""
+    whole = _grouped(period, filters, None).get(None, Totals())
+    return Totals(whole.counts, whole.histograms, whole.cost, _persons(period, filters), _happened(period, filters))
+
+
+def read_groups(period: Period, by: By, filters: Filters = EVERYTHING) -> Mapping[Any, Totals]:
+    """The groups in which anything was counted, by their key. Three queries."""
+    return _grouped(period, filters, by)
+
+
+def _grouped(period: Period, filters: Filters, by: By | None) -> Mapping[Any, Totals]:
+    key = "NULL::text" if by is None else _KEYS[by]
+    bounds = {"start": period.bounds[0], "end": period.bounds[-1], "zone": period.zone.key, **filters.given}
+    chosen = " AND ".join(["true", *(f"{name} = %({name})s" for name in filters.given)])
+    finest = Grain.HOUR if by in (By.HOUR, By.HOUR_OF_WEEK) else Grain.DAY
+    days = f"grain = '{finest}' AND start >= %(start)s AND start < %(end)s"
+    counts = _rows(f"SELECT {key} AS key, {_SUMS} FROM analytics_usage WHERE {days} AND {chosen} GROUP BY 1", bounds)  # noqa: S608
+    parts, more = (days, {}) if finest == Grain.HOUR or by in (By.DAY, By.WEEK) else _whole_months(period)
+    spread = _rows(
+        f"WITH chosen AS (SELECT {key} AS key, * FROM analytics_usage WHERE ({parts}) AND {chosen}) {_SPREAD}",  # noqa: S608
+        {**bounds, **more},
+    )
+    cost = _rows(_COST.format(key=key, where=f"{days} AND {chosen}"), bounds)
+    histograms: dict[Hashable, dict[str, dict[int, int]]] = defaultdict(lambda: {kind: {} for kind in HISTOGRAMS})
+    for of, kind, bucket, number in spread:
+        histograms[of][kind][bucket] = number
+    costs = {of: Cost(exact or Decimal(0), estimated or Decimal(0), unknown) for of, exact, estimated, unknown in cost}
+    return {
+        of: Totals(dict(zip(COUNTERS, sums, strict=True)), histograms[of], costs.get(of, Cost()))
+        for of, *sums in counts
+    }
+
+
+def _whole_months(period: Period) -> tuple[str, Mapping[str, datetime]]:
+    """The rows of ``period`` with as few as can be: months where they are whole, days at both ends."""
+    first = span_of(Grain.MONTH, period.first)
+    begin = first.first if first.first == period.first else first.after
+    end = span_of(Grain.MONTH, period.last + timedelta(days=1)).first
+    if begin >= end:
+        return "grain = 'day' AND start >= %(start)s AND start < %(end)s", {}
+    return (
+        "grain = 'month' AND start >= %(months)s AND start < %(rest)s"
+        " OR grain = 'day' AND (start >= %(start)s AND start < %(months)s OR start >= %(rest)s AND start < %(end)s)",
+        {"months": start_of(begin, period.zone), "rest": start_of(end, period.zone)},
+    )
+
+
+def people_by(period: Period, grain: str, filters: Filters = EVERYTHING) -> Mapping[datetime, tuple[int, int]]:
+    """How many were active, and how many of them new, in each day, week or month that begins in ``period``. Empty
+    where ``filters`` name a model or a version, which nobody is counted by."""
+    return {row.start: (row.active, row.new) for row in _people(period.bounds[0], period.bounds[-1], [grain], filters)}
+
+
+def _people(start: datetime, end: datetime, grains: Sequence[str], filters: Filters) -> Sequence[People]:
+    if filters.model is not None or filters.version is not None:
+        return []
+    return list(
+        People.objects.filter(
+            grain__in=grains,
+            start__gte=start,
+            start__lt=end,
+            persona=filters.persona,
+            language=People.ALL if filters.language is None else filters.language,
+            channel=People.ALL if filters.channel is None else filters.channel,
+        )
+    )
+
+
+def _persons(period: Period, filters: Filters) -> Persons | None:
+    if filters.model is not None or filters.version is not None:
+        return None
+    days = people_by(period, Grain.DAY, filters).values()
+    last = {}
+    for grain in (Grain.WEEK, Grain.MONTH):
+        start = start_of(span_of(grain, period.last).first, period.zone)
+        last[grain] = sum(row.active for row in _people(start, start + timedelta(seconds=1), [grain], filters))
+    return Persons(
+        days=len(period.days),
+        daily=sum(active for active, _new in days),
+        new=sum(new for _active, new in days),
+        weekly=last[Grain.WEEK],
+        monthly=last[Grain.MONTH],
+    )
+
+
+def _happened(period: Period, filters: Filters) -> Mapping[tuple[str, str], int] | None:
+    """Nothing of it is known by persona, model, language or channel."""
+    if filters.given:
+        return None
+    rows = _rows(
+        "SELECT name, label, sum(number)::bigint FROM analytics_occurrence"
+        " WHERE start >= %(start)s AND start < %(end)s GROUP BY name, label",
+        {"start": period.bounds[0], "end": period.bounds[-1]},
+    )
+    return {(name, label): number for name, label, number in rows}
+
+
+def _rows(sql: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def before(period: Period) -> Period:
+    """The period of the same length that ends where ``period`` begins."""
+    length = period.last - period.first + timedelta(days=1)
+    return Period(period.first - length, period.first - timedelta(days=1), period.zone)
+
+
+def last_days(number: int, today: date, zone: Any) -> Period:
+    """``number`` days up to ``today``, which counts so far."""
+    return Period(today - timedelta(days=number - 1), today, zone)
