@@ -381,6 +381,21 @@ UNFOLD = {  # the admin's theme
     "SITE_TITLE": "Nono",
     "SITE_HEADER": "Nono",
     "SITE_FAVICONS": [{"rel": "icon", "href": f"/{STATIC_URL}favicon.svg"}],
+    "COLORS": {  # the pages' own green (static/css/tokens.css)
+        "primary": {
+            "50": "oklch(97% .018 170)",
+            "100": "oklch(94% .035 170)",
+            "200": "oklch(89% .06 170)",
+            "300": "oklch(83% .09 170)",
+            "400": "oklch(76% .11 170)",
+            "500": "oklch(60% .105 170)",
+            "600": "oklch(46% .085 170)",
+            "700": "oklch(40% .075 170)",
+            "800": "oklch(35% .062 170)",
+            "900": "oklch(30% .05 170)",
+            "950": "oklch(22% .035 170)",
+        },
+    },
 }
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = IS_LOCAL

@@ -95,7 +95,13 @@ class ServedAdmin(ModelAdmin):
 class RetentionPolicyAdmin(ServedAdmin):
     form = PolicyForm
     list_display = ("data_class", "days", "setting", "changed_at")
+    list_before_template = "admin/accounts/retention_in_force.html"
     fields = ("data_class", "days", "reason")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """With what holds for every class, set here or not."""
+        response: HttpResponse = super().changelist_view(request, {"in_force": policies.in_force()})
+        return response
 
     @admin.display(description=_("as the settings say"))
     def setting(self, policy: RetentionPolicy) -> str:

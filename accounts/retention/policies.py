@@ -54,6 +54,30 @@ def default_days(data_class: str) -> int:
     return days
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What holds for a class: ``days`` (0: for good), and whether an admin has set it rather than ``setting``."""
+
+    label: str
+    days: int
+    setting: str
+    is_set: bool
+
+
+def in_force() -> list[InForce]:
+    """Of every class. One query."""
+    set_here = dict(RetentionPolicy.objects.values_list("data_class", "days"))
+    return [
+        InForce(
+            label=str(Class(data_class).label),
+            days=set_here.get(data_class, default_days(data_class)),
+            setting=policy.setting,
+            is_set=data_class in set_here,
+        )
+        for data_class, policy in POLICIES.items()
+    ]
+
+
 def period_of(data_class: str) -> timedelta:
     """The same for a class that is never kept for good."""
     return timedelta(days=days_of(data_class))

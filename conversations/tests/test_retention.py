@@ -372,6 +372,15 @@ def test_a_policy_is_set_on_its_page_with_a_reason(admin: User) -> None:
     assert page.post(f"{path}content/delete/", {"post": "yes"}).status_code == 403
 
 
+def test_the_page_of_policies_shows_what_holds_set_there_or_not(admin: User) -> None:
+    page, path = opened(admin), "/admin/accounts/retentionpolicy/"
+    rows = lambda: page.get(path).content.decode().partition("</table>")[0].split("<tr")[2:]  # noqa: E731
+    assert len(rows()) == len(policies.POLICIES)
+    assert not any("an admin, below" in row for row in rows())
+    page.post(f"{path}add/", {"data_class": "content", "days": "30", "reason": "by law"})
+    assert [">30<" in row for row in rows() if "an admin, below" in row] == [True]
+
+
 def test_a_hold_is_placed_and_released_on_its_page(admin: User, owner: User, persona: Persona) -> None:
     page, path = opened(admin), "/admin/accounts/legalhold/"
     conversation = make_conversation(owner)
