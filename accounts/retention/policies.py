@@ -66,7 +66,8 @@ class InForce:
 
 def in_force() -> list[InForce]:
     """Of every class. One query."""
-    set_here = dict(RetentionPolicy.objects.values_list("data_class", "days"))
+    rows = RetentionPolicy.objects.values_list("data_class", "days")
+    set_here = {data_class: days for data_class, days in rows if days is not None}
     return [
         InForce(
             label=str(Class(data_class).label),

@@ -21,7 +21,7 @@ def test_the_log_names_nobody_and_a_line_that_was_cut_off_says_nothing(places: P
     user = make_user("ada@example.org")
     entry = erased(user)
     text = (places / "erasures.jsonl").read_text()
-    assert "ada" not in text
+    assert "ada@" not in text  # a hash may hold the name by chance
     assert str(user.pk) not in text
     (line,) = erasure_log.lines()
     assert (line.id, line.person) == (entry.pk, erasure_log.hashes_of(str(user.pk))[0])

@@ -379,6 +379,8 @@ def test_the_page_of_policies_shows_what_holds_set_there_or_not(admin: User) -> 
     assert not any("an admin, below" in row for row in rows())
     page.post(f"{path}add/", {"data_class": "content", "days": "30", "reason": "by law"})
     assert [">30<" in row for row in rows() if "an admin, below" in row] == [True]
+    page.post(f"{path}content/change/", {"days": "", "reason": "by the settings"})
+    assert not any("an admin, below" in row for row in rows())
 
 
 def test_a_hold_is_placed_and_released_on_its_page(admin: User, owner: User, persona: Persona) -> None:
