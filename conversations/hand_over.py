@@ -12,6 +12,7 @@ from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations.keeping import touch_conversation
 from conversations.models import Conversation, HandOver, Message
 from conversations.refusals import recorded
+from conversations.signals import figures_changed
 
 
 @recorded
@@ -34,6 +35,7 @@ def request_person(*, user: User, reply_id: UUID) -> Conversation:
             offer | {"done": True} if offer["kind"] == "handover" else offer for offer in reply.offers or ()
         ]
         reply.save(update_fields=["offers"])
+        figures_changed.send(Message, times=[reply.created_at])
         return touch_conversation(user=user, conversation_id=reply.conversation_id)
 
 

@@ -25,7 +25,7 @@ from analytics.models import Cohort, FAQUsage, Grain, Occurrence, People, Price,
 from analytics.period import Period, start_of
 from analytics.tests.history import History, make_history
 from analytics.totals import By, Filters, before, people_by, read_groups, read_totals
-from conversations import services
+from conversations import hand_over, services
 from conversations.models import Conversation, Feedback, Message
 from conversations.purging import purge
 from conversations.tests.browser import apart
@@ -192,6 +192,17 @@ def test_a_thumb_for_an_old_reply_counts_and_is_taken_back(people: list[User]) -
         rollups.refresh()
         assert read_totals(period).helpful == helpful
         assert not StaleHour.objects.exists()
+
+
+def test_a_person_who_is_asked_for_below_an_old_reply_counts(people: list[User]) -> None:
+    now = timezone.now()
+    ask(people[0], make_persona(), now - timedelta(days=90), offers=[{"kind": "handover", "text": "", "done": False}])
+    rollups.refresh()
+    reply = Message.objects.get(role="assistant")
+    hand_over.request_person(user=people[0], reply_id=reply.pk)
+    rollups.refresh()
+    period = Period((now - timedelta(days=95)).date(), now.date(), ZoneInfo("UTC"))
+    assert read_totals(period).handed_over == 1
 
 
 def test_what_a_guest_said_counts_for_the_account_that_takes_over(people: list[User]) -> None:
