@@ -61,6 +61,12 @@ def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             "AUDIT_SIGNING_KEYS is not set, or holds a short key.",
             f"Set it to {SIGNING_KEY_LENGTH} or more random characters, kept where the database's backups are not.",
         ),
+        (
+            0 < len(settings.METRICS_TOKEN) < SIGNING_KEY_LENGTH,
+            "nono.E030",
+            "METRICS_TOKEN is short.",
+            f"Give it {SIGNING_KEY_LENGTH} or more random characters, or leave it unset.",
+        ),
         (settings.DEBUG, "nono.E007", "DEBUG is on.", "Unset DEBUG."),
         (
             settings.DEFAULT_MODEL.partition("/")[0] not in settings.LLM_PROVIDERS,

@@ -11,6 +11,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from accounts.models import User
 from accounts.restriction import refuse_if_restricted
 from chatbot_project.lib.api.edge import is_api
+from chatbot_project.lib.api.errors import count_error
 from chatbot_project.lib.errors import ApplicationError
 
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -105,6 +106,7 @@ class RestrictionMiddleware:
 
 def error_response(request: HttpRequest, error: ApplicationError) -> HttpResponse:
     """What a page's request that was refused is answered: a page, or JSON for a script."""
+    count_error(error)
     if "text/html" in request.headers.get("Accept", "") and not request.headers.get("HX-Request"):
         response: HttpResponse = render(request, "error.html", error.as_dict(), status=error.status)
     else:

@@ -21,6 +21,7 @@ class TaskRecord(models.Model):
     started_at = models.DateTimeField(_("last run"), null=True)
     finished_at = models.DateTimeField(_("ended"), null=True)
     seconds = models.FloatField(_("seconds"), null=True)
+    succeeded_at = models.DateTimeField(_("last success"), null=True)
     outcome = models.CharField(_("outcome"), max_length=10, blank=True, choices=Outcome.choices)
     runs = models.PositiveBigIntegerField(_("runs"), default=0)
     failures = models.PositiveBigIntegerField(_("failures"), default=0)

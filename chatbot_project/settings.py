@@ -135,6 +135,8 @@ CHANNEL_LAYERS = {
 }
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+# One process a worker: its tasks wait more than they compute, share the matcher, and are counted where they run.
+CELERY_WORKER_POOL = "threads"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 # Seconds. A pool of threads cannot enforce it: every task bounds itself, and the admin shows which has not ended then.
@@ -358,7 +360,7 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Nono <nono@localhost>")
 SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", not IS_LOCAL)
 SECURE_HSTS_SECONDS = env.whole("SECURE_HSTS_SECONDS", 0 if IS_LOCAL else 31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 if TRUSTED_PROXY_HOPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 X_FRAME_OPTIONS = "DENY"
@@ -408,6 +410,11 @@ STORAGES = {
         else "chatbot_project.static_files.StaticFilesStorage"
     },
 }
+
+# --- Metrics: /metrics on a port of each process's own (0: none), and on the web port where there is a token to show
+METRICS_PORT = env.whole("METRICS_PORT", 0, maximum=65535)
+METRICS_BIND = env.text("METRICS_BIND", "127.0.0.1")
+METRICS_TOKEN = env.text("METRICS_TOKEN")
 
 # --- Logs: stable event names, ids and counts; never what people wrote
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})

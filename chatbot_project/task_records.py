@@ -11,7 +11,7 @@ from functools import wraps
 from pathlib import Path
 from smtplib import SMTPException
 from types import TracebackType
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeAlias
 
 from celery import Task, schedules
 from celery.signals import task_failure, task_postrun, task_prerun, worker_ready
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 ALERT_EVERY = timedelta(hours=1)
-Outcome = TaskRecord.Outcome
+Outcome: TypeAlias = TaskRecord.Outcome
 
 # Each is one statement, so that runs at once in several workers lose no count.
 _STARTED = """
@@ -39,7 +39,8 @@ ON CONFLICT (name) DO UPDATE SET started_at = %(now)s, runs = kept.runs + 1
 """
 _ENDED = """
 UPDATE chatbot_project_taskrecord
-SET finished_at = %(now)s, seconds = extract(epoch FROM %(now)s - started_at), outcome = %(outcome)s
+SET finished_at = %(now)s, seconds = extract(epoch FROM %(now)s - started_at), outcome = %(outcome)s,
+    succeeded_at = CASE WHEN %(outcome)s = 'done' THEN %(now)s ELSE succeeded_at END
 WHERE name = %(name)s
 """
 _FAILED = """
@@ -82,8 +83,12 @@ def note_start(sender: Task, **kwargs: Any) -> None:
 @task_postrun.connect(weak=False)  # type: ignore[untyped-decorator]
 @in_a_worker
 def note_end(sender: Task, state: str | None = None, **kwargs: Any) -> None:
-    outcome = {"SUCCESS": Outcome.DONE, "RETRY": Outcome.AGAIN}.get(state or "", Outcome.FAILED)
-    _execute(_ENDED, name=sender.name, outcome=outcome)
+    _execute(_ENDED, name=sender.name, outcome=outcome_of(state))
+
+
+def outcome_of(state: str | None) -> Outcome:
+    """What Celery calls ``state``."""
+    return {"SUCCESS": Outcome.DONE, "RETRY": Outcome.AGAIN}.get(state or "", Outcome.FAILED)
 
 
 @task_failure.connect(weak=False)  # type: ignore[untyped-decorator]

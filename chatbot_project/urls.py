@@ -4,12 +4,13 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.i18n import JavaScriptCatalog
 
-from chatbot_project import api_docs, health
+from chatbot_project import api_docs, health, metrics_page
 from chatbot_project.api import openai_patterns
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics_page.metrics, name="metrics"),
     path("accounts/", include("accounts.urls")),
     path("privacy/", include("accounts.privacy.urls")),
     path("admin/", admin.site.urls),

@@ -13,6 +13,7 @@ from django.db import DatabaseError, InterfaceError
 from accounts.sockets import still_signed_in
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.ids import uuid7
+from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.redis import make_redis
 from conversations import events
 from conversations.presence import Presence, Transport
@@ -44,6 +45,7 @@ class Connections:
         self._redis = make_redis()
         self.presence = Presence(self.web, self._redis)
         self._tabs: dict[UUID, set[Socket]] = {}
+        self._transports: dict[Socket, Transport] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._empty = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -64,11 +66,15 @@ class Connections:
         self.sockets.add(socket)
         self._tabs.setdefault(socket.user_id, set()).add(socket)
         self._empty.clear()
+        self._transports[socket] = transport
+        metrics.SOCKETS_OPEN.labels(transport).inc()
         self.presence.add(socket, transport)
 
     def remove(self, socket: Socket) -> None:
         """Forget the socket."""
         self.presence.remove(socket)
+        if (transport := self._transports.pop(socket, None)) is not None:
+            metrics.SOCKETS_OPEN.labels(transport).dec()
         self.sockets.discard(socket)
         tabs = self._tabs.get(socket.user_id, set())
         tabs.discard(socket)

@@ -26,6 +26,7 @@ from accounts.scopes import ALL_SCOPES, Scope
 from accounts.sources import scope_source
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.metrics import names as metrics
 from conversations import doorbell, events, services
 from conversations.admission import admit, is_admissible
 from conversations.hub import NOTHING, Hub, next_epoch, running_hub
@@ -45,6 +46,7 @@ WRITES = (
     events.Typing,
 )
 STORING = tuple(command for command in WRITES if command is not events.Typing)  # typing is told to one's own tabs alone
+CLIENT_CODES = frozenset({1000, 1001, 1002, 1005, 1006, 1009, 1011, 1012})
 LAYER_SECONDS = 1.0  # Redis may hang: a tab does not wait for it
 
 
@@ -84,6 +86,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def websocket_connect(self, message: dict[str, Any]) -> None:
         if not is_admissible(self.scope):
+            metrics.SOCKET_CLOSES.labels("403", "server").inc()
             await self.close()  # before accepting: the handshake is answered with 403
             return
         hub = running_hub()
@@ -109,6 +112,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _refuse(self, code: int) -> None:
         """Close with a code that the client can read, which takes an accepted handshake."""
+        metrics.SOCKET_CLOSES.labels(str(code), "server").inc()
         await self.accept()
         await self.close(code)
 
@@ -133,6 +137,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
         if getattr(self, "_opened", False):
             self._opened = False
+            metrics.SOCKET_CLOSES.labels(_client_code(message), "client").inc()
             self._hub.remove(self)
             self._outbox.close()
             await self._in_group(join=False)
@@ -150,6 +155,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Close with ``code`` once what was offered has been sent, or at once where the reader does not read."""
         if self._opened:
             self._opened = False
+            metrics.SOCKET_CLOSES.labels(str(code), "server").inc()
             self._hub.remove(self)
             self._hub.run(self._close(code))
 
@@ -180,29 +186,34 @@ class ChatConsumer(AsyncWebsocketConsumer):
         try:
             command = events.decode_command(text)
         except ValueError as error:
+            metrics.ERRORS.labels("websocket", "bad_command").inc()
             self.push(events.Error(code="bad_command", detail=str(error)))
             return
         await self._obey(command)
 
     async def _obey(self, command: events.AnyCommand) -> None:
         client_id = getattr(command, "client_id", "")
+        metrics.SOCKET_COMMANDS.labels(events.tag_of(type(command))).inc()
         try:
             self._require_scope(command)
             if isinstance(command, STORING):
                 await run_db(refuse_if_restricted_now, self.user_id)
             await self._COMMANDS[type(command)](self, command)
         except ApplicationError as error:
+            metrics.ERRORS.labels("websocket", error.code).inc()
             refusal = events.Error(
                 code=error.code, detail=error.detail, client_id=client_id, retry_after=error.retry_after
             )
             self.push(refusal)
         except (DatabaseError, InterfaceError) as error:
             # Nothing was acknowledged: the client sends it again, under the same client_id.
+            metrics.ERRORS.labels("websocket", "unavailable").inc()
             log.warning("socket.database_away", command=type(command).__name__, error=type(error).__name__)
             detail = _("The service cannot store anything right now. It will be tried again.")
             self.push(events.Error(code="unavailable", detail=detail, client_id=client_id))
         except Exception:
             # The edge of one command: a fault of ours is answered and logged, and the socket stays.
+            metrics.ERRORS.labels("websocket", "internal_error").inc()
             log.exception("socket.command_broke", command=type(command).__name__)
             detail = _("Something went wrong on our side. It has been noted.")
             self.push(events.Error(code="internal_error", detail=detail, client_id=client_id))
@@ -305,6 +316,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
         "websocket.disconnect": websocket_disconnect,
         "signed.out": signed_out,
     }
+
+
+def _client_code(message: dict[str, Any]) -> str:
+    """The code that a client closed with, of those that browsers and servers send; any may send any."""
+    code = message.get("code")
+    return str(code) if code in CLIENT_CODES else "other"
 
 
 def _read_followed(*, user: User, conversation_id: UUID) -> tuple[Conversation, Transcript]:

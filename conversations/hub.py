@@ -20,7 +20,8 @@ from accounts.models import User
 from accounts.throttles import ask_budgets
 from chatbot_project.lib import markdown, ratelimit
 from chatbot_project.lib.db import run_db
-from chatbot_project.lib.loops import cancel_until_done
+from chatbot_project.lib.loops import cancel_until_done, keep_measuring_lag
+from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.redis import RedisError, subscribe
 from conversations import doorbell, events
 from conversations.connections import Connections, Socket
@@ -95,6 +96,8 @@ class Hub(Connections):
         self.run(self._look_loop())
         self.run(self.keep_checking())
         self.run(self.presence.keep_telling())
+        self.run(keep_measuring_lag())
+        metrics.REPLIES_FOLLOWED.set_function(lambda: len(self._followed))
 
     async def stop(self) -> None:
         """End all tasks and connections."""

@@ -9,6 +9,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Count, F, QuerySet
 
+from chatbot_project.lib.metrics.caches import Lookups
 from faqs.models import Embedding, KnowledgeState, TrainedMatcher
 from faqs.ranking import Opinion
 from faqs.state import knowledge_state
@@ -24,6 +25,7 @@ MOST = 20  # FAQs of an opinion
 KEPT = 2  # the one in force, and the one before it, which a process may be loading
 
 _lock = threading.Lock()
+_lookups = Lookups("matcher")
 _loaded: "dict[UUID, Matcher | None]" = {}
 
 
@@ -31,6 +33,7 @@ def load_matcher(matcher_id: UUID) -> "Matcher | None":
     """The stored matcher ``matcher_id``, read from the database once per process; None where it is gone or cannot be
     used. A process keeps the last one that it used."""
     known = _loaded.get(matcher_id)
+    _lookups.note(hit=known is not None)
     if known is not None:
         return known
     with _lock:  # one thread loads, the others wait for it: the arrays are large

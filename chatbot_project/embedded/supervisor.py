@@ -42,6 +42,7 @@ HOST = "127.0.0.1"
 START_SECONDS = 60.0
 DRAIN_SECONDS = 30.0
 LOOP_SECONDS = 0.5
+METERED = ("web", "replies", "celery", "beat")
 
 
 class StopRequestedError(BaseException):
@@ -200,11 +201,19 @@ class Supervisor:
             self._child("beat", [*celery, *beat], drain_seconds=10),
         ]
 
+    def _metrics_port(self, name: str) -> dict[str, str]:
+        """METRICS_PORT is of one process; here they get one each, in the order of METERED."""
+        first = self.environment.get("METRICS_PORT", "").strip()
+        if name not in METERED or not first.isdecimal() or first == "0":
+            return {}
+        return {"METRICS_PORT": str(int(first) + METERED.index(name))}
+
     def _manage(self, name: str, arguments: Sequence[str], drain_seconds: float) -> Child:
         return self._child(name, [sys.executable, str(BASE_DIR / "manage.py"), *arguments], drain_seconds)
 
     def _child(self, name: str, command: Sequence[str], drain_seconds: float) -> Child:
-        return Child(name, command, self.paths.log(name), self.environment, drain_seconds)
+        environment = {**self.environment, **self._metrics_port(name)}
+        return Child(name, command, self.paths.log(name), environment, drain_seconds)
 
     # Waiting
 

@@ -9,6 +9,7 @@ an asynchronous iterator, and is awaited in the event loop after the thread has 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from time import perf_counter
 from typing import Any
 
 import django
@@ -18,14 +19,40 @@ from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import connections
-from django.http import FileResponse, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
 from chatbot_project.lib.api.late import LateResponse
+from chatbot_project.lib.metrics import names as metrics
 
 # What a load balancer asks must be answered while every other thread waits for a database that is away.
-_PROBES = ("/healthz", "/readyz")
+_PROBES = ("/healthz", "/readyz", "/metrics")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_LEFT = 499  # counted for a client that left before its answer began
+
+
+class _Exchange:
+    """One request and its answer, for the metrics; counted once."""
+
+    def __init__(self, method: str) -> None:
+        self._method = method if method in _METHODS else "other"
+        self._began = perf_counter()
+        self._counted = False
+        self.route = "unmatched"
+
+    def answered(self, status: int) -> None:
+        if not self._counted:
+            self._counted = True
+            metrics.HTTP_REQUESTS.labels(self.route, self._method, str(status)).inc()
+            metrics.HTTP_SECONDS.labels(self.route).observe(perf_counter() - self._began)
+
+
+def route_of(request: HttpRequest) -> str:
+    """The pattern of the address, of which there are as many as in the URL configuration."""
+    if request.resolver_match is not None:
+        return request.resolver_match.route or "/"
+    return "static" if request.path.startswith(f"/{settings.STATIC_URL.strip('/')}/") else "unmatched"
 
 
 class RequestHandler(ASGIHandler):
@@ -45,26 +72,31 @@ class RequestHandler(ASGIHandler):
             body = await self.read_body(receive)
         except RequestAborted:
             return
+        exchange = _Exchange(scope["method"])
         threads = self._probe_threads if scope["path"] in _PROBES else self._threads
         try:
             in_thread = sync_to_async(self._respond, thread_sensitive=False, executor=threads)
-            response = await in_thread(scope, body)
+            response = await in_thread(scope, body, exchange)
             if is_made(response):
+                exchange.answered(response.status_code)
                 await self.send_response(response, send)
             else:
                 async with ThreadSensitiveContext():
-                    await self._send_late(response, receive, send)
+                    await self._send_late(response, receive, send, exchange)
                     await sync_to_async(response.close)()
         finally:
+            exchange.answered(_LEFT)
             body.close()
 
-    def _respond(self, scope: Any, body: Any) -> Any:
+    def _respond(self, scope: Any, body: Any, exchange: _Exchange) -> Any:
         """The whole of a request's work, in its thread. An answer that is made is closed as well, which ends the
         request for the database; of any other only the connection is given back."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refusal = self.create_request(scope, body)
         response: Any = refusal if request is None else self.get_response(request)
+        if request is not None:
+            exchange.route = route_of(request)
         response._handler_class = self.__class__  # who sends request_finished when it is closed
         if isinstance(response, FileResponse):
             response.block_size = self.chunk_size
@@ -74,10 +106,10 @@ class RequestHandler(ASGIHandler):
             connections.close_all()
         return response
 
-    async def _send_late(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
+    async def _send_late(self, response: HttpResponseBase, receive: Any, send: Any, exchange: _Exchange) -> None:
         """Await the answer and send it, until the client leaves."""
         leaving = asyncio.create_task(self.listen_for_disconnect(receive))
-        sending = asyncio.create_task(self._await_and_send(response, send))
+        sending = asyncio.create_task(self._await_and_send(response, send, exchange))
         try:
             await asyncio.wait((leaving, sending), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -88,9 +120,10 @@ class RequestHandler(ASGIHandler):
             with suppress(asyncio.CancelledError):
                 await sending
 
-    async def _await_and_send(self, response: HttpResponseBase, send: Any) -> None:
+    async def _await_and_send(self, response: HttpResponseBase, send: Any, exchange: _Exchange) -> None:
         if isinstance(response, LateResponse):
             response = await response.answer()
+        exchange.answered(response.status_code)
         await self.send_response(response, send)
 
 

@@ -1,10 +1,13 @@
-"""Ending tasks that run until they are cancelled."""
+"""Ending tasks that run until they are cancelled, and how late an event loop is."""
 
 import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+from chatbot_project.lib.metrics import names as metrics
+
 AGAIN_SECONDS = 0.2
+LAG_SECONDS = 1.0
 
 
 async def cancel_until_done(tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -18,3 +21,12 @@ async def cancel_until_done(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in pending:
             task.cancel()
         _done, pending = await asyncio.wait(pending, timeout=AGAIN_SECONDS)
+
+
+async def keep_measuring_lag() -> None:
+    """Measure how late the running loop comes to what is due, once a second, for ever; run it as a task."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_SECONDS
+        await asyncio.sleep(LAG_SECONDS)
+        metrics.LOOP_LAG.observe(max(0.0, loop.time() - due))

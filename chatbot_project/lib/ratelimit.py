@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.redis import RedisError, blocking_redis
 
 logger = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ def take(budgets: Sequence[Budget], *, closed: bool) -> Standing | None:
     except RedisError as error:
         _note_away(error, closed=closed)
         return None
-    return _standing(answer)
+    return _standing(answer, budgets)
 
 
 async def take_async(client: Any, budgets: Sequence[Budget], *, closed: bool) -> Standing | None:
@@ -145,7 +146,7 @@ async def take_async(client: Any, budgets: Sequence[Budget], *, closed: bool) ->
     except (RedisError, OSError) as error:
         _note_away(error, closed=closed)
         return None
-    return _standing(answer)
+    return _standing(answer, budgets)
 
 
 async def _evaluate(client: Any, command: tuple[Any, ...]) -> Any:
@@ -177,10 +178,11 @@ def _note_away(error: Exception, *, closed: bool) -> None:
         raise unavailable() from error
 
 
-def _standing(answer: Sequence[int]) -> Standing:
+def _standing(answer: Sequence[int], budgets: Sequence[Budget]) -> Standing:
     wait, limit, remaining, reset = answer
     standing = Standing(limit, remaining, _seconds(reset))
     if wait > 0:
+        metrics.RATE_LIMITED.labels(budgets[0].key.partition(":")[0]).inc()
         raise RateLimited(max(1, _seconds(wait)), standing)
     return standing
 

@@ -41,6 +41,7 @@ WRITERS = {
     "personas/management/commands/dump_personas.py": None,
     "accounts/management/commands/privacy_docs.py": None,
     "accounts/management/commands/export_audit.py": None,
+    "chatbot_project/management/commands/metrics_docs.py": None,
     "conversations/management/commands/protocol_docs.py": None,
 }
 

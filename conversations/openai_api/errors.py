@@ -7,7 +7,7 @@ import msgspec
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 
-from chatbot_project.lib.api.errors import InvalidInput, problem
+from chatbot_project.lib.api.errors import InvalidInput, count_error, problem
 from chatbot_project.lib.api.openai_errors import openai_error
 from chatbot_project.lib.errors import ApplicationError
 from conversations.openai_api.answers import Origin
@@ -43,6 +43,7 @@ def error_body(error: ApplicationError) -> bytes:
 
 def error_response(error: ApplicationError) -> HttpResponse:
     """``error`` as an answer."""
+    count_error(error)
     response = HttpResponse(error_body(error), status=error.status, content_type="application/json")
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from django.utils import timezone
+
 from chatbot_project.lib import markdown
 from chatbot_project.lib.pii import Restorer
 from conversations import events
@@ -48,6 +50,8 @@ class LiveReply:
     filter: OutputFilter | None = None
     findings: list[Finding] = field(default_factory=list)
     first_token_at: datetime | None = None
+    taken_at: datetime = field(default_factory=timezone.now)
+    waited: float | None = None  # seconds until it was taken up; None where it had been before
     cancelled_for: str = ""
     ending: bool = False
     renewing: "asyncio.Future[None] | None" = None
@@ -63,6 +67,7 @@ class LiveReply:
             work,
             base=len(claim.text),
             checkpointed=len(claim.text),
+            waited=claim.waited if claim.is_first else None,
         )
 
     @property

@@ -1,6 +1,7 @@
 """The way of one reply from its question to its ending, each step a small function."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from django.utils import timezone
@@ -13,6 +14,7 @@ from chatbot_project.lib.llm.tokens import estimate_prompt
 from chatbot_project.lib.llm.types import ChatRequest
 from chatbot_project.lib.pii import Pseudonyms, Restorer
 from chatbot_project.lib.token_budget import TokenBudget
+from conversations.replies import metering
 from conversations.replies.knowledge import approved_ending, consult_faqs, offline_ending
 from conversations.replies.live import LiveReply
 from conversations.replies.prompt import Turn, build_prompt, cost_of_instructions
@@ -46,6 +48,7 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
     reply.filter = output_filter(reply, rules)
     if reply.work.version.answers_from_faqs:
         consulted = await consult_faqs(reply)
+        metering.consulted(consulted.verdict)
         if (approved := approved_ending(reply, consulted)) is not None:
             say(reply, True)
             return approved
@@ -56,7 +59,9 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
     try:
         async with budget.reserved(person=reply.work.owner, reply=reply.reply, tokens=most) as spending:
             try:
+                asked_at = time.monotonic()
                 stream = await llm.open_stream(reply.work.models, request)
+                metering.began(stream.model, asked_at)
             except asyncio.CancelledError:
                 spending.used = asked  # stopped while it was read: that is used up, too
                 raise
@@ -66,6 +71,7 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
                     await relay(stream, reply, next_tick, say, watch)
             finally:
                 spending.used = stream.usage.prompt_tokens + stream.usage.completion_tokens
+                metering.used(stream.model, stream.usage)
                 await stream.close()
     except LLMError as error:
         if (approved := offline_ending(reply, error)) is not None:

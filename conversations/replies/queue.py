@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.utils import timezone
@@ -43,7 +43,8 @@ _WAITING = f"""
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A reply that a worker holds: the epoch it was claimed under, the text it goes on behind, and what its
-    conversation says about answering it. ``in_passing`` where a program asked and keeps no conversation."""
+    conversation says about answering it. ``in_passing`` where a program asked and keeps no conversation; ``waited`` are
+    the seconds since it was first queued."""
 
     reply: UUID
     conversation: UUID
@@ -57,6 +58,12 @@ class Claim:
     max_tokens: int | None = None
     instructions: str | None = None
     in_passing: bool = False
+    waited: float = 0.0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nobody held the reply before."""
+        return self.epoch == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +124,8 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
         FROM mine JOIN conversations_conversation c ON c.id = mine.conversation_id
         WHERE m.id = mine.id
         RETURNING m.id, m.conversation_id, m.epoch, m.text, c.persona_version_id, c.summary, c.summary_upto_id,
-                  m.source, m.owner_id, m.max_tokens, c.instructions, c.expires_at IS NOT NULL
+                  m.source, m.owner_id, m.max_tokens, c.instructions, c.expires_at IS NOT NULL,
+                  extract(epoch FROM now() - m.queued_at)::float8
         """,  # noqa: S608  the text is a constant
         {
             "providers": list(free),
@@ -141,6 +149,28 @@ def positions(replies: Iterable[UUID]) -> dict[UUID, int]:
         [list(replies)],
     )
     return {row[0]: row[1] for row in rows}
+
+
+class Depth(NamedTuple):
+    """How many replies wait and are streamed, and how many seconds the oldest of those that wait has waited."""
+
+    queued: int
+    streaming: int
+    oldest_wait: float
+
+
+def depth() -> Depth:
+    """The queue as it is now, of all workers."""
+    (row,) = fetch_prepared(
+        """
+        SELECT q.queued, s.streaming, q.oldest FROM
+            (SELECT count(*) AS queued, coalesce(extract(epoch FROM now() - min(queued_at)), 0)::float8 AS oldest
+             FROM conversations_message WHERE status = 'queued') q,
+            (SELECT count(*) AS streaming FROM conversations_message WHERE status = 'streaming') s
+        """,
+        [],
+    )
+    return Depth(*row)
 
 
 def checkpoint(held: Sequence[Checkpoint], lease_seconds: float) -> dict[UUID, bool]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 
 from chatbot_project.lib.db import fetch_prepared
+from chatbot_project.lib.metrics.caches import watch_cache
 from conversations.models import Citation, Message
 from conversations.replies.prompt import Turn
 from conversations.replies.queue import Claim, claim, source_of
@@ -113,6 +114,9 @@ def claim_of(reply: Message) -> Claim:
 def read_version(pk: UUID) -> PersonaVersion:
     """A persona's version, which never changes once it is published. Raises PersonaVersion.DoesNotExist."""
     return PersonaVersion.objects.get(pk=pk)
+
+
+watch_cache("persona_versions", lambda: read_version.cache_info()[:2])
 
 
 def _cited(replies: list[UUID]) -> dict[UUID, tuple[Source, ...]]:

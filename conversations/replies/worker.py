@@ -19,11 +19,12 @@ from django.utils import timezone
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.llm.client import LLMClient
-from chatbot_project.lib.loops import cancel_until_done
+from chatbot_project.lib.loops import cancel_until_done, keep_measuring_lag
+from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.redis import RedisError, make_redis, subscribe
 from chatbot_project.lib.token_budget import TokenBudget
 from conversations import doorbell, events
-from conversations.replies import background, queue
+from conversations.replies import background, metering, queue
 from conversations.replies.knowledge import with_sources
 from conversations.replies.live import LiveReply, ending_event
 from conversations.replies.log import END, Entry, LiveLog
@@ -75,7 +76,9 @@ class ReplyWorker:
     async def run(self) -> None:
         """Work until cancelled."""
         replies = (self._claim_loop(), self._tick_loop(), self._checkpoint_loop(), self._reap_loop())
-        tasks = [asyncio.create_task(loop) for loop in (*replies, self._beat_loop(), self._listen())]
+        tasks = [
+            asyncio.create_task(loop) for loop in (*replies, self._beat_loop(), self._listen(), keep_measuring_lag())
+        ]
         try:
             done, _running = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
@@ -122,6 +125,7 @@ class ReplyWorker:
         replies = [LiveReply.of(claim, work) for claim, work in taken]
         for reply in replies:
             self._used[reply.provider] += 1
+            metering.taken_up(reply)
             self.live[reply.reply] = reply  # before the followers are read: those who come later ring the doorbell
         self._saturated = any(free[name] and not self._free(name) for name in free)
         if replies and not self.draining:
@@ -165,6 +169,7 @@ class ReplyWorker:
         finally:
             self.live.pop(reply.reply, None)
             self._used[reply.provider] -= 1
+            metering.let_go(reply)
             self._dirty.pop(reply.reply, None)
             if self._saturated:
                 self._bell.set()
@@ -186,6 +191,7 @@ class ReplyWorker:
         if not entries:
             log.warning("reply.overtaken", reply=str(reply.reply), epoch=reply.epoch)
             return
+        metering.ended(reply, ending)
         say = log.debug if ending.status == "completed" else log.info
         say("reply.ended", reply=str(reply.reply), status=ending.status, code=ending.code, model=ending.model)
         said = iter(reply.take_entry, None)  # so that the deltas alone make up the text
@@ -243,6 +249,8 @@ class ReplyWorker:
             if waiting:
                 await asyncio.sleep(READ_SECONDS)
             await self._send()
+            if waiting:
+                metrics.RELAY_SECONDS.observe(loop.time() - at)
 
     async def _send(self) -> None:
         """Everything that was said since the last call, in one command."""
@@ -252,6 +260,7 @@ class ReplyWorker:
         endings, self._endings = self._endings, []
         outgoing = [(e, r.followers) for r in dirty.values() if not r.ending for e in iter(r.take_entry, None)]
         try:
+            metrics.RELAYED.inc(len(outgoing))
             lost = await self._log.append([*outgoing, *endings])
         except RedisError as error:
             self._log_failed(error)
@@ -291,6 +300,7 @@ class ReplyWorker:
         ]
         if not replies:
             return
+        metrics.LOG_RESTARTS.inc(len(replies))
         renewing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for reply in replies:
             reply.renewing = renewing
@@ -368,6 +378,7 @@ class ReplyWorker:
         except RedisError as error:
             self._log_failed(error)
         status = await run_db(queue.settle_orphan, orphan, shown)
+        metering.orphan_settled(status)
         log.warning("reply.orphan_settled", reply=str(orphan.reply), status=status)
         if status == "queued":
             self._bell.set()

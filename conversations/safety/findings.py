@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.models import OutgoingMail, User
 from accounts.services import record_audit, tell_by_mail
 from chatbot_project.lib.errors import ApplicationError, NotFound
+from chatbot_project.lib.metrics.caches import Lookups
 from chatbot_project.lib.text import clean_text
 from conversations.models import Message
 from conversations.safety.models import ModerationItem, ModerationRule
@@ -39,6 +40,9 @@ class Finding:
         return self.rule.stage == OUTPUT and self.rule.action == "block" and self.source != "rule"
 
 
+_lookups = Lookups("moderation_rules")
+
+
 class _Kept:
     """The rules as this process read them last. Database threads may read them twice at once, which costs a query."""
 
@@ -48,7 +52,9 @@ class _Kept:
 
 def kept_rules() -> RuleSet | None:
     """The rules in force, as read within the last five seconds; ``None`` where they have to be read again."""
-    return _Kept.rules if time.monotonic() < _Kept.until else None
+    kept = time.monotonic() < _Kept.until
+    _lookups.note(hit=kept)
+    return _Kept.rules if kept else None
 
 
 def read_rules() -> RuleSet:

@@ -22,6 +22,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
 from chatbot_project.lib.errors import ApplicationError, NotFound
+from chatbot_project.lib.metrics import names as metrics
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,14 @@ def problem(error: ApplicationError) -> dict[str, Any]:
     return body
 
 
+def count_error(error: ApplicationError) -> None:
+    """Count an error that is told over HTTP."""
+    metrics.ERRORS.labels("http", error.code).inc()
+
+
 def problem_response(error: ApplicationError) -> JsonResponse:
     """``error`` as an answer, for views that are not the REST framework's."""
+    count_error(error)
     response = JsonResponse(problem(error), status=error.status, content_type=PROBLEM)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
@@ -65,6 +72,7 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response |
     known = as_application_error(error)
     if known is None:
         return None
+    count_error(known)
     headers = {} if known.retry_after is None else {"Retry-After": str(known.retry_after)}
     if challenge := getattr(error, "auth_header", ""):
         headers["WWW-Authenticate"] = challenge

@@ -18,7 +18,7 @@ import httpx2
 import openai
 from openai.types.chat import ChatCompletion
 
-from .breaker import Breaker
+from .breaker import Breaker, State
 from .errors import LLMError, LLMMalformed, LLMTimeout, LLMTooLarge, LLMUnavailable, error_from_event, error_from_status
 from .providers import OPENAI_URL, Provider, parse_model
 from .router import Router
@@ -81,6 +81,10 @@ class LLMClient:
             timeout=httpx2.Timeout(self._deadlines.total, connect=self._deadlines.connect),
             http_client=httpx2.AsyncClient(transport=transport, follow_redirects=False, trust_env=False),
         )
+
+    def breaker_state(self, provider: str) -> State:
+        """Whether requests go to a configured provider now."""
+        return self._router.breaker(provider).state
 
     # Streams
 

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import structlog
 
+from chatbot_project.lib.metrics import names as metrics
+
 from .breaker import Breaker
 from .errors import LLMError, LLMRefused, LLMUnavailable
 from .providers import Provider, parse_model
@@ -69,10 +71,12 @@ class Router:
     async def _once(self, provider: Provider, name: str, attempt: Attempt[T]) -> T:
         breaker = self._breakers[provider.name]
         if not breaker.admit():
+            metrics.MODEL_REQUESTS.labels(provider.name, "breaker_open").inc()
             raise BreakerOpen(f"{provider.name} is given a rest after repeated failures.")
         try:
             result = await attempt(provider, name)
         except LLMError as error:
+            metrics.MODEL_REQUESTS.labels(provider.name, error.code).inc()
             if error.counts:
                 breaker.failure()
             else:
@@ -82,6 +86,7 @@ class Router:
             breaker.abandon()
             raise
         breaker.success()
+        metrics.MODEL_REQUESTS.labels(provider.name, "ok").inc()
         return result
 
     def _wait_before_next(self, error: LLMError, number: int) -> float | None:

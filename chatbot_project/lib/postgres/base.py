@@ -6,7 +6,7 @@ next: after a restart of the server, a pool with five idle connections refused f
 
 from time import monotonic
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
@@ -18,6 +18,9 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 TRUSTED_SECONDS = 1.0
 
 
+_pools: WeakSet["HealingPool"] = WeakSet()
+
+
 class HealingPool(ConnectionPool[Connection[Any]]):
     """Checks a connection that was idle; a broken one means that the server was away, so all idle ones are looked at
     and replaced there and then."""
@@ -25,6 +28,7 @@ class HealingPool(ConnectionPool[Connection[Any]]):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._returned_at: WeakKeyDictionary[Connection[Any], float] = WeakKeyDictionary()
+        _pools.add(self)
 
     def getconn(self, timeout: float | None = None) -> Connection[Any]:
         """A connection that works, or did a moment ago. Raises PoolTimeout after ``timeout`` seconds."""
@@ -47,6 +51,11 @@ class HealingPool(ConnectionPool[Connection[Any]]):
         """Take a connection back; a broken one is replaced."""
         self._returned_at[conn] = monotonic()
         super().putconn(conn)
+
+
+def open_pools() -> list[HealingPool]:
+    """The pools of this process that are in use."""
+    return [pool for pool in list(_pools) if not pool.closed]
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

@@ -14,7 +14,9 @@ from chatbot_project.lib.collecting import keep_loaded
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.guarded import deadlines
+from chatbot_project.lib.metrics.serving import serve_metrics
 from conversations import doorbell
+from conversations.replies import metering
 from conversations.replies.worker import ReplyWorker
 from personas.knowledge import warm_up
 
@@ -38,6 +40,8 @@ async def work() -> None:
     doorbell.connect()
     async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines()) as llm:
         worker = ReplyWorker(llm)
+        metering.watch(llm)
+        serve_metrics("replies")
         running = asyncio.create_task(worker.run())
         warming = asyncio.create_task(_warm_up())
         ended = asyncio.create_task(ending.wait())

@@ -1,0 +1,88 @@
+"""What Prometheus is told of the installation as a whole, read from PostgreSQL and Redis when it asks.
+
+Beat alone tells it: there is one, so nothing is counted twice, and it goes on when no worker does. A part that does not
+answer within READ_SECONDS leaves its samples out and is counted; the page is sent all the same.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import perf_counter
+
+import structlog
+from django.db import connection, connections, transaction
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from chatbot_project.celery import app
+from chatbot_project.lib.metrics import names
+from chatbot_project.lib.metrics.registry import REGISTRY
+from chatbot_project.lib.redis import blocking_redis
+from chatbot_project.models import TaskRecord
+from conversations.replies import queue
+from conversations.replies.worker import HEARTBEAT_KEY
+
+log = structlog.get_logger(__name__)
+
+READ_SECONDS = 3.0
+Reading = Callable[[], list[Metric]]
+
+
+class ClusterCollector(Collector):
+    """Reads each part in a thread of its own. One that still hangs from the last time is not asked again."""
+
+    def __init__(self, database: Reading, redis: Reading) -> None:
+        self._parts = {"database": database, "redis": redis}
+        self._threads = ThreadPoolExecutor(len(self._parts), thread_name_prefix="cluster")
+        self._asked: dict[str, Future[list[Metric]]] = {}
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        deadline = perf_counter() + READ_SECONDS
+        for part, read in self._parts.items():
+            if part not in self._asked or self._asked[part].done():
+                self._asked[part] = self._threads.submit(read)
+        for part, asked in list(self._asked.items()):
+            try:
+                yield from asked.result(max(0.0, deadline - perf_counter()))
+            except Exception as error:  # whatever the part has: the page is for the others, too
+                names.READ_ERRORS.labels(part).inc()
+                log.warning("metrics.not_read", part=part, error=type(error).__name__)
+                if part == "database":
+                    yield names.DATABASE_UP.value(0)
+
+
+def read_database() -> list[Metric]:
+    """The queue of replies, and when each task last ended well. Raises Django's database errors."""
+    began = perf_counter()
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL statement_timeout = {int(READ_SECONDS * 1000)}")
+            depth = queue.depth()
+            done = TaskRecord.objects.exclude(succeeded_at=None).values_list("name", "succeeded_at")
+            succeeded = [((name,), at.timestamp()) for name, at in done if at is not None]
+    finally:
+        connections.close_all()  # gives the connection back to the pool
+    return [
+        names.DATABASE_UP.value(1),
+        names.DATABASE_SECONDS.value(perf_counter() - began),
+        names.QUEUE_DEPTH.family([(("queued",), depth.queued), (("streaming",), depth.streaming)]),
+        names.QUEUE_OLDEST.value(depth.oldest_wait),
+        names.TASK_LAST_SUCCESS.family(succeeded),
+    ]
+
+
+def read_redis() -> list[Metric]:
+    """How many tasks wait, and whether a reply worker is there. Raises RedisError."""
+    pipe = blocking_redis().pipeline(transaction=False)
+    pipe.llen(app.conf.task_default_queue)
+    pipe.exists(HEARTBEAT_KEY)
+    waiting, heard = pipe.execute()
+    return [names.TASK_QUEUE.value(waiting), names.WORKER_HEARD.value(heard)]
+
+
+def register() -> None:
+    """Tell of the installation from now on, in this process."""
+    REGISTRY.register(ClusterCollector(read_database, read_redis))

@@ -1,0 +1,1 @@
+"""What the processes tell Prometheus: every metric by name, how they are read, and where."""
