@@ -11,6 +11,7 @@ LABELS = {
     "at": gettext_noop("time"),
     "by": gettext_noop("who"),
     "category": gettext_noop("category"),
+    "channel": gettext_noop("channel"),
     "comment": gettext_noop("comment"),
     "completion_tokens": gettext_noop("tokens of the reply"),
     "conversation": gettext_noop("conversation"),

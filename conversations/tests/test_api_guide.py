@@ -99,6 +99,7 @@ def test_what_the_guide_says_of_errors_is_so_and_lacks_none() -> None:
 # Raised by a page of the site, or where models are asked in OpenAI's way, which has an error shape of its own.
 ELSEWHERE = {
     *("reason_too_short", "access_ended", "context_length_exceeded", "held_already", "retention_too_short"),
+    "retention_too_long",
     "bad_request",
 }
 # Made of the framework's own exceptions.
