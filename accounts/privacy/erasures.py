@@ -7,7 +7,7 @@ lead to where it can be cancelled. Once it has begun nothing stops it: a run tha
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
-from time import monotonic
+from time import monotonic, sleep
 from uuid import UUID
 
 import structlog
@@ -35,7 +35,7 @@ _SALT = "accounts.privacy.erasure"
 def request_erasure(*, user: User, at_once: bool = False, by_operator: bool = False) -> DataRequest:
     """Close the account, and have it erased after ERASURE_GRACE_DAYS; a guest's at once, as nobody could come back to
     it. The open request where there is one; ``at_once`` then hastens it. Recorded as the person's own wish, unless
-    it comes ``by_operator``, from the command line.
+    it comes ``by_operator``, from the command line, which then does it itself (``complete_erasure``).
 
     Raises ApplicationError ``last_admin`` (409).
     """
@@ -56,7 +56,7 @@ def request_erasure(*, user: User, at_once: bool = False, by_operator: bool = Fa
         record_audit(actor=actor, action="erasure.requested", obj=made, subject=user, details={"days": days})
         if user.email and days:
             services.queue_mail(kind=OutgoingMail.Kind.ERASURE_BEGUN, to=user.email, user=user)
-        if not days:
+        if not days and not by_operator:
             transaction.on_commit(partial(_queue, made.pk))
     return made
 
@@ -132,6 +132,22 @@ def run_erasure(request_id: UUID, *, seconds: float = float("inf")) -> bool:
         except Held:  # placed while it ran
             _note_held(request_id)
             return False
+
+
+def complete_erasure(request_id: UUID, *, seconds: float) -> ErasureEntry | None:
+    """Do an erasure that is due, or wait for the process that is at it, for so long at most; its entry. ``None`` where
+    a legal hold keeps it, or it is not done by then.
+
+    Raises as ``run_erasure``.
+    """
+    until = monotonic() + seconds
+    while True:
+        run_erasure(request_id, seconds=until - monotonic())
+        if done := ErasureEntry.objects.filter(pk=request_id, done_at__isnull=False).first():
+            return done
+        if monotonic() > until or DataRequest.objects.filter(pk=request_id, user__legal_holds__isnull=False).exists():
+            return None
+        sleep(0.2)
 
 
 def erase_again(user: User) -> None:

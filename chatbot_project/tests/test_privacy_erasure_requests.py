@@ -2,7 +2,9 @@
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +21,11 @@ from accounts.retention import holds
 from accounts.tasks import send_waiting_mail
 from accounts.tests.api_client import ApiClient, refusal
 from accounts.tests.factories import PASSWORD, make_admin, make_guest, make_user
+from chatbot_project.lib.db import session_lock
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.tests.erased import places
 from conversations.models import Conversation
+from conversations.tests.browser import apart
 from conversations.tests.factories import make_conversation, make_persona
 
 __all__ = ["places"]  # a fixture
@@ -159,6 +163,24 @@ def test_by_the_command() -> None:
     make_admin(email="root@example.org")
     with pytest.raises(CommandError, match="admin"):
         call_command("erase_user", "root@example.org", apply=True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_command_waits_for_a_process_that_is_at_it(places: Path, monkeypatch: Any) -> None:
+    queued: list[UUID] = []
+    monkeypatch.setattr(erasures, "_queue", queued.append)
+    user = member()
+    request = erasures.request_erasure(user=user, at_once=True, by_operator=True)
+    assert queued == [], "who asked does it: no worker is told"
+    with ThreadPoolExecutor(2) as pool:
+        with session_lock(f"erasure {request.pk}") as is_mine:
+            assert is_mine
+            waiting = pool.submit(apart, erasures.complete_erasure, request.pk, seconds=60)
+            assert pool.submit(apart, erasures.complete_erasure, request.pk, seconds=0.5).result(timeout=60) is None
+            assert not waiting.done()
+        done = waiting.result(timeout=60)
+    assert erasure_log.is_receipt_of(done.receipt, "ada@example.org")
+    assert not User.objects.filter(pk=user.pk).exists()
 
 
 def test_what_is_under_a_legal_hold_waits_for_its_release_and_is_not_told_of_it() -> None:
