@@ -1,7 +1,7 @@
 """What each mail says. Written when it is sent, from the row that asked for it; nothing of it is stored."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -23,13 +23,16 @@ Kind = OutgoingMail.Kind
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail's words. ``link`` with its ``label`` is the one thing to do, where there is one."""
+    """A mail's words. ``link`` with its ``label`` is the one thing to do, where there is one; ``rows`` below their
+    ``head`` are a table."""
 
     subject: str
     paragraphs: list[str]
     link: str = ""
     label: str = ""
     closing: list[str] = field(default_factory=list)
+    head: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
 
 
 def build_message(mail: OutgoingMail) -> EmailMultiAlternatives | None:

@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -190,6 +191,27 @@ class RollupState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.counted_until}"
+
+
+class Report(models.Model):
+    """Figures of a week (``grain``) as they were when it was over: each name of metrics.py with its value and that of
+    the week before, null where there is none. Made once by reports.py."""
+
+    grain = models.CharField(_("period"), max_length=5, choices=Grain)
+    start = models.DateTimeField(_("from"))
+    time_zone = models.CharField(_("time zone"), max_length=64)
+    figures = models.JSONField(_("figures"))
+    made_at = models.DateTimeField(_("made"), default=timezone.now, editable=False)
+    mailed_at = models.DateTimeField(_("mailed"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("report")
+        verbose_name_plural = _("reports")
+        ordering: ClassVar = ["-start"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["grain", "start"], name="report_once")]
+
+    def __str__(self) -> str:
+        return f"{self.grain} {self.start:%Y-%m-%d}"
 
 
 class Price(models.Model):

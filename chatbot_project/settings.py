@@ -354,6 +354,7 @@ EMAIL_PORT = _mail.port or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 
 EMAIL_TIMEOUT = 20  # seconds: a mail server that hangs holds no worker
 # Who is told of background tasks that fail, with commas; nobody: the admin alone shows it.
 ALERT_MAIL = env.words("ALERT_MAIL")
+REPORT_MAIL = env.words("REPORT_MAIL")  # who gets the report of each week
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Nono <nono@localhost>")
 
 # --- Transport and headers
