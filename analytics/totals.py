@@ -160,8 +160,11 @@ def _grouped(period: Period, filters: Filters, by: By | None) -> Mapping[Any, To
     chosen = " AND ".join(["true", *(f"{name} = %({name})s" for name in filters.given)])
     finest = Grain.HOUR if by in (By.HOUR, By.HOUR_OF_WEEK) else Grain.DAY
     days = f"grain = '{finest}' AND start >= %(start)s AND start < %(end)s"
-    counts = _rows(f"SELECT {key} AS key, {_SUMS} FROM analytics_usage WHERE {days} AND {chosen} GROUP BY 1", bounds)  # noqa: S608
     parts, more = (days, {}) if finest == Grain.HOUR or by in (By.DAY, By.WEEK) else _whole_months(period)
+    counts = _rows(
+        f"SELECT {key} AS key, {_SUMS} FROM analytics_usage WHERE ({parts}) AND {chosen} GROUP BY 1",  # noqa: S608
+        {**bounds, **more},
+    )
     spread = _rows(
         f"WITH chosen AS (SELECT {key} AS key, * FROM analytics_usage WHERE ({parts}) AND {chosen}) {_SPREAD}",  # noqa: S608
         {**bounds, **more},

@@ -281,6 +281,8 @@ def test_a_year_is_read_from_its_months(people: list[User]) -> None:
     for first, last in ((date(2025, 1, 1), date(2025, 12, 31)), (date(2025, 2, 13), date(2025, 11, 2))):
         period = Period(first, last, ZoneInfo("UTC"))
         whole, days = read_totals(period), read_groups(period, By.DAY).values()
+        assert dict(whole.counts) == {name: sum(day.counts[name] for day in days) for name in whole.counts}
+        assert whole.questions
         for kind in ("first_token", "whole", "waited", "turns"):
             assert sum(whole.histograms[kind].values()) == sum(sum(day.histograms[kind].values()) for day in days)
 
