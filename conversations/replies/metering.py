@@ -1,12 +1,12 @@
 """What a worker counts of its replies, once or twice in the life of each and never per token."""
 
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
 from django.conf import settings
 from django.utils import timezone
 
-from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.types import Usage
 from chatbot_project.lib.metrics import names as metrics
 from conversations.replies.live import LiveReply
@@ -18,10 +18,10 @@ _BREAKER = {"closed": 0, "half_open": 1, "open": 2}
 OTHER = "other"
 
 
-def watch(llm: LLMClient) -> None:
-    """Tell of the providers from now on, and begin what is counted at 0, so that a first failure shows as a rise."""
+def watch(breaker_state: Callable[[str], str]) -> None:
+    """Tell of providers' breakers from now on, and begin what is counted at 0: a first failure then shows as a rise."""
     for name in settings.LLM_PROVIDERS:
-        metrics.MODEL_BREAKER.labels(name).set_function(partial(_breaker, llm, name))
+        metrics.MODEL_BREAKER.labels(name).set_function(partial(_breaker, breaker_state, name))
         metrics.REPLY_SLOTS.labels(name).set(settings.PROVIDER_SLOTS.get(name, settings.REPLY_SLOTS))
         metrics.REPLIES_STREAMING.labels(name).set(0)
         for kind in ("prompt", "completion"):
@@ -32,8 +32,8 @@ def watch(llm: LLMClient) -> None:
         metrics.ORPHANS.labels(outcome)
 
 
-def _breaker(llm: LLMClient, provider: str) -> float:
-    return _BREAKER[llm.breaker_state(provider)]
+def _breaker(state: Callable[[str], str], provider: str) -> float:
+    return _BREAKER[state(provider)]
 
 
 def taken_up(reply: LiveReply) -> None:

@@ -40,7 +40,7 @@ async def work() -> None:
     doorbell.connect()
     async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines()) as llm:
         worker = ReplyWorker(llm)
-        metering.watch(llm)
+        metering.watch(llm.breaker_state)
         serve_metrics("replies")
         running = asyncio.create_task(worker.run())
         warming = asyncio.create_task(_warm_up())
