@@ -14,6 +14,7 @@ urlpatterns = [
     path("accounts/", include("accounts.urls")),
     path("privacy/", include("accounts.privacy.urls")),
     path("admin/", admin.site.urls),
+    path("analytics/", include("analytics.pages.urls")),
     path("help/", include("faqs.urls")),
     path("api/", include("chatbot_project.api")),
     path("v1/", include(openai_patterns)),

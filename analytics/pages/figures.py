@@ -1,0 +1,72 @@
+"""A figure as a page shows it: its value, and how it changed since the period before."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.utils import formats
+from django.utils.translation import gettext as _
+
+from analytics.metrics import METRICS, Better, Group, Metric, Unit, Value
+from analytics.reports import shown
+from analytics.totals import Totals
+
+#: Below this a difference is none: it would be shown as 0.0 %.
+LEAST_CHANGE = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    metric: Metric
+    value: Value
+    before: Value
+
+    @property
+    def shown(self) -> str:
+        return shown(self.metric, self.value)
+
+    @property
+    def shown_before(self) -> str:
+        return shown(self.metric, self.before)
+
+    @property
+    def difference(self) -> float | None:
+        """Of shares as it is, of all else as a part of the value before; None where there is nothing to compare."""
+        if self.value is None or self.before is None:
+            return None
+        if self.metric.unit == Unit.SHARE:
+            return float(self.value) - float(self.before)
+        return float(self.value) / float(self.before) - 1 if self.before else None
+
+    @property
+    def change(self) -> str:
+        """The difference as people read it: "12.5 %", of shares "1.2 points". "" where there is nothing to compare."""
+        if self.difference is None:
+            return ""
+        number = formats.number_format(abs(self.difference) * 100, 1, force_grouping=True)
+        return _("%(number)s points") % {"number": number} if self.metric.unit == Unit.SHARE else f"{number} %"
+
+    @property
+    def direction(self) -> str:
+        """``up``, ``down`` or ``same``; "" where there is nothing to compare."""
+        if self.difference is None:
+            return ""
+        if abs(self.difference) < LEAST_CHANGE:
+            return "same"
+        return "up" if self.difference > 0 else "down"
+
+    @property
+    def verdict(self) -> str:
+        """``good`` or ``bad``, "" where neither is."""
+        if self.direction not in ("up", "down") or self.metric.better == Better.NEITHER:
+            return ""
+        return "good" if (self.direction == "up") == (self.metric.better == Better.MORE) else "bad"
+
+
+def figures(now: Totals, before: Totals, names: Iterable[str] | None = None) -> dict[str, Figure]:
+    """The figures of those ``names``, or of all."""
+    wanted = METRICS if names is None else names
+    return {name: Figure(METRICS[name], METRICS[name].of(now), METRICS[name].of(before)) for name in wanted}
+
+
+def by_group(of: Mapping[str, Figure]) -> dict[Group, Sequence[Figure]]:
+    return {group: [figure for figure in of.values() if figure.metric.group == group] for group in Group}

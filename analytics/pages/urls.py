@@ -1,0 +1,10 @@
+"""Where the pages of figures live."""
+
+from django.urls import path
+
+from analytics.pages import overview
+
+app_name = "analytics"
+urlpatterns = [
+    path("", overview.overview, name="overview"),
+]
