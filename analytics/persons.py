@@ -1,0 +1,98 @@
+"""How many persons stand behind each cell of a reading, at least. Never more than there were; fewer where it would take
+too long to know."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from analytics.facts import SAID
+from analytics.models import Grain, People
+from analytics.period import Period, start_of
+from analytics.rollups import span_of
+from analytics.totals import EVERYTHING, By, Filters
+
+#: Of a longer period, so many of its days are looked at where people are not counted by what is asked for.
+MOST_DAYS = 31
+
+_UNCOUNTED = (By.HOUR, By.HOUR_OF_WEEK, By.VERSION, By.MODEL)
+#: Spans that lie within one of these as a whole.
+_WITHIN = {By.DAY: (Grain.DAY,), By.WEEK: (Grain.DAY, Grain.WEEK), By.MONTH: (Grain.DAY, Grain.MONTH)}
+_LOCAL = "(at AT TIME ZONE %(zone)s)"
+_KEYS = {
+    By.HOUR_OF_WEEK: f"((extract(isodow FROM {_LOCAL})::int - 1) * 24 + extract(hour FROM {_LOCAL})::int)",
+    **{grain: f"date_trunc('{grain}', at, %(zone)s)" for grain in (By.HOUR, By.DAY, By.WEEK, By.MONTH)},
+    **{dimension: dimension.value for dimension in (By.PERSONA, By.VERSION, By.MODEL, By.LANGUAGE, By.CHANNEL)},
+}
+_COUNT = """
+    SELECT {key}, count(DISTINCT person)
+    FROM unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS looked_at(first, after)
+         CROSS JOIN LATERAL ({said}) said
+    WHERE {chosen} GROUP BY 1
+"""
+
+
+def persons_by(period: Period, by: By, filters: Filters = EVERYTHING) -> Mapping[Any, int]:
+    """By the keys of ``totals.read_groups``; a key that is missing stands for none. One query."""
+    if by in _UNCOUNTED or filters.model is not None or filters.version is not None:
+        return _from_facts(period, by, filters)
+    return _from_people(period, by, filters)
+
+
+def _from_people(period: Period, by: By, filters: Filters) -> Mapping[Any, int]:
+    """The most that were active in any one day, week or month that lies within both the period and the cell."""
+    today = timezone.now().astimezone(period.zone).date()
+    end = date.max if period.last >= today else period.last + timedelta(days=1)
+    found: dict[Any, int] = defaultdict(int)
+    for row in _people(period, by, filters):
+        span = span_of(row.grain, row.start.astimezone(period.zone).date())
+        if span.after <= end:
+            key = start_of(span_of(by, span.first).first, period.zone) if by in _WITHIN else getattr(row, by.value)
+            found[key] = max(found[key], row.active)
+    return found
+
+
+def _people(period: Period, by: By, filters: Filters) -> Sequence[People]:
+    rows = People.objects.filter(
+        grain__in=_WITHIN.get(by, (Grain.DAY, Grain.WEEK, Grain.MONTH)),
+        start__gte=period.bounds[0],
+        start__lt=period.bounds[-1],
+    )
+    for name, all_of_it in (("persona", None), ("language", People.ALL), ("channel", People.ALL)):
+        wanted = filters.given.get(name, all_of_it)
+        if by.value == name and name not in filters.given:
+            rows = rows.exclude(**{name: all_of_it})
+        else:
+            rows = rows.filter(**{name: wanted})
+    return list(rows)
+
+
+def _from_facts(period: Period, by: By, filters: Filters) -> Mapping[Any, int]:
+    """Counted from the rows themselves, of ``_days_of`` the period."""
+    spans = _days_of(period, by)
+    sql = _COUNT.format(
+        key=_KEYS[by],
+        said=SAID % {"start": "looked_at.first", "end": "looked_at.after"},
+        chosen=" AND ".join(["true", *(f"{name} = %({name})s" for name in filters.given)]),
+    )
+    parameters = {
+        "starts": [first for first, _after in spans],
+        "ends": [after for _first, after in spans],
+        "zone": period.zone.key,
+        **filters.given,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return dict(cursor.fetchall())
+
+
+def _days_of(period: Period, by: By) -> Sequence[tuple[datetime, datetime]]:
+    """Every day, where each is a cell; else at most MOST_DAYS that are spread over the period and the week."""
+    days = list(zip(period.bounds, period.bounds[1:], strict=False))
+    if by in (By.HOUR, By.DAY) or len(days) <= MOST_DAYS:
+        return days
+    step = -(-len(days) // MOST_DAYS)
+    return days[:: step + 1 if step % 7 == 0 else step]
