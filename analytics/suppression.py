@@ -163,14 +163,18 @@ def _hidden(period: Period, by: By, filters: Filters, groups: Iterable[Any]) -> 
 
 def _hidden_versions(period: Period, filters: Filters, persons: Mapping[UUID | None, int]) -> frozenset[UUID | None]:
     """A persona's figures are those of its versions: each persona's are judged by themselves, and none of a persona
-    that is not shown is."""
+    that is not shown is. The only version of a persona is shown as the persona is."""
     of = dict(PersonaVersion.objects.filter(pk__in=[key for key in persons if key]).values_list("pk", "persona"))
     hidden = _hidden(period, By.PERSONA, filters, read_groups(period, By.PERSONA, filters))
     families: dict[UUID | None, dict[UUID | None, int]] = defaultdict(dict)
     for version, number in persons.items():
         families[of.get(version) if version else None][version] = number
     return frozenset().union(
-        *(family if persona in hidden else hidden_keys(family) for persona, family in families.items())
+        *(
+            family if persona in hidden else hidden_keys(family)
+            for persona, family in families.items()
+            if persona in hidden or len(family) > 1
+        )
     )
 
 

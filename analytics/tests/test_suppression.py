@@ -102,7 +102,7 @@ KEYS = {
 
 @pytest.mark.django_db
 @given(seed=st.integers(0, 10_000), long=st.booleans())
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_never_more_persons_are_told_than_there_are_and_nothing_shown_is_of_few(
     people: list[User], seed: int, long: bool
 ) -> None:
