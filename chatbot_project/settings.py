@@ -243,6 +243,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 TRUSTED_PROXY_HOPS = env.whole("TRUSTED_PROXY_HOPS", 0, maximum=5)
 # What people are asked to agree to, as files (accounts/privacy/policies.py).
 POLICIES_DIR = BASE_DIR / env.text("POLICIES_DIR", "policies")
+# Whether mood and topic of conversations are counted, of people who agree: they are asked only then (analytics/moods).
+CONVERSATION_INSIGHTS = env.flag("CONVERSATION_INSIGHTS", False)
 # How long before it goes on people are told that staff lift the pause of processing (GDPR Art. 18 (3)).
 RESTRICTION_NOTICE_DAYS = env.whole("RESTRICTION_NOTICE_DAYS", 3, maximum=60)
 # How long an erasure can be cancelled, and where it is noted that it was done: keep the file apart from the database.

@@ -32,7 +32,7 @@ from accounts.models import Consent, DataRequest, Purpose, User
 from accounts.privacy import consents, erasures, exports
 from accounts.privacy.consents import Standing
 from accounts.privacy.erasing import plan
-from accounts.privacy.policies import Policy, policies
+from accounts.privacy.policies import Policy, policies, policy_of
 from accounts.privacy.views import zip_response
 from chatbot_project.lib.api.idempotency import idempotent
 from chatbot_project.lib.api.openapi import page_of
@@ -96,14 +96,14 @@ class ConsentView(APIView):
         said = DecisionSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         user = person_of(request)
-        consents.decide(
+        decided = consents.decide(
             user=user,
             purpose=purpose,
             granted=said.validated_data["granted"],
             version=said.validated_data.get("version", 0),
             source=Consent.Source.API,
         )
-        return Response(next(_standing(each) for each in consents.standings(user) if each.policy.purpose == purpose))
+        return Response(_standing(Standing(policy_of(purpose), decided)))
 
 
 class ExportsView(APIView):

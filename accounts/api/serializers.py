@@ -15,7 +15,7 @@ from accounts.api_keys import NAME_LENGTH
 from accounts.devices import LABEL_LENGTH
 from accounts.forms import AddressForm, ChangePasswordForm, NewPasswordForm, ProfileForm, SignUpForm
 from accounts.models import USERNAME_LENGTH, ApiKey, Purpose, User
-from accounts.privacy.policies import policy_of
+from accounts.privacy.policies import policies
 from accounts.scopes import Scope
 from accounts.sign_ins import SignIn
 from chatbot_project.lib.text import clean_text
@@ -77,7 +77,8 @@ class RegisterSerializer(FormSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """As a SignUp keeps it. Raises ValidationError for a version that is not in force."""
         said = attrs.pop("consents", [])
-        if any(each["version"] != policy_of(each["purpose"]).version for each in said):
+        versions = {str(policy.purpose): policy.version for policy in policies()}
+        if any(each["version"] != versions.get(each["purpose"]) for each in said):
             raise serializers.ValidationError({"consents": [_("The text has changed. Read it again first.")]})
         language = get_language() or ""
         kept = {

@@ -15,6 +15,7 @@ class Purpose(models.TextChoices):
     """What a person may consent to. What an account cannot do without rests on the contract and is none of these."""
 
     IMPROVEMENT = "improvement", _("learning from unanswered questions")
+    INSIGHTS = "insights", _("mood and topic of conversations, in numbers only")
 
 
 class ConsentQuerySet(models.QuerySet["Consent"]):

@@ -8,10 +8,10 @@ from django.db.models import Exists, OuterRef, Subquery
 from django.utils.translation import gettext as _
 
 from accounts.models import Consent, Purpose, User
-from accounts.privacy.policies import Policy, policies, policy_of
+from accounts.privacy.policies import Policy, is_asked, policy_of
 from accounts.services import record_audit
 from accounts.signals import consent_withdrawn
-from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.errors import ApplicationError, NotFound
 
 Source = Consent.Source
 
@@ -34,15 +34,18 @@ class Standing:
 
 
 def standings(user: User) -> list[Standing]:
-    """One for each purpose. One query."""
+    """One for each purpose that is asked for; and for what the operator asks for no more, as long as they agree to it,
+    for it may be asked for again. One query."""
     newest = Consent.objects.filter(user=user).order_by("purpose", "-id").distinct("purpose")
-    last = {each.purpose: each for each in newest}
-    return [Standing(policy, last.get(policy.purpose)) for policy in policies()]
+    last: dict[str, Consent] = {each.purpose: each for each in newest}
+    agreed = {purpose for purpose, each in last.items() if each.granted}
+    known = [purpose for purpose in Purpose if is_asked(purpose) or purpose in agreed]
+    return [Standing(policy_of(purpose), last.get(purpose)) for purpose in known]
 
 
 def open_questions(user: User) -> list[Standing]:
     """What is to be asked of ``user``: purposes they have said nothing on, and policies with a new version."""
-    return [each for each in standings(user) if each.is_open]
+    return [each for each in standings(user) if each.is_open and is_asked(each.policy.purpose)]
 
 
 def allows(user: User, purpose: Purpose) -> bool:
@@ -73,8 +76,11 @@ def decide(
     again adds nothing. ``version`` is the one that the person was shown.
 
     Raises ApplicationError ``policy_changed`` (409) where another is in force by now. A withdrawal is taken all the
-    same: it needs no text.
+    same: it needs no text. Raises NotFound for what is not asked for here, but from whom has once agreed to it and
+    withdraws.
     """
+    if not is_asked(purpose) and (granted or not Consent.objects.filter(user=user, purpose=purpose).exists()):
+        raise NotFound(_("There is no such thing here."))
     policy = policy_of(purpose)
     if granted and version != policy.version:
         raise ApplicationError("policy_changed", _("The text has changed. Read it again first."), status=409)

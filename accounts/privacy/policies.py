@@ -46,21 +46,24 @@ class Policy:
         return found or self.texts[settings.LANGUAGE_CODE]
 
 
+def is_asked(purpose: str) -> bool:
+    """Whether people are asked for it here: what the operator does not do, nobody need agree to."""
+    return purpose != Purpose.INSIGHTS or settings.CONVERSATION_INSIGHTS
+
+
 def policies() -> list[Policy]:
-    """Those in force, one for each purpose. Raises ImproperlyConfigured where one is missing."""
-    return list(_read(Path(settings.POLICIES_DIR)))
+    """Those in force, one for each purpose that is asked for. Raises ImproperlyConfigured where one is missing."""
+    return [policy_of(purpose) for purpose in Purpose if is_asked(purpose)]
 
 
 def policy_of(purpose: str) -> Policy:
-    return next(policy for policy in policies() if policy.purpose == purpose)
+    """The one in force. Raises ImproperlyConfigured where there is none."""
+    return _read(Path(settings.POLICIES_DIR), Purpose(purpose))
 
 
-@lru_cache(maxsize=4)
-def _read(place: Path) -> tuple[Policy, ...]:
-    return tuple(_newest(place / purpose.value, purpose) for purpose in Purpose)
-
-
-def _newest(place: Path, purpose: Purpose) -> Policy:
+@lru_cache(maxsize=8)
+def _read(folder: Path, purpose: Purpose) -> Policy:
+    place = folder / purpose.value
     versions: dict[int, dict[str, PolicyText]] = {}
     for path in sorted(place.glob("*.md")):
         if name := _NAME.match(path.name):
