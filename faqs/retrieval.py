@@ -9,7 +9,7 @@ import structlog
 from django.conf import settings
 
 from chatbot_project.lib.text import clean_text
-from faqs.embedding import EmbeddingError, embedder
+from faqs.embedding import EMBEDDED, EmbeddingError, embedder
 from faqs.first_stage import Content, Filters, State, find_candidates, read_contents
 from faqs.languages import detect_language, search_configuration
 from faqs.matching import ask_matcher, load_matcher
@@ -100,18 +100,20 @@ def find_answer(
     categories: Sequence[UUID | str] | None = None,
     language: str | None = None,
     limit: int = 5,
+    at_home: bool = False,
 ) -> Found:
     """What the knowledge holds on ``query``: only what is published, valid now, meant for one of ``visibilities``
     (accounts.audience), and within ``categories`` (ids or slugs, with all below them; None or none: everywhere).
 
-    FAQs in ``language``, else in the question's own, come before equally good ones in others. Blocking: two queries,
-    one more after a change of the knowledge. Raises Django's database errors; an embedding model that does not answer
-    leaves the search by words.
+    FAQs in ``language``, else in the question's own, come before equally good ones in others. With ``at_home`` no model
+    but the embedded one is shown the question; where another is in force, the search is by words. Blocking: two
+    queries, one more after a change of the knowledge. Raises Django's database errors; an embedding model that does not
+    answer leaves the search by words.
     """
     query = clean_text(query[: 2 * MAX_QUERY])[:MAX_QUERY].strip()
     if not query or limit < 1 or not visibilities:
         return Found(language=language or "")
-    search = _Search(query, Filters(_sorted(visibilities), _sorted(categories) or None), language)
+    search = _Search(query, Filters(_sorted(visibilities), _sorted(categories) or None), language, at_home=at_home)
     return search.run(limit)
 
 
@@ -126,8 +128,9 @@ class _Search:
     found the knowledge; where that is another one, the question starts anew.
     """
 
-    def __init__(self, query: str, filters: Filters, language: str | None) -> None:
+    def __init__(self, query: str, filters: Filters, language: str | None, *, at_home: bool = False) -> None:
         self.query = query
+        self.at_home = at_home
         self.filters = filters
         self.asked_language = language
         self._prepare(scope_of(filters))
@@ -136,7 +139,8 @@ class _Search:
         """Make the question comparable within ``scope``: its language, and its vector by the model in force."""
         self.scope = scope
         self.language = self.asked_language or _language_of(self.query, scope)
-        self.vector: np.ndarray | None = _vector_of(self.query, scope)
+        may_embed = not self.at_home or scope.model_name == EMBEDDED
+        self.vector: np.ndarray | None = _vector_of(self.query, scope) if may_embed else None
 
     def run(self, limit: int) -> Found:
         for _ in range(TRIES):
