@@ -8,6 +8,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from analytics.moods.models import Mood, MoodWeek  # noqa: F401  where Django looks for them
+
 
 class Grain(models.TextChoices):
     """How long the time is that a row counts. Days are the organisation's (``settings.REPORT_TIME_ZONE``)."""

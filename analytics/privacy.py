@@ -2,6 +2,7 @@
 
 from accounts.privacy.registry import Nothing, declare
 from analytics.models import Cohort, FAQUsage, Occurrence, People, Price, Report, RollupState, StaleHour, Usage
+from analytics.moods.models import Mood, MoodWeek
 
 declare(
     Nothing(Usage, "Sums by hour, day and month."),
@@ -13,4 +14,12 @@ declare(
     Nothing(RollupState, "How far figures are added up."),
     Nothing(Report, "Figures of a week: numbers alone."),
     Nothing(Price, "What models cost."),
+    Nothing(MoodWeek, "Which weeks were counted."),
+    Nothing(
+        Mood,
+        "How many conversations of a week were on a topic and how they sounded: each number of five people or more, "
+        "of those alone who agreed (purpose `insights`). Counted on this machine once the week is over. Nothing is "
+        "noted on conversations or people, so a withdrawal, a pause or an erasure has nothing to take out: from then "
+        "on nothing of theirs is counted, of the running week either.",
+    ),
 )

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from analytics import reports, rollups
+from analytics.moods.counting import count_week
 from conversations.languages import note_languages
 
 #: A conversation whose language was not found by then had no question, or its person had processing paused.
@@ -17,6 +18,12 @@ def refresh_rollups() -> None:
     """Add up what has changed. A run that another one overlaps does nothing."""
     note_languages(timezone.now() - LANGUAGES_WITHIN)
     rollups.refresh()
+
+
+@shared_task
+def count_moods() -> None:
+    """Count mood and topic of the last week's conversations, once, where the operator has that on."""
+    count_week(reports.last_week(timezone.now()))
 
 
 @shared_task

@@ -2,9 +2,12 @@
 
 from django.urls import path
 
+from analytics.moods import pages as moods
 from analytics.pages import overview
 
 app_name = "analytics"
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("moods/", moods.moods, name="moods"),
+    path("moods.csv", moods.moods_csv, name="moods_csv"),
 ]

@@ -1,0 +1,129 @@
+"""Mood and topic as pages show them: sums of what counting.py keeps."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, QuerySet, Sum
+from django.utils.translation import gettext as _
+
+from analytics.moods.models import Mood, MoodWeek
+from analytics.moods.sentiment import Sentiment
+from analytics.pages.asking import persona_names
+from analytics.period import Period
+from faqs.categories import category_paths
+
+Numbers = Mapping[Sentiment, int]
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How many conversations of one kind sounded like what. ``is_rest``: of several kinds together."""
+
+    label: str
+    numbers: Numbers
+    is_rest: bool = False
+
+    @property
+    def total(self) -> int:
+        return sum(self.numbers.values())
+
+    @property
+    def counts(self) -> list[int]:
+        """In the order of ``Sentiment``."""
+        return [self.numbers.get(each, 0) for each in Sentiment]
+
+    @property
+    def negative_share(self) -> float | None:
+        """Of those whose mood is told; None where there is none."""
+        told = self.total - self.numbers.get(Sentiment.UNKNOWN, 0)
+        return self.numbers.get(Sentiment.NEGATIVE, 0) / told if told else None
+
+
+@dataclass(frozen=True, slots=True)
+class Moods:
+    """Of the weeks that ``period`` touches. ``weeks`` holds those that were counted, by their first day."""
+
+    weeks: Mapping[date, Numbers]
+    topics: Sequence[Row]
+    personas: Sequence[Row]
+    total: Row
+    has_samples: bool
+
+
+def read_moods(period: Period, persona: UUID | None = None) -> Moods:
+    """Those of one persona, or of all. Six queries."""
+    weeks = weeks_of(period)
+    counted = dict(weeks.values_list("start", "is_sample"))
+    moods = moods_of(weeks, persona)
+    summed = _summed(moods, "week__start")
+    by_week: dict[datetime, Numbers] = {start: summed.get(start, {}) for start in sorted(counted)}
+    paths = category_paths()
+    by_topic = _summed(moods, "topic")
+    topics = [Row(topic_label(topic, paths), numbers, topic is None) for topic, numbers in by_topic.items()]
+    by_persona = _summed(moods, "persona")
+    names = persona_names({each for each in by_persona if each is not None})
+    personas = [
+        Row(names[each] if each else _("several personas together"), numbers, each is None)
+        for each, numbers in by_persona.items()
+    ]
+    return Moods(
+        weeks={start.astimezone(period.zone).date(): numbers for start, numbers in by_week.items()},
+        topics=_most_first(topics),
+        personas=_most_first(personas),
+        total=Row(_("all"), _total(by_week.values())),
+        has_samples=any(counted.values()),
+    )
+
+
+def weeks_of(period: Period) -> QuerySet[MoodWeek]:
+    """The counted ones that ``period`` touches."""
+    return MoodWeek.objects.filter(start__gt=period.bounds[0] - WEEK, start__lt=period.bounds[-1])
+
+
+def moods_of(weeks: QuerySet[MoodWeek], persona: UUID | None) -> QuerySet[Mood]:
+    moods = Mood.objects.filter(week__in=weeks)
+    return moods if persona is None else moods.filter(persona=persona)
+
+
+def topic_label(topic: UUID | None, paths: Mapping[UUID, Sequence[Any]]) -> str:
+    """A category's name below those of the ones above it."""
+    if topic is None:
+        return _("other topics")
+    return " › ".join(category.name for category in paths[topic]) if topic in paths else _("a topic that was removed")
+
+
+def _summed(moods: QuerySet[Mood], field: str) -> dict[Any, dict[Sentiment, int]]:
+    found: dict[Any, dict[Sentiment, int]] = {}
+    rows = moods.values(key=F(field)).values_list("key", "sentiment", Sum("conversations"))
+    for key, sentiment, number in rows:
+        found.setdefault(key, {})[Sentiment(sentiment)] = number
+    return found
+
+
+def _total(of: Iterable[Numbers]) -> Numbers:
+    total = dict.fromkeys(Sentiment, 0)
+    for numbers in of:
+        for sentiment, number in numbers.items():
+            total[sentiment] += number
+    return total
+
+
+def _most_first(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row.is_rest, -row.total, row.label))
+
+
+def read_rows(period: Period, persona: UUID | None = None) -> Iterator[tuple[date, str, str, str, int]]:
+    """Every number of these weeks, with the names of what it is of: week, persona, topic, sentiment, conversations."""
+    moods = moods_of(weeks_of(period), persona).values_list(
+        "week__start", "persona", "topic", "sentiment", "conversations"
+    )
+    rows = list(moods.order_by("week__start", "persona", "topic", "sentiment"))
+    paths = category_paths()
+    names = persona_names({row[1] for row in rows if row[1] is not None})
+    for start, of, topic, sentiment, number in rows:
+        label = names[of] if of else _("several personas together")
+        yield start.astimezone(period.zone).date(), label, topic_label(topic, paths), sentiment, number
