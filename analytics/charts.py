@@ -6,7 +6,7 @@ pygal draws; what it brings along for pages of its own (style, script, hidden te
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -23,7 +23,7 @@ sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder,
 
 WIDTH, HEIGHT = 480, 210  # near what is drawn, so that texts have their size
 #: Room that pygal leaves for a letter; the style sheet makes texts as large as this where the chart is drawn small.
-TEXT_SIZE = 14
+TEXT_SIZE = 16
 MOST_TICKS = 6
 #: So many points have a dot each; of more, those alone that stand by themselves.
 MOST_DOTS = 14
@@ -66,8 +66,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """``key`` is its id in the page. ``labels`` name the points in full, ``ticks`` below the axis. ``shown`` writes a
-    value for people, ``axis`` beside the axis. ``head`` is the name of the table's first column."""
+    """``key`` is its id in the page. ``labels`` name the points in full, ``ticks`` below the axis, ``names`` for
+    programs. ``shown`` writes a value for people, ``axis`` beside the axis. ``head`` is the name of the table's first
+    column, ``links`` where its rows lead; ``empty`` is
+    said where there is nothing to draw."""
 
     key: str
     title: str
@@ -76,11 +78,13 @@ class Chart:
     series: Sequence[Series]
     shown: Callable[[Any], str]
     ticks: Sequence[str] = ()
+    names: Sequence[str] = ()
     axis: Callable[[Any], str] | None = None
     head: str = ""
     note: str = ""
     links: Sequence[str] = ()
     csv_url: str = ""
+    empty: str = ""
 
     @cached_property
     def is_empty(self) -> bool:
@@ -118,6 +122,11 @@ class Chart:
             (label, link, ["–" if value is None else self.shown(value) for value in values])
             for label, link, values in zip(self.labels, links, columns, strict=True)
         ]
+
+    def sheet(self) -> Iterable[Sequence[Any]]:
+        """The same for a CSV."""
+        yield [self.head, *(series.name for series in self.series)]
+        yield from zip(self.names or self.labels, *(series.values for series in self.series), strict=True)
 
 
 def _value(known: tuple[Number, str]) -> float:

@@ -8,34 +8,50 @@ from django.utils.translation import gettext as _
 
 from analytics.metrics import METRICS, Better, Group, Metric, Unit, Value
 from analytics.reports import shown
-from analytics.totals import Totals
+from analytics.suppression import ShownValue, Suppressed, shown_values
+from analytics.totals import Filters, Totals
 
 #: Below this a difference is none: it would be shown as 0.0 %.
 LEAST_CHANGE = 0.0005
 
 
+def told(metric: Metric, value: ShownValue) -> str:
+    """A value as people read it, also one that is not shown."""
+    return str(value) if isinstance(value, Suppressed) else shown(metric, value)
+
+
+def known(value: ShownValue) -> Value:
+    """None also where the value is not shown."""
+    return None if isinstance(value, Suppressed) else value
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     metric: Metric
-    value: Value
-    before: Value
+    value: ShownValue
+    before: ShownValue
 
     @property
     def shown(self) -> str:
-        return shown(self.metric, self.value)
+        return told(self.metric, self.value)
 
     @property
     def shown_before(self) -> str:
-        return shown(self.metric, self.before)
+        return told(self.metric, self.before)
+
+    @property
+    def is_suppressed(self) -> bool:
+        return isinstance(self.value, Suppressed)
 
     @property
     def difference(self) -> float | None:
         """Of shares as it is, of all else as a part of the value before; None where there is nothing to compare."""
-        if self.value is None or self.before is None:
+        now, then = known(self.value), known(self.before)
+        if now is None or then is None:
             return None
         if self.metric.unit == Unit.SHARE:
-            return float(self.value) - float(self.before)
-        return float(self.value) / float(self.before) - 1 if self.before else None
+            return float(now) - float(then)
+        return float(now) / float(then) - 1 if then else None
 
     @property
     def change(self) -> str:
@@ -62,10 +78,17 @@ class Figure:
         return "good" if (self.direction == "up") == (self.metric.better == Better.MORE) else "bad"
 
 
-def figures(now: Totals, before: Totals, names: Iterable[str] | None = None) -> dict[str, Figure]:
-    """The figures of those ``names``, or of all."""
-    wanted = METRICS if names is None else names
-    return {name: Figure(METRICS[name], METRICS[name].of(now), METRICS[name].of(before)) for name in wanted}
+def figures(
+    now: Totals | Suppressed, before: Totals | Suppressed, filters: Filters, names: Iterable[str] | None = None
+) -> dict[str, Figure]:
+    """The figures of those ``names``, or of all; what a model cannot be told of is None where one is asked for."""
+    wanted = tuple(METRICS if names is None else names)
+    values, then = (shown_values(totals, filters, wanted) for totals in (now, before))
+    untold = {name for name in wanted if filters.model is not None and not METRICS[name].by_model}
+    return {
+        name: Figure(METRICS[name], None if name in untold else values[name], None if name in untold else then[name])
+        for name in wanted
+    }
 
 
 def by_group(of: Mapping[str, Figure]) -> dict[Group, Sequence[Figure]]:

@@ -1,7 +1,8 @@
 """Charts over time out of grouped sums: a point for each hour, day or week of what is asked."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from django.utils import formats
 from django.utils.translation import gettext as _
@@ -10,69 +11,94 @@ from analytics.charts import TONES, Chart, Kind, Series, Tone
 from analytics.metrics import METRICS, Metric, Unit, Value
 from analytics.pages.asking import Asked
 from analytics.reports import shown
+from analytics.suppression import Suppressed
 from analytics.totals import By, Totals
 
 NOTHING = Totals()
+Groups = Mapping[datetime, Totals | Suppressed]
 
 
 def over_time(
     asked: Asked,
-    groups: Mapping[datetime, Totals],
+    groups: Groups,
     *,
     key: str,
     title: str,
     names: Sequence[str],
     kind: Kind = Kind.LINES,
-    tones: Sequence[Tone] = (),
-    note: str = "",
+    tones: Sequence[Tone] = TONES,
 ) -> Chart:
     """The figures of those ``names``, all of one unit, in each point of what is asked."""
     metrics = [METRICS[name] for name in names]
-    columns = [(str(metric.label), metric.of, tone) for metric, tone in zip(metrics, tones or TONES, strict=False)]
-    return counted(asked, groups, key=key, title=title, of=columns, metric=metrics[0], kind=kind, note=note)
+    columns = [(str(metric.label), metric.of, tone) for metric, tone in zip(metrics, tones, strict=False)]
+    return counted(asked, groups, key=key, title=title, of=columns, metric=metrics[0], kind=kind)
 
 
 def counted(
     asked: Asked,
-    groups: Mapping[datetime, Totals],
+    groups: Groups,
     *,
     key: str,
     title: str,
     of: Sequence[tuple[str, Callable[[Totals], Value], Tone]],
     metric: Metric = METRICS["questions"],
     kind: Kind = Kind.BARS,
-    note: str = "",
 ) -> Chart:
     """What ``of`` (name, value, tone) says of the sums of each point; written like ``metric``."""
     totals = [groups.get(point.start, NOTHING) for point in asked.points]
-    return of_points(
-        asked,
-        key=key,
-        title=title,
-        series=[Series(name, [value(each) for each in totals], tone) for name, value, tone in of],
-        metric=metric,
-        kind=kind,
-        note=note,
-    )
+    series = [
+        Series(name, [None if isinstance(each, Suppressed) else value(each) for each in totals], tone)
+        for name, value, tone in of
+    ]
+    hidden = any(isinstance(each, Suppressed) for each in totals)
+    return of_points(asked, key=key, title=title, series=series, metric=metric, kind=kind, hidden=hidden)
 
 
 def of_points(
-    asked: Asked, *, key: str, title: str, series: Sequence[Series], metric: Metric, kind: Kind, note: str = ""
+    asked: Asked,
+    *,
+    key: str,
+    title: str,
+    series: Sequence[Series],
+    metric: Metric,
+    kind: Kind,
+    hidden: bool = False,
 ) -> Chart:
-    """A chart of values that are there already, one for each point of what is asked."""
+    """A chart of values that are there already, one for each point of what is asked. ``hidden``: some are not shown."""
     points = asked.points
-    return Chart(
+    chart = Chart(
         key=key,
         title=title,
         kind=kind,
         labels=[point.label for point in points],
         ticks=[point.tick for point in points],
+        names=[
+            point.start.astimezone(asked.period.zone).isoformat() if asked.grain == By.HOUR else point.day.isoformat()
+            for point in points
+        ],
         series=series,
         shown=lambda value: shown(metric, value),
         axis=lambda value: on_axis(metric, value),
         head={By.HOUR: _("Hour"), By.DAY: _("Day"), By.WEEK: _("Week")}[asked.grain],
-        note=note,
+        note=_("Points of fewer than five people are left out.") if hidden else "",
+        links=_links(asked),
     )
+    return replace(chart, csv_url=csv_url(asked, key))
+
+
+def csv_url(asked: Asked, key: str) -> str:
+    return f"?{asked.query_with(format='csv', part=key)}"
+
+
+def _links(asked: Asked) -> list[str]:
+    """From a week to its days, from a day to its hours."""
+    if asked.grain == By.HOUR:
+        return []
+    length = timedelta(days=6 if asked.grain == By.WEEK else 0)
+    return [
+        f"?{asked.query_of_days(max(point.day, asked.period.first), min(point.day + length, asked.period.last))}"
+        for point in asked.points
+    ]
 
 
 def on_axis(metric: Metric, value: float) -> str:

@@ -1,0 +1,259 @@
+"""The parts of the overview: for each group of figures what stands in it, beside the figures themselves."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import User
+from analytics.charts import Chart, Kind, Series, Tone
+from analytics.metrics import METRICS, Group
+from analytics.models import Grain
+from analytics.pages.asking import Asked
+from analytics.pages.breakdowns import breakdown
+from analytics.pages.figures import Figure, by_group, figures, known
+from analytics.pages.knowledge import knowledge_tables
+from analytics.pages.retention import Retention, retention
+from analytics.pages.rhythm import Week, week_of
+from analytics.pages.series import Groups, counted, csv_url, of_points, over_time
+from analytics.pages.tables import Sheet, Table
+from analytics.suppression import Suppressed, shown_groups, shown_people_by, shown_totals
+from analytics.totals import By
+
+TITLES: Mapping[Group, str | Promise] = {
+    Group.PEOPLE: gettext_lazy("People"),
+    Group.TALK: gettext_lazy("Conversations"),
+    Group.SPEED: gettext_lazy("Speed"),
+    Group.ENDINGS: gettext_lazy("How replies ended"),
+    Group.KNOWLEDGE: gettext_lazy("Knowledge"),
+    Group.OPINION: gettext_lazy("What people think of it"),
+    Group.COST: gettext_lazy("Tokens and cost"),
+    Group.SAFETY: gettext_lazy("Safety"),
+    Group.RIGHTS: gettext_lazy("Rights of people"),
+}
+#: What stands above all: the answer to "how are we doing?".
+HEADLINES = ("active_daily", "questions", "first_token_p95", "completed_rate", "satisfaction", "cost")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Figures that stand together, and what there is of them beside. ``links`` lead to lists: address and name."""
+
+    key: str
+    title: str | Promise
+    figures: Sequence[Figure]
+    charts: Sequence[Chart] = ()
+    tables: Sequence[Table] = ()
+    week: Week | None = None
+    retention: Retention | None = None
+    links: Sequence[tuple[str, str]] = ()
+    note: str = ""
+
+    @property
+    def sheets(self) -> Iterable[Sheet]:
+        beside: list[Sheet | None] = [*self.charts, *self.tables, self.week, self.retention]
+        return [sheet for sheet in beside if sheet is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class AllFigures:
+    """Every figure as a sheet."""
+
+    figures: Mapping[str, Figure]
+    key: str = "figures"
+
+    def sheet(self) -> Iterable[Sequence[Any]]:
+        yield ["name", _("Figure"), _("Value"), _("Before"), _("Unit")]
+        for name, figure in self.figures.items():
+            values = [str(v) if isinstance(v, Suppressed) else v for v in (figure.value, figure.before)]
+            yield [name, str(figure.metric.label), *values, figure.metric.unit.value]
+
+
+class Overview:
+    """All that the page shows of what is asked for. ``hidden``: it is of too few people to be shown."""
+
+    def __init__(self, asked: Asked, user: User) -> None:
+        self.asked, self.user = asked, user
+        now = shown_totals(asked.period, asked.filters)
+        self.hidden = isinstance(now, Suppressed)
+        self.figures = figures(now, shown_totals(asked.before, asked.filters), asked.filters)
+        self.is_empty = not isinstance(now, Suppressed) and not (now.questions or now.replies or now.conversations)
+        self.csv_url = csv_url(asked, "figures")
+
+    @property
+    def headlines(self) -> Sequence[Figure]:
+        return [self.figures[name] for name in HEADLINES]
+
+    @cached_property
+    def sections(self) -> Sequence[Section]:
+        """Those of which there is anything to tell."""
+        if self.hidden:
+            return []
+        asked, of = self.asked, by_group(self.figures)
+        groups = shown_groups(asked.period, asked.grain, asked.filters)
+        beside = {
+            Group.PEOPLE: _people(asked),
+            Group.TALK: _talk(asked, groups),
+            Group.SPEED: {"charts": [_first_token(asked, groups), _whole(asked, groups)]},
+            Group.ENDINGS: {"charts": [_endings(asked, groups), _trouble(asked, groups)]},
+            Group.KNOWLEDGE: _knowledge(asked, groups),
+            Group.OPINION: {
+                "charts": [_thumbs(asked, groups), _satisfaction(asked, groups)],
+                "links": _disliked(asked),
+            },
+            Group.COST: _cost(asked, groups, prices=self.user.has_perm("analytics.view_price")),
+            Group.SAFETY: {"links": _moderated()},
+        }
+        return [
+            Section(group.value, TITLES[group], of[group], **beside.get(group, {}))
+            for group in Group
+            if any(figure.value is not None for figure in of[group])
+        ]
+
+    def sheets(self) -> dict[str, Sheet]:
+        """What can be fetched as CSV, by its key."""
+        parts: list[Sheet] = [AllFigures(self.figures)]
+        for section in self.sections:
+            parts.extend(section.sheets)
+        return {part.key: part for part in parts}
+
+
+def _people(asked: Asked) -> dict[str, Any]:
+    if asked.filters.model is not None or asked.filters.version is not None:
+        return {}
+    charts = [] if asked.grain == By.HOUR else [_active(asked)]
+    return {
+        "charts": charts,
+        "retention": None if asked.filters.given else retention(asked, csv_url(asked, "retention")),
+    }
+
+
+def _active(asked: Asked) -> Chart:
+    """People, which are counted by day or week: new ones on top of those who were here before."""
+    grain = Grain.DAY if asked.grain == By.DAY else Grain.WEEK
+    of: Mapping[datetime, tuple[Any, Any]] = shown_people_by(asked.period, grain, asked.filters)
+    pairs = [of.get(point.start, (0, 0)) for point in asked.points]
+    hidden = any(isinstance(value, Suppressed) for pair in pairs for value in pair)
+    back = [None if known(a) is None or known(n) is None else a - n for a, n in pairs]
+    series = [
+        Series(_("here before"), back, Tone.MAIN),
+        Series(_("new"), [known(new) for _active, new in pairs], Tone.THIRD),
+    ]
+    return of_points(
+        asked, key="active", title=_("Active people"), series=series, metric=METRICS["new_people"], kind=Kind.BARS,
+        hidden=hidden,
+    )  # fmt: skip
+
+
+def _talk(asked: Asked, groups: Groups) -> dict[str, Any]:
+    dimensions = [By.PERSONA, By.LANGUAGE, By.CHANNEL]
+    if asked.filters.persona is not None and "version" not in asked.fixed:
+        dimensions[0] = By.VERSION
+    shown = [by for by in dimensions if by.value not in asked.filters.given]
+    return {
+        "charts": [
+            over_time(asked, groups, key="questions", title=_("Questions"), names=["questions"], kind=Kind.BARS),
+            over_time(
+                asked, groups, key="conversations", title=_("Conversations"), names=["conversations"], kind=Kind.BARS
+            ),
+        ],
+        "tables": [] if asked.filters.model is not None else [_with_csv(asked, breakdown(asked, by)) for by in shown],
+        "week": week_of(asked, csv_url(asked, "rhythm")) if asked.days > 2 and asked.filters.model is None else None,
+        "links": _conversations(asked),
+    }
+
+
+def _first_token(asked: Asked, groups: Groups) -> Chart:
+    names = ["first_token_p50", "first_token_p95", "first_token_p99"]
+    return over_time(asked, groups, key="first-token", title=_("Time to the first token"), names=names)
+
+
+def _whole(asked: Asked, groups: Groups) -> Chart:
+    names = ["whole_p50", "whole_p95", "whole_p99"]
+    return over_time(asked, groups, key="whole", title=_("Time to the end of the reply"), names=names)
+
+
+def _endings(asked: Asked, groups: Groups) -> Chart:
+    of = [
+        (_("completed"), lambda t: t.completed, Tone.GOOD),
+        (_("stopped"), lambda t: t.stopped, Tone.PLAIN),
+        (_("interrupted"), lambda t: t.interrupted, Tone.WARN),
+        (_("failed"), lambda t: t.failed, Tone.BAD),
+    ]
+    return counted(asked, groups, key="endings", title=_("How replies ended"), of=of)
+
+
+def _trouble(asked: Asked, groups: Groups) -> Chart:
+    names, tones = ["interrupted_rate", "failed_rate", "fallback_rate"], [Tone.WARN, Tone.BAD, Tone.SECOND]
+    title = _("What went wrong, of all replies")
+    return over_time(asked, groups, key="trouble", title=title, names=names, tones=tones)
+
+
+def _knowledge(asked: Asked, groups: Groups) -> dict[str, Any]:
+    of = [
+        (_("approved answer"), lambda t: t.from_faq + t.from_faq_offline, Tone.MAIN),
+        (_("model, FAQ asked"), lambda t: t.from_model, Tone.SECOND),
+        (_("not known"), lambda t: t.unknown, Tone.WARN),
+    ]
+    tables = [] if asked.filters.given else [_with_csv(asked, table) for table in knowledge_tables(asked)]
+    note = _("FAQs are not counted by persona, model, language or channel: without filters, their lists stand here.")
+    return {
+        "charts": [counted(asked, groups, key="sources", title=_("Where replies came from"), of=of)],
+        "tables": tables,
+        "note": note if asked.filters.given else "",
+    }
+
+
+def _thumbs(asked: Asked, groups: Groups) -> Chart:
+    of = [
+        (_("thumbs up"), lambda t: t.helpful, Tone.GOOD),
+        (_("thumbs down"), lambda t: t.not_helpful, Tone.BAD),
+    ]
+    return counted(asked, groups, key="thumbs", title=_("Thumbs"), of=of)
+
+
+def _satisfaction(asked: Asked, groups: Groups) -> Chart:
+    return over_time(asked, groups, key="satisfaction", title=_("Satisfaction"), names=["satisfaction"])
+
+
+def _cost(asked: Asked, groups: Groups, *, prices: bool) -> dict[str, Any]:
+    of = [
+        (_("read"), lambda t: t.prompt_tokens, Tone.SECOND),
+        (_("written"), lambda t: t.completion_tokens, Tone.MAIN),
+    ]
+    tokens = counted(asked, groups, key="tokens", title=_("Tokens"), of=of, metric=METRICS["prompt_tokens"])
+    cost = over_time(asked, groups, key="cost", title=_("Cost"), names=["cost"], kind=Kind.BARS, tones=[Tone.THIRD])
+    models = [] if asked.filters.model is not None else [_with_csv(asked, breakdown(asked, By.MODEL))]
+    cost = replace(cost, empty=_("None of these models has a price on the list."))
+    links = [(reverse("admin:analytics_price_changelist"), _("Prices"))] if prices else []
+    return {"charts": [cost, tokens], "tables": models, "links": links}
+
+
+def _with_csv(asked: Asked, table: Table) -> Table:
+    return replace(table, csv_url=csv_url(asked, table.key))
+
+
+def _conversations(asked: Asked, **more: str) -> list[tuple[str, str]]:
+    """The list of these conversations in the admin. It knows no language and no channel."""
+    bounds = asked.period.bounds
+    query = {"created_at__gte": bounds[0].isoformat(), "created_at__lt": bounds[-1].isoformat(), **more}
+    if asked.filters.persona is not None:
+        query["persona_version__persona__id__exact"] = str(asked.filters.persona)
+    address = f"{reverse('admin:conversations_conversation_changelist')}?{urlencode(query)}"
+    return [(address, _("These conversations"))]
+
+
+def _disliked(asked: Asked) -> list[tuple[str, str]]:
+    ((address, _name),) = _conversations(asked, state="disliked")
+    return [(address, _("Conversations with a reply that did not help"))]
+
+
+def _moderated() -> list[tuple[str, str]]:
+    return [(reverse("admin:conversations_moderationitem_changelist"), _("Flagged and blocked messages"))]
