@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from accounts.tests.factories import PASSWORD, make_user
+from accounts.api_keys import create_key
+from accounts.scopes import Scope
+from accounts.tests.factories import PASSWORD, make_moderator, make_user
 from conversations.models import Conversation, Message
 from personas.models import Persona
 from stress_tests import ws_conformance
@@ -71,7 +73,8 @@ class Shell:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_command_of_the_guide_does_what_it_says(live_stack: Stack, persona: Persona, tmp_path: Path) -> None:
     user = make_user(password=PASSWORD)
-    names = {"NONO": live_stack.url, "EMAIL": user.email, "PASSWORD": PASSWORD}
+    _key, staff_key = create_key(user=make_moderator(), name="figures", scopes=[Scope.STAFF])
+    names = {"NONO": live_stack.url, "EMAIL": user.email, "PASSWORD": PASSWORD, "STAFF_KEY": staff_key}
     shell = Shell(tmp_path / "headers", names)
     assert len(COMMANDS) > 20
     for command in COMMANDS:
