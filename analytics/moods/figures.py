@@ -36,11 +36,10 @@ class Row:
         """In the order of ``Sentiment``."""
         return [self.numbers.get(each, 0) for each in Sentiment]
 
-    @property
-    def negative_share(self) -> float | None:
+    def share(self, sentiment: Sentiment) -> float | None:
         """Of those whose mood is told; None where there is none."""
         told = self.total - self.numbers.get(Sentiment.UNKNOWN, 0)
-        return self.numbers.get(Sentiment.NEGATIVE, 0) / told if told else None
+        return self.numbers.get(sentiment, 0) / told if told else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,5 +9,4 @@ app_name = "analytics"
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("moods/", moods.moods, name="moods"),
-    path("moods.csv", moods.moods_csv, name="moods_csv"),
 ]

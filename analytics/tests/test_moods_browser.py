@@ -11,17 +11,7 @@ from django.utils import timezone
 from accounts.tests.factories import make_moderator
 from analytics.moods.models import Mood, MoodWeek
 from analytics.moods.sentiment import Sentiment
-from faqs.tests.browser import (  # noqa: F401  two are fixtures
-    PHONE,
-    WIDE,
-    OpenPage,
-    needs_browser,
-    open_page,
-    overflow,
-    server,
-    session_of,
-    violations,
-)
+from faqs.tests.browser import PHONE, WIDE, OpenPage, needs_browser, overflow, session_of, violations
 from faqs.tests.factories import make_category
 from personas.tests.factories import make_persona
 

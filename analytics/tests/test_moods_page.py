@@ -21,7 +21,7 @@ from personas.tests.factories import make_persona
 pytestmark = pytest.mark.django_db
 
 DAYS = "?from=2026-03-01&to=2026-03-18"
-PAGE, FILE = f"/analytics/moods/{DAYS}", f"/analytics/moods.csv{DAYS}"
+PAGE, FILE = f"/analytics/moods/{DAYS}", f"/analytics/moods/{DAYS}&format=csv"
 NOW = datetime(2026, 3, 18, 9, tzinfo=UTC)
 NEGATIVE, NEUTRAL, POSITIVE, UNKNOWN = Sentiment
 
@@ -108,11 +108,19 @@ def test_only_persona_and_days_are_offered_to_narrow_it(numbers: None, moderator
 
 def test_the_file_holds_the_same_numbers_and_no_formula(numbers: None, moderator: User) -> None:
     answer = browser_of(moderator).get(FILE)
-    lines = answer.content.decode().splitlines()
+    lines = answer.content.decode("utf-8-sig").splitlines()
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert lines[0] == "week,persona,topic,sentiment,conversations"
     assert "2026-03-02,'=Desk,Library › Cards,negative,10" in lines
     assert len(lines) == 7
+    topics = browser_of(moderator).get(f"{FILE}&part=topics").content.decode("utf-8-sig").splitlines()
+    assert topics[:2] == [
+        "Topic,negative,neutral,positive,not told,all together,share of negative",
+        "Library › Cards,10,30,1200,0,1240,0.008064516129032258",
+    ]
+    weeks = browser_of(moderator).get(f"{FILE}&part=mood").content.decode("utf-8-sig").splitlines()
+    assert weeks[1:3] == ["2026-02-23,,,,", "2026-03-02,10,30,0,7"]
+    assert browser_of(moderator).get(f"{FILE}&part=x").status_code == 404
 
 
 def test_where_it_is_off_the_page_says_so(moderator: User, settings: Any) -> None:
