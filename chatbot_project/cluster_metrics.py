@@ -6,13 +6,19 @@ answer within READ_SECONDS leaves its samples out and is counted; the page is se
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from time import perf_counter
 
 import structlog
 from django.db import connection, connections, transaction
+from django.utils import timezone
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from analytics.metrics import METRICS
+from analytics.models import RollupState
+from analytics.rollups import reporting_zone
+from analytics.totals import last_days, read_totals
 from chatbot_project.celery import app
 from chatbot_project.lib.metrics import names
 from chatbot_project.lib.metrics.registry import REGISTRY
@@ -30,8 +36,8 @@ Reading = Callable[[], list[Metric]]
 class ClusterCollector(Collector):
     """Reads each part in a thread of its own. One that still hangs from the last time is not asked again."""
 
-    def __init__(self, database: Reading, redis: Reading) -> None:
-        self._parts = {"database": database, "redis": redis}
+    def __init__(self, **parts: Reading) -> None:
+        self._parts = parts
         self._threads = ThreadPoolExecutor(len(self._parts), thread_name_prefix="cluster")
         self._asked: dict[str, Future[list[Metric]]] = {}
 
@@ -53,18 +59,25 @@ class ClusterCollector(Collector):
                     yield names.DATABASE_UP.value(0)
 
 
-def read_database() -> list[Metric]:
-    """The queue of replies, and when each task last ended well. Raises Django's database errors."""
-    began = perf_counter()
+@contextmanager
+def in_time() -> Iterator[None]:
+    """A look at the database whose every statement ends in READ_SECONDS; the connection goes back to the pool."""
     try:
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL statement_timeout = {int(READ_SECONDS * 1000)}")
-            depth = queue.depth()
-            done = TaskRecord.objects.exclude(succeeded_at=None).values_list("name", "succeeded_at")
-            succeeded = [((name,), at.timestamp()) for name, at in done if at is not None]
+            yield
     finally:
-        connections.close_all()  # gives the connection back to the pool
+        connections.close_all()
+
+
+def read_database() -> list[Metric]:
+    """The queue of replies, and when each task last ended well. Raises Django's database errors."""
+    began = perf_counter()
+    with in_time():
+        depth = queue.depth()
+        done = TaskRecord.objects.exclude(succeeded_at=None).values_list("name", "succeeded_at")
+        succeeded = [((name,), at.timestamp()) for name, at in done if at is not None]
     return [
         names.DATABASE_UP.value(1),
         names.DATABASE_SECONDS.value(perf_counter() - began),
@@ -83,6 +96,19 @@ def read_redis() -> list[Metric]:
     return [names.TASK_QUEUE.value(waiting), names.WORKER_HEARD.value(heard)]
 
 
+def read_figures() -> list[Metric]:
+    """Today's figures of the whole organisation, as far as they are added up. Raises Django's database errors."""
+    with in_time():
+        zone = reporting_zone()
+        until = RollupState.objects.values_list("counted_until", flat=True).first()
+        if until is None:
+            return []
+        totals = read_totals(last_days(1, timezone.localdate(timezone=zone), zone))
+    values = {metric: metric.of(totals) for metric in METRICS.values()}
+    figures = [((each.name, each.unit.value), float(value)) for each, value in values.items() if value is not None]
+    return [names.FIGURE.family(figures), names.FIGURES_UNTIL.value(until.timestamp())]
+
+
 def register() -> None:
     """Tell of the installation from now on, in this process."""
-    REGISTRY.register(ClusterCollector(read_database, read_redis))
+    REGISTRY.register(ClusterCollector(database=read_database, redis=read_redis, figures=read_figures))

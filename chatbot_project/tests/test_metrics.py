@@ -17,18 +17,25 @@ from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.db import OperationalError
 from django.test import Client, override_settings
+from django.utils import timezone
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from accounts import tasks
+from accounts.tests.factories import make_user
+from analytics import rollups
+from analytics.metrics import Unit, values
+from analytics.models import RollupState
+from analytics.totals import last_days, read_totals
 from chatbot_project import cluster_metrics
 from chatbot_project.checks import check_production
-from chatbot_project.cluster_metrics import ClusterCollector, read_database
+from chatbot_project.cluster_metrics import ClusterCollector, read_database, read_figures
 from chatbot_project.embedded.paths import VarPaths
 from chatbot_project.embedded.supervisor import Supervisor
 from chatbot_project.lib.metrics import caches, names, reading, serving
 from chatbot_project.lib.metrics.registry import DESCRIBED, REGISTRY
 from chatbot_project.management.commands import metrics_docs
+from conversations.tests.factories import make_exchange, make_persona
 from stress_tests.fake_model import closed_port
 
 TOKEN = "a-token-for-tests-0123456789abcdef"
@@ -226,7 +233,7 @@ def test_a_part_that_breaks_or_hangs_leaves_the_others_their_samples(monkeypatch
         return [names.TASK_QUEUE.value(7)]
 
     before = {part: sample("nono_metrics_read_errors_total", part=part) or 0 for part in ("database", "redis")}
-    collector = ClusterCollector(breaks, hangs)
+    collector = ClusterCollector(database=breaks, redis=hangs)
     try:
         assert part_of(collector) == {"nono_database_up": [0]}
         assert part_of(collector) == {"nono_database_up": [0]}
@@ -246,6 +253,24 @@ def test_the_database_says_when_each_task_last_ended_well() -> None:
     (at,) = told["nono_task_last_success_timestamp_seconds"]
     assert (at.labels, at.value > 1.7e9) == ({"task": "accounts.tasks.seal_audit"}, True)
     assert {each.labels["state"]: each.value for each in told["nono_queue_replies"]} == {"queued": 0, "streaming": 0}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_todays_figures_are_those_of_the_pages_and_the_api(settings: Any) -> None:
+    settings.REPORT_TIME_ZONE = "Pacific/Kiritimati"
+    assert read_figures() == [], "nothing is told before anything was added up"
+    persona = make_persona()
+    for _question in range(3):
+        make_exchange(make_user(), persona=persona)
+    rollups.refresh()
+    figures, until = read_figures()
+    zone = rollups.reporting_zone()
+    today = values(read_totals(last_days(1, timezone.localdate(timezone=zone), zone)))
+    told = {each.labels["name"]: each.value for each in figures.samples}
+    assert told == {name: float(value) for name, value in today.items() if value is not None}
+    assert (told["questions"], told["active_weekly"]) == (3, 3)
+    assert {each.labels["unit"] for each in figures.samples} <= {unit.value for unit in Unit}
+    assert until.samples[0].value == RollupState.objects.get().counted_until.timestamp()
 
 
 @pytest.mark.django_db

@@ -211,6 +211,14 @@ TASK_LAST_SUCCESS = read(
 )
 TASK_QUEUE = read("nono_task_queue_length", "Background tasks that wait for a Celery worker.", told_by=BEAT)
 WORKER_HEARD = read("nono_reply_worker_heard", "1 where a reply worker was heard of lately, else 0.", told_by=BEAT)
+FIGURE = read(
+    "nono_figure",
+    "A figure of the whole organisation, of today so far, by the name that analytics.md, the pages and the API know it "
+    "by, and its unit: number, share (of 1), seconds, tokens or money. Absent where there is none.",
+    ["name", "unit"],
+    told_by=BEAT,
+)
+FIGURES_UNTIL = read("nono_figures_counted_until_timestamp_seconds", "How far figures go (Unix time).", told_by=BEAT)
 
 ProcessCollector(registry=REGISTRY)
 GCCollector(registry=REGISTRY)
