@@ -22,17 +22,22 @@ Kind = OutgoingMail.Kind
 
 
 @dataclass(frozen=True, slots=True)
+class LetterTable:
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail's words. ``link`` with its ``label`` is the one thing to do, where there is one; ``rows`` below their
-    ``head`` are a table."""
+    """A mail's words. ``link`` with its ``label`` is the one thing to do, where there is one."""
 
     subject: str
     paragraphs: list[str]
     link: str = ""
     label: str = ""
     closing: list[str] = field(default_factory=list)
-    head: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
+    tables: Sequence[LetterTable] = ()
 
 
 def build_message(mail: OutgoingMail) -> EmailMultiAlternatives | None:

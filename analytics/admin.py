@@ -1,20 +1,16 @@
-"""The price list of models and the reports, for admins."""
+"""The price list of models, for admins; reports have pages of their own."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.db import transaction
 from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
-from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from accounts.admin_reading import ReadOnlyAdmin
 from accounts.models import User
 from accounts.services import record_audit
-from analytics.metrics import METRICS
-from analytics.models import Price, Report
-from analytics.reports import figure_rows
+from analytics.models import Price
+from analytics.reports import admin as _reports  # noqa: F401  registers its pages
 
 
 @admin.register(Price)
@@ -45,17 +41,3 @@ class PriceAdmin(ModelAdmin):
             "completion": f"{price.completion}",
         }
         record_audit(actor=request.user, action=action, obj=price, details=details)
-
-
-@admin.register(Report)
-class ReportAdmin(ReadOnlyAdmin):
-    list_display = ("start", "grain", "time_zone", "made_at", "mailed_at")
-    fields = ("start", "grain", "time_zone", "made_at", "mailed_at", "as_table")
-    readonly_fields = fields
-
-    @admin.display(description=_("figures"))
-    def as_table(self, report: Report) -> str:
-        rows = ((row[0], row[1], row[2]) for row in figure_rows(report, METRICS))
-        body = format_html_join("", "<tr><th scope=row>{}</th><td>{}</td><td>{}</td></tr>", rows)
-        head = (_("Figure"), _("This week"), _("The week before"))
-        return format_html("<table><tr><th>{}</th><th>{}</th><th>{}</th></tr>{}</table>", *head, body)

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -9,6 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from analytics.moods.models import Mood, MoodWeek  # noqa: F401  where Django looks for them
+from chatbot_project.lib.ids import uuid7
+from personas.models import Persona
 
 
 class Grain(models.TextChoices):
@@ -196,24 +199,124 @@ class RollupState(models.Model):
 
 
 class Report(models.Model):
-    """Figures of a week (``grain``) as they were when it was over: each name of metrics.py with its value and that of
-    the week before, null where there is none. Made once by reports.py."""
+    """Figures of a day, a week or a month (``grain``) as they were when it was over, of all or of one persona: each
+    name of metrics.py with its value and that of the period before, and what reports/content.py says. Made once by
+    reports/making.py."""
 
     grain = models.CharField(_("period"), max_length=5, choices=Grain)
     start = models.DateTimeField(_("from"))
+    persona = models.UUIDField(_("persona"), null=True, editable=False)
     time_zone = models.CharField(_("time zone"), max_length=64)
     figures = models.JSONField(_("figures"))
+    content = models.JSONField(_("content"), default=dict)
     made_at = models.DateTimeField(_("made"), default=timezone.now, editable=False)
     mailed_at = models.DateTimeField(_("mailed"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("report")
         verbose_name_plural = _("reports")
-        ordering: ClassVar = ["-start"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["grain", "start"], name="report_once")]
+        ordering: ClassVar = ["-start", "grain"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["grain", "start", "persona"], name="report_once", nulls_distinct=False)
+        ]
 
     def __str__(self) -> str:
         return f"{self.grain} {self.start:%Y-%m-%d}"
+
+
+class Subscription(models.Model):
+    """Who gets which reports by mail: an account (``user``) or an ``address``. One ``from_settings`` is of an address
+    of ``REPORT_MAIL`` and goes when that is taken out."""
+
+    class Grain(models.TextChoices):
+        DAY = "day", _("every day")
+        WEEK = "week", _("every week")
+        MONTH = "month", _("every month")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("account"),
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="report_subscriptions",
+        help_text=_("Somebody who may see figures; asked again before each mail."),
+    )
+    address = models.EmailField(
+        _("or address"), blank=True, help_text=_("Of somebody without an account. Whoever reads it sees the figures.")
+    )
+    grain = models.CharField(_("how often"), max_length=5, choices=Grain, default=Grain.WEEK)
+    persona = models.ForeignKey(
+        Persona,
+        verbose_name=_("persona"),
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text=_("Its figures alone; of all where none is chosen."),
+    )
+    pdf = models.BooleanField(_("with a PDF"), default=True)
+    csv = models.BooleanField(_("with a CSV file"), default=True)
+    language = models.CharField(
+        _("language"), max_length=7, choices=settings.LANGUAGES, default=settings.LANGUAGE_CODE
+    )  # fmt: skip
+    is_active = models.BooleanField(_("active"), default=True, help_text=_("Off: paused."))
+    from_settings = models.BooleanField(_("from REPORT_MAIL"), default=False, editable=False)
+    created_at = models.DateTimeField(_("since"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("subscription")
+        verbose_name_plural = _("subscriptions")
+        ordering: ClassVar = ["grain", "created_at"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(user=None) ^ models.Q(address=""),
+                name="subscription_of_one",
+                violation_error_message=_("Choose an account, or give an address."),
+            ),
+            models.UniqueConstraint(
+                fields=["user", "address", "grain", "persona"],
+                name="subscription_once",
+                nulls_distinct=False,
+                violation_error_message=_("There is such a subscription already."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.grain} {self.pk}"
+
+
+class Delivery(models.Model):
+    """The mail of one report to one subscription: sent once, tried again for a while where the mail server refuses."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        SENT = "sent", _("sent")
+        WITHHELD = "withheld", _("not allowed")
+        GIVEN_UP = "given_up", _("given up")
+
+    subscription = models.ForeignKey(
+        Subscription, verbose_name=_("subscription"), on_delete=models.CASCADE, related_name="deliveries"
+    )
+    report = models.ForeignKey(Report, verbose_name=_("report"), on_delete=models.CASCADE, related_name="deliveries")
+    state = models.CharField(_("state"), max_length=8, choices=State, default=State.WAITING)
+    attempts = models.PositiveSmallIntegerField(_("tries"), default=0)
+    next_try_at = models.DateTimeField(_("next try"), default=timezone.now)
+    ended_at = models.DateTimeField(_("ended"), null=True)
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        ordering: ClassVar = ["-pk"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["subscription", "report"], name="delivery_once")]
+        indexes: ClassVar = [
+            # What is to be sent.
+            models.Index(fields=["next_try_at"], condition=models.Q(state="waiting"), name="delivery_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.report} {self.state}"
 
 
 class Price(models.Model):

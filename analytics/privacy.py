@@ -1,8 +1,32 @@
-"""Analytics hold nothing of a person: numbers alone."""
+"""What analytics hold of people: who gets reports. All else is numbers."""
 
-from accounts.privacy.registry import Nothing, declare
-from analytics.models import Cohort, FAQUsage, Occurrence, People, Price, Report, RollupState, StaleHour, Usage
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext_noop
+
+from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, Retention, declare
+from analytics.models import (
+    Cohort,
+    Delivery,
+    FAQUsage,
+    Occurrence,
+    People,
+    Price,
+    Report,
+    RollupState,
+    StaleHour,
+    Subscription,
+    Usage,
+)
 from analytics.moods.models import Mood, MoodWeek
+
+
+def _of(person: Any, prefix: str = "") -> Q:
+    """Their account's, and those to their address."""
+    theirs = Q(**{f"{prefix}user": person.pk})
+    return theirs | Q(**{f"{prefix}address": person.email}) if person.email else theirs
+
 
 declare(
     Nothing(Usage, "Sums by hour, day and month."),
@@ -12,7 +36,7 @@ declare(
     Nothing(Occurrence, "How often something happened on a day."),
     Nothing(StaleHour, "Hours whose figures are to be added up again."),
     Nothing(RollupState, "How far figures are added up."),
-    Nothing(Report, "Figures of a week: numbers alone."),
+    Nothing(Report, "Figures of a day, week or month: numbers, with names of personas and approved questions."),
     Nothing(Price, "What models cost."),
     Nothing(MoodWeek, "Which weeks were counted."),
     Nothing(
@@ -21,5 +45,36 @@ declare(
         "of those alone who agreed (purpose `insights`). Counted on this machine once the week is over. Nothing is "
         "noted on conversations or people, so a withdrawal, a pause or an erasure has nothing to take out: from then "
         "on nothing of theirs is counted, of the running week either.",
+    ),
+    PersonalData(
+        model=Subscription,
+        about=gettext_noop(
+            "Reports by mail: which, in which language, since when; the address of somebody without an account"
+        ),
+        data_class=DataClass.ACCOUNT,
+        purpose="Mailing figures of the service to those who run it.",
+        basis=Basis.INTEREST,
+        of=_of,
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted, also one to the address alone.",
+        retention=Retention(
+            "Until an admin removes it, or its address is taken out of REPORT_MAIL; an account's as long as it."
+        ),
+        section="report_subscriptions",
+        exported=("id", "grain", "language", "pdf", "csv", "is_active", "created_at"),
+        written=("address",),
+    ),
+    PersonalData(
+        model=Delivery,
+        about=gettext_noop("Which reports were mailed, when"),
+        data_class=DataClass.RECORD,
+        purpose="Mailing each report once.",
+        basis=Basis.INTEREST,
+        of=lambda person: _of(person, "subscription__"),
+        erasure=Erasure.DELETE,
+        erasure_note="Deleted with the subscription.",
+        retention=Retention("As long as the subscription."),
+        section="report_deliveries",
+        exported=("state", "ended_at"),
     ),
 )

@@ -5,8 +5,12 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
-from analytics import reports, rollups
+from analytics import rollups
+from analytics.models import Grain
 from analytics.moods.counting import count_week
+from analytics.reports import delivery
+from analytics.reports.making import make_due
+from analytics.reports.periods import REPORTED, last_over
 from conversations.languages import note_languages
 
 #: A conversation whose language was not found by then had no question, or its person had processing paused.
@@ -23,12 +27,15 @@ def refresh_rollups() -> None:
 @shared_task
 def count_moods() -> None:
     """Count mood and topic of the last week's conversations, once, where the operator has that on."""
-    count_week(reports.last_week(timezone.now()))
+    count_week(last_over(Grain.WEEK, timezone.now()))
 
 
 @shared_task
 def send_reports() -> None:
-    """Make the last week's report once all of it is added up, and mail it."""
-    report = reports.make_report(reports.last_week(timezone.now()))
-    if report is not None:
-        reports.mail_report(report)
+    """Make the reports of the days, weeks and months that are over and added up, and mail them to who subscribed."""
+    now = timezone.now()
+    delivery.follow_settings()
+    for grain in REPORTED:
+        make_due(grain, now, delivery.personas_wanted(grain))
+    delivery.queue(now)
+    delivery.send_due()

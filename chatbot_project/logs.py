@@ -126,6 +126,8 @@ def configure() -> None:
                 "uvicorn.error": {"level": "WARNING"},
                 "httpx": {"level": "WARNING"},
                 "httpx2": {"level": "WARNING"},
+                "fontTools": {"level": "WARNING"},  # tells of each table of a font
+                "fpdf": {"level": "WARNING"},
             },
         }
     )

@@ -12,6 +12,7 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     path("metrics", metrics_page.metrics, name="metrics"),
     path("accounts/", include("accounts.urls")),
+    path("accounts/", include("analytics.reports.urls")),  # mailed links
     path("privacy/", include("accounts.privacy.urls")),
     path("admin/", admin.site.urls),
     path("analytics/", include("analytics.pages.urls")),

@@ -5,12 +5,14 @@ from uuid import uuid4
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
+from django.utils import timezone
 
 from accounts import api_keys, families
 from accounts.models import OutgoingMail, SignUp, User
 from accounts.scopes import Scope
 from accounts.services import queue_mail, record_audit
 from accounts.tests.factories import agree, make_user
+from analytics.models import Delivery, Report, Subscription
 from chatbot_project.lib.ids import uuid7
 from conversations import services
 from conversations.models import Citation, Conversation, HandOver, Message
@@ -40,6 +42,10 @@ def marked_person(persona: Persona, *, turns: int = 2) -> tuple[User, Marks]:
     queue_mail(kind=OutgoingMail.Kind.PASSWORD_CHANGED, to=user.email or "", user=user)
     _conversations(user, persona, mark, turns)
     _knowledge(user, mark)
+    marks["analytics.Subscription.address"] = marks["accounts.User.email"]
+    subscription = Subscription.objects.create(address=user.email)
+    report = Report.objects.create(grain="week", start=timezone.now(), time_zone="UTC", figures={})
+    Delivery.objects.create(subscription=subscription, report=report)
     kind = ContentType.objects.get_for_model(User)
     LogEntry.objects.create(
         user=make_user(), content_type=kind, object_id=str(user.pk), action_flag=CHANGE,
