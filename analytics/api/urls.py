@@ -1,6 +1,6 @@
 from django.urls import path
 
-from analytics.api import figure_views, views
+from analytics.api import figure_views, mood_views, views
 
 urlpatterns = [
     path("analytics/dashboard", views.DashboardView.as_view()),
@@ -10,4 +10,5 @@ urlpatterns = [
     path("analytics/figures", figure_views.FiguresView.as_view()),
     path("analytics/series", figure_views.SeriesView.as_view()),
     path("analytics/cohorts", figure_views.CohortsView.as_view()),
+    path("analytics/moods", mood_views.MoodsView.as_view()),
 ]
