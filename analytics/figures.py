@@ -1,5 +1,5 @@
-"""What is counted, each figure in one place: its name, and in which rows it is found (``said``, ``begun`` of
-selectors.py). A figure of several days is not the sum of theirs where people or percentiles are concerned."""
+"""The figures of one person, of a conversation and of the API's dashboard: their names, and how they are counted in the
+rows of facts.py. A figure of several days is not the sum of theirs where people or percentiles are concerned."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -71,7 +71,7 @@ def _tokens(expression: str, condition: str = "true") -> str:
 
 
 BOTH_TOKENS = "coalesce(prompt_tokens, 0) + coalesce(completion_tokens, 0)"
-#: SQL over rows of ``said``, by name: the parts of one figure stand together, in the order of their class.
+#: SQL over rows of ``SAID_BY_ONE``, by name: the parts of one figure stand together, in the order of their class.
 COUNTED: Mapping[str, tuple[str, ...]] = {
     "questions": ("count(*) FILTER (WHERE role = 'user')",),
     "replies": (
@@ -87,7 +87,7 @@ COUNTED: Mapping[str, tuple[str, ...]] = {
 #: The same, of figures that are not wanted of a single conversation.
 COUNTED_BY_DAY: Mapping[str, tuple[str, ...]] = {
     **COUNTED,
-    "active_people": ("count(DISTINCT owner_id) FILTER (WHERE role = 'user')",),
+    "active_people": ("count(DISTINCT person) FILTER (WHERE role = 'user')",),
     "sources": (
         _replies("source = 'model'"),
         _replies("source = 'faq'"),

@@ -1,5 +1,5 @@
-"""Figures of conversations, counted from their rows and from what those that were removed have left (Tally). Nothing
-here reads what anybody wrote, and nothing writes.
+"""Figures of one person and of single conversations, counted from what is said in facts.py. Nothing here reads what
+anybody wrote, and nothing writes.
 
 Everything counts: also what was asked in passing, and what was deleted or removed since.
 """
@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from accounts.models import User
+from analytics.facts import BEGUN_BY_ONE, SAID_BY_ONE
 from analytics.figures import COUNTED, COUNTED_BY_DAY, NOTHING_COUNTED, Figures, columns_of, read_figures
 from analytics.period import Period
 from conversations.models import Conversation
@@ -29,11 +30,16 @@ class DayFigures:
 
 @dataclass(frozen=True, slots=True)
 class PersonaFigures:
-    """``name`` is of the published version; empty where there is none."""
+    """``name`` is of the published version; empty where there is none. ``figures`` are None where they may be of too
+    few people to be shown."""
 
     persona: str
     name: str
-    figures: Figures
+    figures: Figures | None
+
+    @property
+    def suppressed(self) -> bool:
+        return self.figures is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,46 +54,16 @@ class Report:
 
 _Group = tuple[int | None, UUID | None]  # a day's number from 1, or a persona, or neither: the whole
 
-# Days are numbered by where they begin, so that the database need not know the time zone. Of one person, their
-# conversations lead to their messages (message_transcript); of all, the time (message_created).
-_SAID = """
-    SELECT width_bucket(m.created_at, %(bounds)s::timestamptz[]) AS day, v.persona_id AS persona, m.owner_id, m.role,
-           m.status, m.source, m.prompt_tokens, m.completion_tokens, m.usage_estimated, f.value AS feedback,
-           extract(epoch FROM m.first_token_at - m.queued_at)::float8 AS first_token
-    FROM conversations_message m
-    JOIN conversations_conversation c ON c.id = m.conversation_id
-    JOIN personas_personaversion v ON v.id = c.persona_version_id
-    LEFT JOIN conversations_feedback f ON f.message_id = m.id
-    WHERE m.created_at >= %(start)s AND m.created_at < %(end)s{whose}
-    UNION ALL
-    SELECT width_bucket(t.at, %(bounds)s::timestamptz[]), t.persona, t.person, t.role,
-           t.status, t.source, t.prompt_tokens, t.completion_tokens, t.usage_estimated, t.feedback, t.first_token
-    FROM conversations_tally t
-    WHERE t.role <> '' AND t.at >= %(start)s AND t.at < %(end)s{whose_removed}
-"""
-_BEGUN = """
-    SELECT width_bucket(c.created_at, %(bounds)s::timestamptz[]) AS day, v.persona_id AS persona
-    FROM conversations_conversation c
-    JOIN personas_personaversion v ON v.id = c.persona_version_id
-    WHERE c.created_at >= %(start)s AND c.created_at < %(end)s{whose}
-    UNION ALL
-    SELECT width_bucket(t.at, %(bounds)s::timestamptz[]), t.persona
-    FROM conversations_tally t
-    WHERE t.role = '' AND t.at >= %(start)s AND t.at < %(end)s{whose_removed}
-"""
-_ALL = {"whose": "", "whose_removed": ""}
-_ONE_PERSONS = {"whose": " AND c.owner_id = %(owner)s", "whose_removed": " AND t.person = %(owner)s"}
+# Days are numbered by where they begin, so that the database need not know the time zone.
+_DAY = "width_bucket(at, %(bounds)s::timestamptz[]) AS day"
 
 
-def report(period: Period, *, person: User | None = None) -> Report:
-    """The figures of ``period``, of all people or of one. Three queries."""
+def report(period: Period, *, person: User) -> Report:
+    """The figures of one person, counted directly: rollups know nobody. Three queries."""
     bounds = period.bounds
-    parameters: dict[str, Any] = {"bounds": bounds, "start": bounds[0], "end": bounds[-1]}
-    whose = _ALL
-    if person is not None:
-        whose, parameters["owner"] = _ONE_PERSONS, person.pk
-    said = _grouped(columns_of(COUNTED_BY_DAY), _SAID.format(**whose), parameters)
-    begun = _grouped("count(*)", _BEGUN.format(**whose), parameters)
+    parameters: dict[str, Any] = {"bounds": bounds, "start": bounds[0], "end": bounds[-1], "owner": person.pk}
+    said = _grouped(columns_of(COUNTED_BY_DAY), SAID_BY_ONE, parameters)
+    begun = _grouped("count(*)", BEGUN_BY_ONE, parameters)
     found: dict[_Group, Figures] = defaultdict(Figures)
     for group, values in said.items():
         found[group] = Figures(**read_figures(COUNTED_BY_DAY, iter(values)))
@@ -97,7 +73,7 @@ def report(period: Period, *, person: User | None = None) -> Report:
         period=period,
         totals=found[None, None],
         days=[DayFigures(day, found[number, None]) for number, day in enumerate(period.days, start=1)],
-        personas=_by_persona({persona: figures for (_, persona), figures in found.items() if persona}),
+        personas=by_persona({persona: figures for (_, persona), figures in found.items() if persona}),
     )
 
 
@@ -105,14 +81,15 @@ def _grouped(columns: str, rows: str, parameters: Mapping[str, Any]) -> dict[_Gr
     """``columns`` over ``rows`` as a whole, by day and by persona. One query."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT day, persona, {columns} FROM ({rows}) counted "  # noqa: S608  texts of ours, no input
+            f"SELECT day, persona, {columns} FROM (SELECT {_DAY}, * FROM ({rows}) each) counted "  # noqa: S608  ours
             "GROUP BY GROUPING SETS ((), (day), (persona))",
             parameters,
         )
         return {(day, persona): values for day, persona, *values in cursor.fetchall()}
 
 
-def _by_persona(found: Mapping[UUID, Figures]) -> list[PersonaFigures]:
+def by_persona(found: Mapping[UUID, Figures | None]) -> list[PersonaFigures]:
+    """In the personas' order. One query."""
     personas = Persona.objects.filter(pk__in=found).select_related("published").order_by("position", "slug")
     return [
         PersonaFigures(persona.slug, persona.published.name if persona.published else "", found[persona.pk])

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter
@@ -12,6 +14,7 @@ from rest_framework.request import Request
 
 from analytics.api.days import MOST_DAYS, USUAL_DAYS, read_period
 from analytics.metrics import METRICS, Metric
+from analytics.models import RollupState
 from analytics.period import Period
 from analytics.rollups import reporting_zone
 from analytics.totals import By, Filters
@@ -127,6 +130,12 @@ def read_by(query: Mapping[str, Any], period: Period) -> By:
     if by == By.HOUR and len(period.days) > MOST_DAYS_BY_HOUR:
         raise InvalidInput({"from": [_("At most %(most)d days by hour.") % {"most": MOST_DAYS_BY_HOUR}]})
     return by
+
+
+def counted(zone: ZoneInfo) -> dict[str, Any]:
+    """Whose days an answer is of, and how far they are counted."""
+    until: datetime | None = RollupState.objects.values_list("counted_until", flat=True).first()
+    return {"timezone": zone.key, "counted_until": until}
 
 
 class JSONOrCSV(DefaultContentNegotiation):

@@ -27,7 +27,18 @@ _REPORT: dict[str, Any] = {
     "days": [{"day": "2026-03-02", "figures": _FIGURES}],
     "personas": [{"persona": "support", "name": "Support Assistant", "figures": _FIGURES}],
 }
-DASHBOARD = OpenApiExample("one day", _REPORT, response_only=True)
+DASHBOARD = OpenApiExample(
+    "one day",
+    {
+        **_REPORT,
+        "counted_until": "2026-03-03T08:10:00Z",
+        "personas": [
+            {"persona": "support", "name": "Support Assistant", "suppressed": False, "figures": _FIGURES},
+            {"persona": "pilot", "name": "Pilot", "suppressed": True, "figures": None},
+        ],
+    },
+    response_only=True,
+)
 _ONE = {**_FIGURES, "active_people": 1}
 PERSON = OpenApiExample(
     "one person's day",

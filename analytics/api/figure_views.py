@@ -25,6 +25,7 @@ from analytics.api.asking import (
     Asked,
     FiltersSerializer,
     JSONOrCSV,
+    counted,
     read_asked,
     read_by,
     read_choice,
@@ -43,7 +44,7 @@ from analytics.api.figure_serializers import (
 from analytics.api.points import Point, read_points
 from analytics.api.tables import csv_answer
 from analytics.metrics import METRICS, Metric
-from analytics.models import Grain, RollupState
+from analytics.models import Grain
 from analytics.period import Period, start_of
 from analytics.rollups import reporting_zone, span_of
 from analytics.suppression import SUPPRESSED, ShownNumber, ShownValue, shown_cohorts, shown_totals, shown_values
@@ -61,11 +62,6 @@ def answers(serializer: type[AnySerializer], example: Any) -> dict[Any, Any]:
         (200, "application/json"): OpenApiResponse(serializer, "Figures.", examples=[example]),
         (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, "A line for each item, below the names of its columns."),
     }
-
-
-def counted(zone: ZoneInfo) -> dict[str, Any]:
-    until: datetime | None = RollupState.objects.values_list("counted_until", flat=True).first()
-    return {"timezone": zone.key, "counted_until": until}
 
 
 def span(period: Period) -> dict[str, Any]:

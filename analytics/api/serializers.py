@@ -95,6 +95,20 @@ class ReportSerializer(AnySerializer):
         return {"from": serializers.DateField(help_text="The first day."), **super().get_fields()}
 
 
+class ShownPersonaSerializer(AnySerializer):
+    persona = serializers.CharField(help_text="Its slug.")
+    name = serializers.CharField(allow_blank=True)
+    suppressed = serializers.BooleanField(help_text="Its figures may be of fewer than five people.")
+    figures = FiguresSerializer(allow_null=True, help_text="Null where they are suppressed.")
+
+
+class DashboardSerializer(ReportSerializer):
+    """The same of all people, from rollups."""
+
+    counted_until = serializers.DateTimeField(allow_null=True, help_text="How far figures go; null before the first.")
+    personas = ShownPersonaSerializer(many=True)  # type: ignore[assignment]
+
+
 class CountedPersonSerializer(PersonBase):
     role = serializers.ChoiceField(choices=Role.choices)
 
