@@ -24,8 +24,8 @@ class Grain(models.TextChoices):
 
 
 class Usage(models.Model):
-    """What was said in an hour, a day or a month with one version of a persona, by one model, in one language, by one
-    channel.
+    """What was said in an hour, a day, a week or a month with one version of a persona, by one model, in one language,
+    by one channel; or the sum of that over all but the dimensions of its ``cuboid`` (cuboids.py), null or "" the others.
 
     Questions and conversations have no model: their ``model`` is "". So is that of replies that needed none. The arrays
     of a kind belong together: ``…_buckets`` (histograms.py; of ``turns`` the number itself) and how many each holds.
@@ -33,7 +33,8 @@ class Usage(models.Model):
 
     grain = models.CharField(max_length=5, choices=Grain)
     start = models.DateTimeField()
-    persona = models.UUIDField()
+    cuboid = models.SmallIntegerField()
+    persona = models.UUIDField(null=True)
     version = models.UUIDField(null=True)  # of lines that were left before it was kept
     model = models.CharField(max_length=200)
     language = models.CharField(max_length=7)
@@ -75,7 +76,7 @@ class Usage(models.Model):
         constraints: ClassVar = [
             # Also the index by time, which every reader uses.
             models.UniqueConstraint(
-                fields=["grain", "start", "version", "persona", "model", "language", "channel"],
+                fields=["grain", "cuboid", "start", "version", "persona", "model", "language", "channel"],
                 name="usage_once",
                 nulls_distinct=False,
             ),

@@ -12,10 +12,12 @@ from uuid import UUID
 
 from django.db import connection
 
+from analytics.cuboids import DIMENSIONS, OF_HOURS, smallest
 from analytics.histograms import Histogram
 from analytics.models import Grain, People
 from analytics.period import Period, start_of
-from analytics.rollups import COUNTERS, HISTOGRAMS, span_of
+from analytics.rollups import span_of
+from analytics.usage import COUNTERS, HISTOGRAMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +124,27 @@ _SPREAD = " UNION ALL ".join(
 )
 # The nearest line of the price list: of the model itself before one of its provider's, then the newest.
 _COST = """
-    WITH used AS (
+    WITH used AS MATERIALIZED (
         SELECT {key} AS key, model, (start AT TIME ZONE %(zone)s)::date AS day,
                sum(prompt_tokens - prompt_estimated) AS prompt,
                sum(completion_tokens - completion_estimated) AS completion,
                sum(prompt_estimated) AS prompt_estimated, sum(completion_estimated) AS completion_estimated
         FROM analytics_usage WHERE {where} AND prompt_tokens + completion_tokens > 0
         GROUP BY 1, 2, 3
+    ),
+    priced AS MATERIALIZED (
+        SELECT model, day, p.prompt AS per_prompt, p.completion AS per_completion
+        FROM (SELECT DISTINCT model, day FROM used) each JOIN LATERAL (
+            SELECT prompt, completion FROM analytics_price
+            WHERE model IN (each.model, split_part(each.model, '/', 1) || '/*') AND valid_from <= each.day
+            ORDER BY model = each.model DESC, valid_from DESC LIMIT 1
+        ) p ON true
     )
-    SELECT key, sum(used.prompt * p.prompt + used.completion * p.completion) / 1000000,
-           sum(prompt_estimated * p.prompt + completion_estimated * p.completion) / 1000000,
-           sum(CASE WHEN p.prompt IS NULL
-               THEN used.prompt + used.completion + prompt_estimated + completion_estimated ELSE 0 END)::bigint
-    FROM used LEFT JOIN LATERAL (
-        SELECT prompt, completion FROM analytics_price
-        WHERE model IN (used.model, split_part(used.model, '/', 1) || '/*') AND valid_from <= used.day
-        ORDER BY model = used.model DESC, valid_from DESC LIMIT 1
-    ) p ON true
+    SELECT key, sum(prompt * per_prompt + completion * per_completion) / 1000000,
+           sum(prompt_estimated * per_prompt + completion_estimated * per_completion) / 1000000,
+           sum(CASE WHEN per_prompt IS NULL
+               THEN prompt + completion + prompt_estimated + completion_estimated ELSE 0 END)::bigint
+    FROM used LEFT JOIN priced USING (model, day)
     GROUP BY key
 """
 
@@ -149,48 +155,62 @@ def read_totals(period: Period, filters: Filters = EVERYTHING) -> Totals:
     return Totals(whole.counts, whole.histograms, whole.cost, _persons(period, filters), _happened(period, filters))
 
 
-def read_groups(period: Period, by: By, filters: Filters = EVERYTHING) -> Mapping[Any, Totals]:
-    """The groups in which anything was counted, by their key. Three queries."""
-    return _grouped(period, filters, by)
+def read_groups(
+    period: Period, by: By, filters: Filters = EVERYTHING, *, counts_only: bool = False
+) -> Mapping[Any, Totals]:
+    """The groups in which anything was counted, by their key. Three queries; one where ``counts_only`` leaves out
+    times, depth and cost."""
+    return _grouped(period, filters, by, counts_only=counts_only)
 
 
-def _grouped(period: Period, filters: Filters, by: By | None) -> Mapping[Any, Totals]:
+def _grouped(period: Period, filters: Filters, by: By | None, *, counts_only: bool = False) -> Mapping[Any, Totals]:
     key = "NULL::text" if by is None else _KEYS[by]
-    bounds = {"start": period.bounds[0], "end": period.bounds[-1], "zone": period.zone.key, **filters.given}
-    chosen = " AND ".join(["true", *(f"{name} = %({name})s" for name in filters.given)])
-    finest = Grain.HOUR if by in (By.HOUR, By.HOUR_OF_WEEK) else Grain.DAY
-    days = f"grain = '{finest}' AND start >= %(start)s AND start < %(end)s"
-    parts, more = (days, {}) if finest == Grain.HOUR or by in (By.DAY, By.WEEK) else _whole_months(period)
-    counts = _rows(
-        f"SELECT {key} AS key, {_SUMS} FROM analytics_usage WHERE ({parts}) AND {chosen} GROUP BY 1",  # noqa: S608
-        {**bounds, **more},
-    )
+    told = {*filters.given, *({by.value} if by in DIMENSIONS else ())}
+    chosen = "".join(f" AND {name} = %({name})s" for name in filters.given)
+    where, more = _rows_of(period, by, told)
+    parameters = {**_bounds(period), **filters.given, **more}
+    counts = _rows(f"SELECT {key} AS key, {_SUMS} FROM analytics_usage WHERE ({where}){chosen} GROUP BY 1", parameters)  # noqa: S608
+    if counts_only:
+        return {of: Totals(dict(zip(COUNTERS, sums, strict=True))) for of, *sums in counts}
     spread = _rows(
-        f"WITH chosen AS (SELECT {key} AS key, * FROM analytics_usage WHERE ({parts}) AND {chosen}) {_SPREAD}",  # noqa: S608
-        {**bounds, **more},
+        f"WITH chosen AS (SELECT {key} AS key, * FROM analytics_usage WHERE ({where}){chosen}) {_SPREAD}",  # noqa: S608
+        parameters,
     )
-    cost = _rows(_COST.format(key=key, where=f"{days} AND {chosen}"), bounds)
     histograms: dict[Hashable, dict[str, dict[int, int]]] = defaultdict(lambda: {kind: {} for kind in HISTOGRAMS})
     for of, kind, bucket, number in spread:
         histograms[of][kind][bucket] = number
+    days, _none = _rows_of(period, by if by in _BY_HOURS else By.DAY, {*told, "model"})
+    cost = _rows(_COST.format(key=key, where=f"{days}{chosen}"), parameters)
     costs = {of: Cost(exact or Decimal(0), estimated or Decimal(0), unknown) for of, exact, estimated, unknown in cost}
     return {
-        of: Totals(dict(zip(COUNTERS, sums, strict=True)), histograms[of], costs.get(of, Cost()))
+        of: Totals(dict(zip(COUNTERS, sums, strict=True)), histograms[of], costs.get(of, NO_COST))
         for of, *sums in counts
     }
 
 
-def _whole_months(period: Period) -> tuple[str, Mapping[str, datetime]]:
-    """The rows of ``period`` with as few as can be: months where they are whole, days at both ends."""
-    first = span_of(Grain.MONTH, period.first)
+_BY_HOURS = (By.HOUR, By.HOUR_OF_WEEK)
+_WITHIN = "start >= %(start)s AND start < %(end)s"
+
+
+def _bounds(period: Period) -> dict[str, Any]:
+    return {"start": period.bounds[0], "end": period.bounds[-1], "zone": period.zone.key}
+
+
+def _rows_of(period: Period, by: By | None, told: set[str]) -> tuple[str, Mapping[str, datetime]]:
+    """As SQL, the rows that make up ``period`` and tell apart what is ``told``, as few as can be: hours or days where
+    these are asked for, else weeks or months where they are whole and days at both ends; and its parameters."""
+    if by in _BY_HOURS:
+        return f"grain = 'hour' AND cuboid = {smallest(told, OF_HOURS)} AND {_WITHIN}", {}
+    cuboid = f"cuboid = {smallest(told)}"
+    longer = Grain.WEEK if by == By.WEEK else Grain.MONTH
+    first, end = span_of(longer, period.first), span_of(longer, period.last + timedelta(days=1)).first
     begin = first.first if first.first == period.first else first.after
-    end = span_of(Grain.MONTH, period.last + timedelta(days=1)).first
-    if begin >= end:
-        return "grain = 'day' AND start >= %(start)s AND start < %(end)s", {}
+    if by == By.DAY or begin >= end:
+        return f"grain = 'day' AND {cuboid} AND {_WITHIN}", {}
     return (
-        "grain = 'month' AND start >= %(months)s AND start < %(rest)s"
-        " OR grain = 'day' AND (start >= %(start)s AND start < %(months)s OR start >= %(rest)s AND start < %(end)s)",
-        {"months": start_of(begin, period.zone), "rest": start_of(end, period.zone)},
+        f"{cuboid} AND (grain = '{longer}' AND start >= %(whole)s AND start < %(rest)s"
+        " OR grain = 'day' AND (start >= %(start)s AND start < %(whole)s OR start >= %(rest)s AND start < %(end)s))",
+        {"whole": start_of(begin, period.zone), "rest": start_of(end, period.zone)},
     )
 
 

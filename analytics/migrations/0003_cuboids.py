@@ -1,0 +1,26 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("analytics", "0002_reports")]
+
+    operations = [
+        migrations.RemoveConstraint(model_name="usage", name="usage_once"),
+        migrations.AddField(
+            model_name="usage",
+            name="cuboid",
+            field=models.SmallIntegerField(default=31),
+            preserve_default=False,
+        ),
+        migrations.AlterField(model_name="usage", name="persona", field=models.UUIDField(null=True)),
+        migrations.AddConstraint(
+            model_name="usage",
+            constraint=models.UniqueConstraint(
+                fields=("grain", "cuboid", "start", "version", "persona", "model", "language", "channel"),
+                name="usage_once",
+                nulls_distinct=False,
+            ),
+        ),
+        # The next run adds up everything anew: there are no sums of cuboids yet.
+        migrations.RunSQL("UPDATE analytics_rollupstate SET counted_until = NULL", migrations.RunSQL.noop),
+    ]

@@ -1,0 +1,55 @@
+"""Counts people from the facts, for each day, week and month: they cannot be added up."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from analytics.facts import FIRST_BEGUN, SAID
+from analytics.models import Cohort, Grain, People
+
+_ASKED = f"""
+    WITH asked AS MATERIALIZED (
+        SELECT DISTINCT date_trunc('day', at, %(zone)s) AS day, persona, language, channel, person
+        FROM ({SAID}) said WHERE role = 'user'
+    ),
+    came AS MATERIALIZED (
+        SELECT person, {FIRST_BEGUN.format(person="person")} AS first FROM (SELECT DISTINCT person FROM asked) each
+    ),
+    active AS MATERIALIZED (
+        {
+    " UNION ALL ".join(
+        f"SELECT DISTINCT '{grain}' AS grain, date_trunc('{grain}', day, %(zone)s) AS start, persona, language, "
+        f"channel, person, first FROM asked JOIN came USING (person) "
+        f"WHERE date_trunc('{grain}', day, %(zone)s) = ANY(%({grain})s)"
+        for grain in (Grain.DAY.value, Grain.WEEK.value, Grain.MONTH.value)
+    )
+}
+    )
+"""  # noqa: S608  texts of ours, no input
+_PEOPLE = f"""
+    INSERT INTO analytics_people (grain, start, persona, language, channel, active, new)
+    {_ASKED}
+    SELECT grain, start, persona, CASE WHEN grouping(language) = 0 THEN language ELSE '*' END,
+           CASE WHEN grouping(channel) = 0 THEN channel ELSE '*' END,
+           count(DISTINCT person), count(DISTINCT person) FILTER (WHERE first >= start)
+    FROM active GROUP BY grain, start, CUBE (persona, language, channel)
+"""
+_COHORTS = f"""
+    INSERT INTO analytics_cohort (grain, began, start, people)
+    {_ASKED}
+    SELECT grain, date_trunc(grain, first, %(zone)s), start, count(DISTINCT person)
+    FROM active WHERE grain <> 'day' GROUP BY 1, 2, 3
+"""
+
+
+def count_people(span: Mapping[str, Any], starts: Mapping[str, Sequence[datetime]]) -> None:
+    """Count those of the days, weeks and months that begin at ``starts`` (by grain), all of them from ``start`` to
+    ``end``."""
+    with connection.cursor() as cursor:
+        for grain, begun in starts.items():
+            for model in (People, Cohort):
+                model._default_manager.filter(grain=grain, start__in=begun)._raw_delete("default")
+        for sql in (_PEOPLE, _COHORTS):
+            cursor.execute(sql, {**span, **{grain: list(begun) for grain, begun in starts.items()}})
