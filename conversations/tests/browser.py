@@ -145,6 +145,7 @@ def violations(tab: Tab) -> list[str]:
 
 def overflow(tab: Tab) -> int:
     """By how much the page is wider than its window."""
+    tab.page.wait_for_function("document.scrollingElement")  # none for a moment while a page is left for another
     width: int = tab.page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
     return width
 
