@@ -23,10 +23,11 @@ def cuboid_of(dimensions: Iterable[str]) -> int:
 #: SQL: the same of a row of a query that groups by GROUPING SETS of the dimensions.
 CUBOID_SQL = f"(31 - grouping({', '.join(DIMENSIONS)}))"
 NOTHING, EVERYTHING = cuboid_of(()), cuboid_of(DIMENSIONS)
-#: Of days, weeks and months: whatever at most two dimensions tell apart, and everything.
-OF_DAYS = sorted({*(cuboid_of(some) for most in range(3) for some in combinations(DIMENSIONS, most)), EVERYTHING})
-#: Of hours: the sum of all, and everything.
-OF_HOURS = [NOTHING, EVERYTHING]
+_ONE = sorted(cuboid_of([name]) for name in DIMENSIONS)
+_TWO = sorted({cuboid_of(two) for two in combinations(DIMENSIONS, 2)} - set(_ONE))
+#: The cuboids of each grain, but for EVERYTHING, which hours, days and months have.
+SUMMED = {"hour": [], "day": [NOTHING, *_ONE], "week": [NOTHING, *_ONE], "month": [NOTHING, *_ONE, *_TWO]}
+KEPT = {grain: [*each, *([] if grain == "week" else [EVERYTHING])] for grain, each in SUMMED.items()}
 
 
 def dimensions_of(cuboid: int) -> list[str]:
@@ -38,7 +39,8 @@ def grouping_sets(cuboids: Iterable[int]) -> str:
     return f"GROUPING SETS ({', '.join('(' + ', '.join(dimensions_of(each)) + ')' for each in cuboids)})"
 
 
-def smallest(needed: Iterable[str], kept: Iterable[int] = OF_DAYS) -> int:
-    """The one of those ``kept`` with the fewest rows that tells the dimensions apart that are ``needed``."""
+def smallest(grain: str, needed: Iterable[str]) -> int | None:
+    """The one kept of that grain with the fewest rows that tells the dimensions apart that are ``needed``; None where
+    there is none."""
     wanted = cuboid_of(needed)
-    return min((each for each in kept if each & wanted == wanted), key=int.bit_count)
+    return min((each for each in KEPT[grain] if each & wanted == wanted), key=int.bit_count, default=None)

@@ -25,10 +25,12 @@ class Grain(models.TextChoices):
 
 class Usage(models.Model):
     """What was said in an hour, a day, a week or a month with one version of a persona, by one model, in one language,
-    by one channel; or the sum of that over all but the dimensions of its ``cuboid`` (cuboids.py), null or "" the others.
+    by one channel; or the sum over all of that but the dimensions of its ``cuboid`` (cuboids.py): the others are "" or
+    null.
 
     Questions and conversations have no model: their ``model`` is "". So is that of replies that needed none. The arrays
-    of a kind belong together: ``…_buckets`` (histograms.py; of ``turns`` the number itself) and how many each holds.
+    of a kind belong together, in no order: ``…_buckets`` (histograms.py; usage.py says what they are of ``turns`` and
+    ``asked``) and how many each holds.
     """
 
     grain = models.CharField(max_length=5, choices=Grain)
@@ -69,6 +71,8 @@ class Usage(models.Model):
     waited_counts = ArrayField(models.IntegerField())
     turns_buckets = ArrayField(models.SmallIntegerField())
     turns_counts = ArrayField(models.IntegerField())
+    asked_buckets = ArrayField(models.SmallIntegerField())
+    asked_counts = ArrayField(models.IntegerField())
 
     class Meta:
         verbose_name = _("usage")

@@ -9,7 +9,7 @@ from django.db import connection
 from analytics.facts import FIRST_BEGUN, SAID
 from analytics.models import Cohort, Grain, People
 
-_ASKED = f"""
+_COUNT = f"""
     WITH asked AS MATERIALIZED (
         SELECT DISTINCT date_trunc('day', at, %(zone)s) AS day, persona, language, channel, person
         FROM ({SAID}) said WHERE role = 'user'
@@ -26,30 +26,25 @@ _ASKED = f"""
         for grain in (Grain.DAY.value, Grain.WEEK.value, Grain.MONTH.value)
     )
 }
+    ),
+    counted AS (
+        INSERT INTO analytics_people (grain, start, persona, language, channel, active, new)
+        SELECT grain, start, persona, CASE WHEN grouping(language) = 0 THEN language ELSE '*' END,
+               CASE WHEN grouping(channel) = 0 THEN channel ELSE '*' END,
+               count(DISTINCT person), count(DISTINCT person) FILTER (WHERE first >= start)
+        FROM active GROUP BY grain, start, CUBE (persona, language, channel)
     )
-"""  # noqa: S608  texts of ours, no input
-_PEOPLE = f"""
-    INSERT INTO analytics_people (grain, start, persona, language, channel, active, new)
-    {_ASKED}
-    SELECT grain, start, persona, CASE WHEN grouping(language) = 0 THEN language ELSE '*' END,
-           CASE WHEN grouping(channel) = 0 THEN channel ELSE '*' END,
-           count(DISTINCT person), count(DISTINCT person) FILTER (WHERE first >= start)
-    FROM active GROUP BY grain, start, CUBE (persona, language, channel)
-"""
-_COHORTS = f"""
     INSERT INTO analytics_cohort (grain, began, start, people)
-    {_ASKED}
     SELECT grain, date_trunc(grain, first, %(zone)s), start, count(DISTINCT person)
     FROM active WHERE grain <> 'day' GROUP BY 1, 2, 3
-"""
+"""  # noqa: S608  texts of ours, no input
 
 
 def count_people(span: Mapping[str, Any], starts: Mapping[str, Sequence[datetime]]) -> None:
     """Count those of the days, weeks and months that begin at ``starts`` (by grain), all of them from ``start`` to
     ``end``."""
+    for grain, begun in starts.items():
+        for model in (People, Cohort):
+            model._default_manager.filter(grain=grain, start__in=begun)._raw_delete("default")
     with connection.cursor() as cursor:
-        for grain, begun in starts.items():
-            for model in (People, Cohort):
-                model._default_manager.filter(grain=grain, start__in=begun)._raw_delete("default")
-        for sql in (_PEOPLE, _COHORTS):
-            cursor.execute(sql, {**span, **{grain: list(begun) for grain, begun in starts.items()}})
+        cursor.execute(_COUNT, {**span, **{grain: list(begun) for grain, begun in starts.items()}})

@@ -19,7 +19,7 @@ from analytics.models import Cohort, FAQUsage, Grain, Occurrence, People, Rollup
 from analytics.occurrences import count_occurrences
 from analytics.people import count_people
 from analytics.period import start_of
-from analytics.usage import count_days, sum_days
+from analytics.usage import count_days, sum_months, sum_weeks
 
 log = structlog.get_logger(__name__)
 
@@ -178,8 +178,8 @@ def _count_longer(days: Sequence[date], zone: ZoneInfo) -> None:
     """The weeks and the month that ``days`` of one month are in, and the people of all of them."""
     spans = {grain: sorted({span_of(grain, day) for day in days}) for grain in (Grain.DAY, Grain.WEEK, Grain.MONTH)}
     weeks, (month,) = spans[Grain.WEEK], spans[Grain.MONTH]
-    sum_days(Grain.WEEK, between(weeks[0].first, weeks[-1].after, zone))
-    sum_days(Grain.MONTH, between(month.first, month.after, zone))
+    sum_weeks(between(weeks[0].first, weeks[-1].after, zone))
+    sum_months(between(month.first, month.after, zone))
     first, after = min(month.first, weeks[0].first), max(month.after, weeks[-1].after)
     starts = {grain.value: [start_of(span.first, zone) for span in each] for grain, each in spans.items()}
     count_people(between(first, after, zone), starts)

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from django.db import connection
 
-from analytics.cuboids import DIMENSIONS, OF_HOURS, smallest
+from analytics.cuboids import DIMENSIONS, smallest
 from analytics.histograms import Histogram
-from analytics.models import Grain, People
+from analytics.models import Grain, People, Price
 from analytics.period import Period, start_of
 from analytics.rollups import span_of
 from analytics.usage import COUNTERS, HISTOGRAMS
@@ -41,14 +41,12 @@ EVERYTHING = Filters()
 
 
 class By(StrEnum):
-    """What figures can be grouped by: one key for each start (aware, UTC), id, name or code; or hour of the week
-    ((weekday from 0 for Monday) * 24 + hour)."""
+    """What figures can be grouped by: one key for each start (aware, UTC), id, name or code."""
 
     HOUR = "hour"
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
-    HOUR_OF_WEEK = "hour_of_week"
     PERSONA = "persona"
     VERSION = "version"
     MODEL = "model"
@@ -109,17 +107,14 @@ class Totals:
         )
 
 
-# The start of a row as a local time, and of that what it is grouped by.
-_LOCAL = "(start AT TIME ZONE %(zone)s)"
 _KEYS = {
-    By.HOUR_OF_WEEK: f"((extract(isodow FROM {_LOCAL})::int - 1) * 24 + extract(hour FROM {_LOCAL})::int)",
     **{grain: f"date_trunc('{grain}', start, %(zone)s)" for grain in (By.HOUR, By.DAY, By.WEEK, By.MONTH)},
     **{dimension: dimension.value for dimension in (By.PERSONA, By.VERSION, By.MODEL, By.LANGUAGE, By.CHANNEL)},
 }
 _SUMS = ", ".join(f"sum({name})::bigint" for name in COUNTERS)
 _SPREAD = " UNION ALL ".join(
-    f"SELECT key, '{kind}', b, sum(n)::bigint FROM chosen CROSS JOIN LATERAL unnest({kind}_buckets, {kind}_counts) "  # noqa: S608
-    "AS h(b, n) GROUP BY key, b"
+    f"SELECT key, '{kind}', array_agg(b), array_agg(n) FROM (SELECT key, b, sum(n)::bigint AS n FROM chosen "  # noqa: S608
+    f"CROSS JOIN LATERAL unnest({kind}_buckets, {kind}_counts) AS h(b, n) GROUP BY key, b) each GROUP BY key"
     for kind in HISTOGRAMS
 )
 # The nearest line of the price list: of the model itself before one of its provider's, then the newest.
@@ -155,32 +150,27 @@ def read_totals(period: Period, filters: Filters = EVERYTHING) -> Totals:
     return Totals(whole.counts, whole.histograms, whole.cost, _persons(period, filters), _happened(period, filters))
 
 
-def read_groups(
-    period: Period, by: By, filters: Filters = EVERYTHING, *, counts_only: bool = False
-) -> Mapping[Any, Totals]:
-    """The groups in which anything was counted, by their key. Three queries; one where ``counts_only`` leaves out
-    times, depth and cost."""
-    return _grouped(period, filters, by, counts_only=counts_only)
+def read_groups(period: Period, by: By, filters: Filters = EVERYTHING) -> Mapping[Any, Totals]:
+    """The groups in which anything was counted, by their key. Three queries."""
+    return _grouped(period, filters, by)
 
 
-def _grouped(period: Period, filters: Filters, by: By | None, *, counts_only: bool = False) -> Mapping[Any, Totals]:
+def _grouped(period: Period, filters: Filters, by: By | None) -> Mapping[Any, Totals]:
     key = "NULL::text" if by is None else _KEYS[by]
     told = {*filters.given, *({by.value} if by in DIMENSIONS else ())}
     chosen = "".join(f" AND {name} = %({name})s" for name in filters.given)
     where, more = _rows_of(period, by, told)
     parameters = {**_bounds(period), **filters.given, **more}
     counts = _rows(f"SELECT {key} AS key, {_SUMS} FROM analytics_usage WHERE ({where}){chosen} GROUP BY 1", parameters)  # noqa: S608
-    if counts_only:
-        return {of: Totals(dict(zip(COUNTERS, sums, strict=True))) for of, *sums in counts}
     spread = _rows(
         f"WITH chosen AS (SELECT {key} AS key, * FROM analytics_usage WHERE ({where}){chosen}) {_SPREAD}",  # noqa: S608
         parameters,
     )
     histograms: dict[Hashable, dict[str, dict[int, int]]] = defaultdict(lambda: {kind: {} for kind in HISTOGRAMS})
-    for of, kind, bucket, number in spread:
-        histograms[of][kind][bucket] = number
-    days, _none = _rows_of(period, by if by in _BY_HOURS else By.DAY, {*told, "model"})
-    cost = _rows(_COST.format(key=key, where=f"{days}{chosen}"), parameters)
+    for of, kind, buckets, numbers in spread:
+        histograms[of][kind] = dict(zip(buckets, numbers, strict=True))
+    where, more = _rows_of(period, By.DAY if by == By.WEEK else by, {*told, "model"}, apart=_price_changes(period))
+    cost = _rows(_COST.format(key=key, where=f"({where}){chosen}"), {**parameters, **more})
     costs = {of: Cost(exact or Decimal(0), estimated or Decimal(0), unknown) for of, exact, estimated, unknown in cost}
     return {
         of: Totals(dict(zip(COUNTERS, sums, strict=True)), histograms[of], costs.get(of, NO_COST))
@@ -188,7 +178,6 @@ def _grouped(period: Period, filters: Filters, by: By | None, *, counts_only: bo
     }
 
 
-_BY_HOURS = (By.HOUR, By.HOUR_OF_WEEK)
 _WITHIN = "start >= %(start)s AND start < %(end)s"
 
 
@@ -196,22 +185,40 @@ def _bounds(period: Period) -> dict[str, Any]:
     return {"start": period.bounds[0], "end": period.bounds[-1], "zone": period.zone.key}
 
 
-def _rows_of(period: Period, by: By | None, told: set[str]) -> tuple[str, Mapping[str, datetime]]:
+def _rows_of(
+    period: Period, by: By | None, told: set[str], apart: Sequence[datetime] = ()
+) -> tuple[str, Mapping[str, Any]]:
     """As SQL, the rows that make up ``period`` and tell apart what is ``told``, as few as can be: hours or days where
-    these are asked for, else weeks or months where they are whole and days at both ends; and its parameters."""
-    if by in _BY_HOURS:
-        return f"grain = 'hour' AND cuboid = {smallest(told, OF_HOURS)} AND {_WITHIN}", {}
-    cuboid = f"cuboid = {smallest(told)}"
+    these are asked for, else weeks or months where they are whole and days at both ends; and its parameters. Of the
+    months that begin at ``apart``, days."""
+    if by == By.HOUR:
+        return f"grain = 'hour' AND cuboid = {smallest('hour', told)} AND {_WITHIN}", {}
+    days = f"grain = 'day' AND cuboid = {smallest('day', told)}"
     longer = Grain.WEEK if by == By.WEEK else Grain.MONTH
+    cuboid = smallest(longer, told)
     first, end = span_of(longer, period.first), span_of(longer, period.last + timedelta(days=1)).first
     begin = first.first if first.first == period.first else first.after
-    if by == By.DAY or begin >= end:
-        return f"grain = 'day' AND {cuboid} AND {_WITHIN}", {}
-    return (
-        f"{cuboid} AND (grain = '{longer}' AND start >= %(whole)s AND start < %(rest)s"
-        " OR grain = 'day' AND (start >= %(start)s AND start < %(whole)s OR start >= %(rest)s AND start < %(end)s))",
-        {"whole": start_of(begin, period.zone), "rest": start_of(end, period.zone)},
+    if by == By.DAY or cuboid is None or begin >= end:
+        return f"{days} AND {_WITHIN}", {}
+    where = (
+        f"grain = '{longer}' AND cuboid = {cuboid} AND start >= %(whole)s AND start < %(rest)s{{but}}"
+        f" OR {days} AND (start >= %(start)s AND start < %(whole)s OR start >= %(rest)s AND start < %(end)s{{and_}})"
     )
+    but = and_ = ""
+    if apart:
+        but = " AND start <> ALL(%(apart)s)"
+        and_ = f" OR {_WITHIN} AND date_trunc('{longer}', start, %(zone)s) = ANY(%(apart)s)"
+    return where.format(but=but, and_=and_), {
+        "whole": start_of(begin, period.zone),
+        "rest": start_of(end, period.zone),
+        "apart": list(apart),
+    }
+
+
+def _price_changes(period: Period) -> Sequence[datetime]:
+    """Where the months begin in the midst of which a price changes."""
+    days = Price.objects.filter(valid_from__range=(period.first, period.last)).values_list("valid_from", flat=True)
+    return [start_of(month, period.zone) for month in {day.replace(day=1) for day in days if day.day > 1}]
 
 
 def people_by(period: Period, grain: str, filters: Filters = EVERYTHING) -> Mapping[datetime, tuple[int, int]]:

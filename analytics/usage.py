@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import connection
 
-from analytics.cuboids import CUBOID_SQL, DIMENSIONS, EVERYTHING, NOTHING, OF_DAYS, grouping_sets
+from analytics.cuboids import CUBOID_SQL, DIMENSIONS, EVERYTHING, SUMMED, grouping_sets
 from analytics.facts import BEGUN, CITED, SAID
 from analytics.histograms import BUCKET_SQL
 
@@ -32,9 +32,10 @@ SUMS = {
     "fell_back": "count(*) FILTER (WHERE fell_back)",
 }  # fmt: skip
 COUNTERS = ("conversations", *SUMS)
-#: Of replies, as they come from the facts; and of conversations, whose bucket is the number itself.
+#: Of replies, as they come from the facts; of conversations, whose bucket is the number itself; and when questions were
+#: asked, whose bucket is the hour of the week ((weekday from 0 for Monday) * 24 + hour, as the clock shows it).
 TIMES = ("first_token", "whole", "waited")
-HISTOGRAMS = (*TIMES, "turns")
+HISTOGRAMS = (*TIMES, "turns", "asked")
 MOST_TURNS = 1000
 
 _NIL = "'00000000-0000-0000-0000-000000000000'::uuid"  # in place of NULL, which no join finds
@@ -43,9 +44,11 @@ _TOLD = ", ".join(
     f"coalesce({name}, {_NIL if name in ('persona', 'version') else repr('')}) AS {name}" for name in DIMENSIONS
 )
 _KEY = f"start, cuboid, {_DIMENSIONS}"
+_CLOCK = "start AT TIME ZONE %(zone)s"
+_HOUR_OF_WEEK = f"(extract(isodow FROM {_CLOCK})::int - 1) * 24 + extract(hour FROM {_CLOCK})::int"
 _ARRAYS = ", ".join(f"{kind}_{part}" for kind in HISTOGRAMS for part in ("buckets", "counts"))
 _PACKED = ",\n           ".join(
-    f"coalesce(array_agg({column} ORDER BY bucket) FILTER (WHERE kind = '{kind}'), '{{}}') AS {kind}_{part}"
+    f"coalesce(array_agg({column}) FILTER (WHERE kind = '{kind}'), '{{}}') AS {kind}_{part}"
     for kind in HISTOGRAMS
     for part, column in (("buckets", "bucket"), ("counts", "number"))
 )
@@ -97,6 +100,8 @@ _FROM_FACTS = _inserted(
         UNION ALL
         SELECT {_KEY}, 'turns', least(turns, {MOST_TURNS}), count(*)
         FROM begun WHERE turns IS NOT NULL GROUP BY {_KEY}, least(turns, {MOST_TURNS})
+        UNION ALL
+        SELECT {_KEY}, 'asked', {_HOUR_OF_WEEK}, count(*) FROM said WHERE role = 'user' GROUP BY {_KEY}
     )"""  # noqa: S608  texts of ours, no input
 )
 
@@ -128,10 +133,10 @@ def _from_finer(cuboid: str, told: str, grouped: str, chosen: str = "true") -> s
 
 
 _ALL = f"cuboid = {EVERYTHING}"
-_NONE = f"{_NIL} AS persona, {_NIL} AS version, '' AS model, '' AS language, '' AS channel"
-_SUMS_OF_HOURS = _from_finer(str(NOTHING), _NONE, "", _ALL)
-_DAYS = _from_finer(CUBOID_SQL, _TOLD, f", {grouping_sets(OF_DAYS)}", _ALL)
-_LONGER = _from_finer("cuboid", _DIMENSIONS, f", cuboid, {_DIMENSIONS}")
+_ALIKE = _from_finer("cuboid", _DIMENSIONS, f", cuboid, {_DIMENSIONS}", "cuboid = ANY(%(cuboids)s)")
+_CUBOIDS = {
+    grain: _from_finer(CUBOID_SQL, _TOLD, f", {grouping_sets(SUMMED[grain])}", _ALL) for grain in ("day", "month")
+}
 _FAQS = f"""
     INSERT INTO analytics_faqusage (start, faq, cited, direct, helpful, not_helpful)
     SELECT date_trunc('day', at, %(zone)s), faq, count(*), count(*) FILTER (WHERE source IN ('faq', 'faq_offline')),
@@ -149,16 +154,27 @@ def count_days(span: Mapping[str, Any]) -> None:
         )
         cursor.execute("DELETE FROM analytics_faqusage WHERE start >= %(start)s AND start < %(end)s", span)
         cursor.execute(_FROM_FACTS, {**span, "grain": "hour"})
-        cursor.execute(_SUMS_OF_HOURS, {**span, "grain": "hour", "finer": "hour"})
-        cursor.execute(_DAYS, {**span, "grain": "day", "finer": "hour"})
+        cursor.execute(_ALIKE, {**span, "grain": "day", "finer": "hour", "cuboids": [EVERYTHING]})
+        cursor.execute(_CUBOIDS["day"], {**span, "grain": "day", "finer": "day"})
         cursor.execute(_FAQS, span)
 
 
-def sum_days(grain: str, span: Mapping[str, Any]) -> None:
-    """Add up the weeks or months (``grain``) from ``start`` to ``end``, which are whole ones, from their days."""
+def sum_weeks(span: Mapping[str, Any]) -> None:
+    """Add up the weeks from ``start`` to ``end``, which are whole ones, from their days."""
+    _sum_days("week", span, SUMMED["week"])
+
+
+def sum_months(span: Mapping[str, Any]) -> None:
+    """The same of months."""
+    _sum_days("month", span, [EVERYTHING])
+    with connection.cursor() as cursor:
+        cursor.execute(_CUBOIDS["month"], {**span, "grain": "month", "finer": "month"})
+
+
+def _sum_days(grain: str, span: Mapping[str, Any], cuboids: list[int]) -> None:
+    parameters = {**span, "grain": grain, "finer": "day", "cuboids": cuboids}
     with connection.cursor() as cursor:
         cursor.execute(
-            "DELETE FROM analytics_usage WHERE grain = %(grain)s AND start >= %(start)s AND start < %(end)s",
-            {**span, "grain": grain},
+            "DELETE FROM analytics_usage WHERE grain = %(grain)s AND start >= %(start)s AND start < %(end)s", parameters
         )
-        cursor.execute(_LONGER, {**span, "grain": grain, "finer": "day"})
+        cursor.execute(_ALIKE, parameters)

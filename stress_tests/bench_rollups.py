@@ -88,13 +88,13 @@ year = last_days(365, timezone.now().date(), rollups.reporting_zone())
 
 def dashboard():
     values(read_totals(year)), values(read_totals(before(year)))
-    for by in (By.WEEK, By.PERSONA, By.MODEL, By.LANGUAGE, By.CHANNEL, By.HOUR_OF_WEEK):
+    for by in (By.WEEK, By.PERSONA, By.MODEL, By.LANGUAGE, By.CHANNEL):
         read_groups(year, by)
 
 dashboard()
 found["dashboard"] = min(timed(dashboard) for _ in range(5))
 found["totals"] = min(timed(lambda: read_totals(year)) for _ in range(5))
-for by in (By.DAY, By.WEEK, By.MONTH, By.PERSONA, By.MODEL, By.LANGUAGE, By.HOUR_OF_WEEK):
+for by in (By.DAY, By.WEEK, By.MONTH, By.PERSONA, By.MODEL, By.LANGUAGE):
     found[f"by {by}"] = min(timed(lambda: read_groups(year, by)) for _ in range(3))
 print(json.dumps(found))
 """

@@ -1,3 +1,4 @@
+from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
 
 
@@ -10,6 +11,18 @@ class Migration(migrations.Migration):
             model_name="usage",
             name="cuboid",
             field=models.SmallIntegerField(default=31),
+            preserve_default=False,
+        ),
+        migrations.AddField(
+            model_name="usage",
+            name="asked_buckets",
+            field=ArrayField(models.SmallIntegerField(), default=list),
+            preserve_default=False,
+        ),
+        migrations.AddField(
+            model_name="usage",
+            name="asked_counts",
+            field=ArrayField(models.IntegerField(), default=list),
             preserve_default=False,
         ),
         migrations.AlterField(model_name="usage", name="persona", field=models.UUIDField(null=True)),

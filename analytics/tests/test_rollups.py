@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
+from itertools import combinations
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,13 +19,14 @@ from accounts import services as accounts
 from accounts.models import User
 from accounts.privacy.registry import personal_data
 from accounts.tests.factories import make_guest, make_user
-from analytics import rollups
+from analytics import cuboids, rollups
 from analytics.histograms import percentile
 from analytics.metrics import METRICS
 from analytics.models import Cohort, FAQUsage, Grain, Occurrence, People, Price, RollupState, StaleHour, Usage
 from analytics.period import Period, start_of
 from analytics.tests.history import History, make_history
 from analytics.totals import By, Filters, before, people_by, read_groups, read_totals
+from analytics.usage import COUNTERS, HISTOGRAMS
 from conversations import hand_over, services
 from conversations.models import Conversation, Feedback, Message
 from conversations.purging import purge
@@ -44,13 +46,24 @@ def around(zone: str, first: date = date(2026, 3, 25), last: date = date(2026, 4
 
 
 def kept() -> dict[str, list[dict]]:
-    """All that the rollups hold, apart from the rows' own numbers."""
+    """All that the rollups hold, apart from the rows' own numbers and the order in histograms."""
     return {
         model.__name__: sorted(
-            ({name: value for name, value in row.items() if name != "id"} for row in model.objects.values()), key=repr
+            (
+                {name: value for name, value in row.items() if name != "id"}
+                for row in map(in_order, model.objects.values())
+            ),
+            key=repr,
         )
         for model in ROLLUPS
     }
+
+
+def in_order(row: dict) -> dict:
+    for kind in HISTOGRAMS if "turns_buckets" in row else ():
+        pairs = sorted(zip(row.pop(f"{kind}_buckets"), row.pop(f"{kind}_counts"), strict=True))
+        row[kind] = pairs
+    return row
 
 
 def counted(history: History, wanted) -> dict[str, int]:
@@ -104,8 +117,7 @@ def test_they_are_what_the_rows_come_to_one_by_one(zone: str, people: list[User]
         wanted = counted(history, lambda row, day=day: at(row).date() == day)
         found = days.get(start_of(day, period.zone))
         assert (dict(found.counts) if found else dict.fromkeys(wanted, 0)) == wanted
-    weekly = read_groups(period, By.HOUR_OF_WEEK)
-    assert {key: totals.questions for key, totals in weekly.items() if totals.questions} == Counter(
+    assert whole.histograms["asked"] == Counter(
         at(row).weekday() * 24 + at(row).hour for row in history.messages if row.role == "user"
     )
     language = read_totals(period, Filters(persona=personas[0].pk, language="de"))
@@ -283,8 +295,42 @@ def test_a_year_is_read_from_its_months(people: list[User]) -> None:
         whole, days = read_totals(period), read_groups(period, By.DAY).values()
         assert dict(whole.counts) == {name: sum(day.counts[name] for day in days) for name in whole.counts}
         assert whole.questions
-        for kind in ("first_token", "whole", "waited", "turns"):
+        for kind in HISTOGRAMS:
             assert sum(whole.histograms[kind].values()) == sum(sum(day.histograms[kind].values()) for day in days)
+
+
+def test_sums_kept_ready_are_those_of_the_rows_that_tell_everything_apart(people: list[User]) -> None:
+    personas = [make_persona() for _ in range(2)]
+    make_history(9, people, personas, datetime(2025, 1, 10, tzinfo=UTC), 120, size=120)
+    Price.objects.create(model="acme/*", valid_from=date(2025, 1, 1), prompt=100, completion=200)
+    Price.objects.create(model="acme/*", valid_from=date(2025, 3, 17), prompt=300, completion=400)
+    rollups.rebuild()
+    period = Period(date(2025, 1, 5), date(2025, 5, 3), ZoneInfo("UTC"))
+    told = Usage.objects.filter(grain=Grain.DAY, cuboid=cuboids.EVERYTHING, start__in=period.bounds[:-1])
+    assert told.exists()
+    for names in [(), *combinations(cuboids.DIMENSIONS, 1), *combinations(cuboids.DIMENSIONS, 2)]:
+        row = told.exclude(model="").values(*names).order_by(*names).last() if names else {}
+        filters = Filters(**row)
+        exact = {name: sum(day[name] for day in told.filter(**row).values(name)) for name in COUNTERS}
+        whole = read_totals(period, filters)
+        assert dict(whole.counts) == exact
+        assert whole.cost.exact == sum(day.cost.exact for day in read_groups(period, By.DAY, filters).values())
+        for by in set(By) - {By.HOUR}:
+            groups = read_groups(period, by, filters).values()
+            assert {name: sum(group.counts[name] for group in groups) for name in COUNTERS} == exact
+            assert sum(sum(group.histograms["whole"].values()) for group in groups) == sum(
+                whole.histograms["whole"].values()
+            )
+            assert sum(group.cost.exact for group in groups) == pytest.approx(whole.cost.exact)
+    assert read_totals(period).cost.exact
+
+
+def test_the_smallest_rows_are_read_that_tell_what_is_asked_for() -> None:
+    assert cuboids.dimensions_of(cuboids.cuboid_of(["version"])) == ["persona", "version"]
+    assert cuboids.smallest("month", []) == cuboids.NOTHING
+    assert cuboids.smallest("month", ["model", "version"]) == cuboids.cuboid_of(["persona", "version", "model"])
+    assert cuboids.smallest("day", ["model", "language"]) == cuboids.EVERYTHING
+    assert cuboids.smallest("week", ["model", "language"]) is None
 
 
 def test_the_command_takes_a_day_and_refuses_anything_else(people: list[User]) -> None:
