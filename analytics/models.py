@@ -112,8 +112,9 @@ class FAQUsage(models.Model):
 
 
 class People(models.Model):
-    """How many people asked something in a day, week or month, for every combination of filters: "*" (and no persona)
-    is all. ``new`` ones began their first conversation then."""
+    """How many people asked something in a day, week or month, for every combination of persona, language and channel,
+    for each version, and for each model that replied to them: "*" (and no persona, no version) is all. ``new`` ones
+    began their first conversation then."""
 
     ALL: ClassVar = "*"
 
@@ -122,6 +123,8 @@ class People(models.Model):
     persona = models.UUIDField(null=True)
     language = models.CharField(max_length=7)
     channel = models.CharField(max_length=10)
+    version = models.UUIDField(null=True)
+    model = models.CharField(max_length=200)
     active = models.BigIntegerField()
     new = models.BigIntegerField()
 
@@ -130,7 +133,9 @@ class People(models.Model):
         verbose_name_plural = _("active people")
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["grain", "start", "persona", "language", "channel"], name="people_once", nulls_distinct=False
+                fields=["grain", "start", "persona", "language", "channel", "version", "model"],
+                name="people_once",
+                nulls_distinct=False,
             ),
         ]
 

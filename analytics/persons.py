@@ -18,7 +18,7 @@ from analytics.totals import EVERYTHING, By, Filters
 #: Of a longer period, so many of its days are looked at where people are not counted by what is asked for.
 MOST_DAYS = 31
 
-_UNCOUNTED = (By.HOUR, By.HOUR_OF_WEEK, By.VERSION, By.MODEL)
+_UNCOUNTED = (By.HOUR, By.HOUR_OF_WEEK)
 #: Spans that lie within one of these as a whole.
 _WITHIN = {By.DAY: (Grain.DAY,), By.WEEK: (Grain.DAY, Grain.WEEK), By.MONTH: (Grain.DAY, Grain.MONTH)}
 _LOCAL = "(at AT TIME ZONE %(zone)s)"
@@ -37,9 +37,19 @@ _COUNT = """
 
 def persons_by(period: Period, by: By, filters: Filters = EVERYTHING) -> Mapping[Any, int]:
     """By the keys of ``totals.read_groups``; a key that is missing stands for none. One query."""
-    if by in _UNCOUNTED or filters.model is not None or filters.version is not None:
-        return _from_facts(period, by, filters)
-    return _from_people(period, by, filters)
+    if _is_counted(by, filters):
+        return _from_people(period, by, filters)
+    return _from_facts(period, by, filters)
+
+
+def _is_counted(by: By, filters: Filters) -> bool:
+    """Whether People has rows of all these cells. Of versions it has those of all personas."""
+    narrowed = set(filters.given)
+    if by == By.VERSION:
+        return narrowed <= {By.PERSONA.value}
+    if by == By.MODEL:
+        return not narrowed
+    return by not in _UNCOUNTED and not narrowed & {By.VERSION.value, By.MODEL.value}
 
 
 def _from_people(period: Period, by: By, filters: Filters) -> Mapping[Any, int]:
@@ -61,9 +71,11 @@ def _people(period: Period, by: By, filters: Filters) -> Sequence[People]:
         start__gte=period.bounds[0],
         start__lt=period.bounds[-1],
     )
-    for name, all_of_it in (("persona", None), ("language", People.ALL), ("channel", People.ALL)):
-        wanted = filters.given.get(name, all_of_it)
-        if by.value == name and name not in filters.given:
+    given = {} if by == By.VERSION else filters.given
+    every = {"persona": None, "version": None, "model": People.ALL, "language": People.ALL, "channel": People.ALL}
+    for name, all_of_it in every.items():
+        wanted = given.get(name, all_of_it)
+        if by.value == name and name not in given:
             rows = rows.exclude(**{name: all_of_it})
         else:
             rows = rows.filter(**{name: wanted})

@@ -41,12 +41,14 @@ EVERYTHING = Filters()
 
 
 class By(StrEnum):
-    """What figures can be grouped by: one key for each start (aware, UTC), id, name or code."""
+    """What figures can be grouped by: one key for each start (aware, UTC), id, name or code; or hour of the week
+    ((weekday from 0 for Monday) * 24 + hour, as the clock shows it), of which only ``questions`` are known."""
 
     HOUR = "hour"
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
+    HOUR_OF_WEEK = "hour_of_week"
     PERSONA = "persona"
     VERSION = "version"
     MODEL = "model"
@@ -78,8 +80,9 @@ class Persons(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What is summed up of one group. ``counts`` has every name of COUNTERS; ``histograms`` those of HISTOGRAMS;
-    ``happened`` numbers by name and label of occurrences.py, of the whole range alone, as are ``persons``."""
+    """What is summed up of one group. ``counts`` has every name of COUNTERS (see By.HOUR_OF_WEEK), ``histograms`` every
+    one of HISTOGRAMS. ``happened`` are numbers by name and label of occurrences.py, of the whole range alone, as are
+    ``persons``."""
 
     counts: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     histograms: Mapping[str, Histogram] = field(default_factory=lambda: {kind: {} for kind in HISTOGRAMS})
@@ -151,7 +154,10 @@ def read_totals(period: Period, filters: Filters = EVERYTHING) -> Totals:
 
 
 def read_groups(period: Period, by: By, filters: Filters = EVERYTHING) -> Mapping[Any, Totals]:
-    """The groups in which anything was counted, by their key. Three queries."""
+    """The groups in which anything was counted, by their key. At most four queries."""
+    if by == By.HOUR_OF_WEEK:
+        asked = _grouped(period, filters, None).get(None, Totals()).histograms["asked"]
+        return {hour: Totals({"questions": number}) for hour, number in sorted(asked.items())}
     return _grouped(period, filters, by)
 
 
@@ -238,6 +244,8 @@ def _people(start: datetime, end: datetime, grains: Sequence[str], filters: Filt
             persona=filters.persona,
             language=People.ALL if filters.language is None else filters.language,
             channel=People.ALL if filters.channel is None else filters.channel,
+            version=None,
+            model=People.ALL,
         )
     )
 

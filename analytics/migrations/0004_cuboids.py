@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("analytics", "0002_reports")]
+    dependencies = [("analytics", "0003_moods")]
 
     operations = [
         migrations.RemoveConstraint(model_name="usage", name="usage_once"),
@@ -31,6 +31,22 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 fields=("grain", "cuboid", "start", "version", "persona", "model", "language", "channel"),
                 name="usage_once",
+                nulls_distinct=False,
+            ),
+        ),
+        migrations.RemoveConstraint(model_name="people", name="people_once"),
+        migrations.AddField(model_name="people", name="version", field=models.UUIDField(null=True)),
+        migrations.AddField(
+            model_name="people",
+            name="model",
+            field=models.CharField(default="*", max_length=200),
+            preserve_default=False,
+        ),
+        migrations.AddConstraint(
+            model_name="people",
+            constraint=models.UniqueConstraint(
+                fields=("grain", "start", "persona", "language", "channel", "version", "model"),
+                name="people_once",
                 nulls_distinct=False,
             ),
         ),
