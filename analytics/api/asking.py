@@ -116,6 +116,16 @@ def read_metrics(query: Mapping[str, Any], *, grouped: bool = False) -> list[Met
     return [known[name] for name in names]
 
 
+def read_series_metrics(query: Mapping[str, Any], by: By) -> list[Metric]:
+    """The same of a series. Raises InvalidInput (400)."""
+    metrics = read_metrics(query, grouped=True)
+    if by != By.HOUR_OF_WEEK:
+        return metrics
+    if "metrics" in query and [metric.name for metric in metrics] != ["questions"]:
+        raise InvalidInput({"metrics": [_("By hour of the week there are questions alone.")]})
+    return [METRICS["questions"]]
+
+
 def read_choice(query: Mapping[str, Any], name: str, choices: list[str]) -> str:
     """The choice that ``name`` of the query is, the first where it is left out. Raises InvalidInput (400)."""
     chosen = query.get(name, choices[0])

@@ -30,6 +30,7 @@ from analytics.api.asking import (
     read_by,
     read_choice,
     read_metrics,
+    read_series_metrics,
     wants_csv,
 )
 from analytics.api.days import FROM, TO, read_period
@@ -167,14 +168,16 @@ class SeriesView(FiguresAPIView):
         summary="Figures over time, or by what they are of",
         description=f"{DAYS_DESCRIPTION} By hour at most {MOST_DAYS_BY_HOUR}. Over time there is an item for each "
         "hour, day, week (by its Monday) and month; of the first and last one only the days that are asked for. By "
-        "persona, version, model, language or channel there are those that anything was counted of. "
+        "persona, version, model, language or channel there are those that anything was counted of, by hour of the "
+        "week (from Monday, hour 0) questions alone. "
         f"{FEW_DESCRIPTION} {STAFF}",
         parameters=[BY, NAMES, FROM, TO, FiltersSerializer, FORMAT],
         responses=answers(SeriesSerializer, examples.SERIES),
     )
     def get(self, request: Request) -> HttpResponseBase:
-        asked, metrics = read_asked(request), read_metrics(request.query_params, grouped=True)
+        asked = read_asked(request)
         by = read_by(request.query_params, asked.period)
+        metrics = read_series_metrics(request.query_params, by)
         by_model = by == By.MODEL or asked.filters.model is not None
         items = [item_of(point, metrics, by_model=by_model) for point in read_points(asked.period, by, asked.filters)]
         names = [metric.name for metric in metrics]
