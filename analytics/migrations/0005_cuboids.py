@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("analytics", "0003_moods")]
+    dependencies = [("analytics", "0004_report_subscriptions")]
 
     operations = [
         migrations.RemoveConstraint(model_name="usage", name="usage_once"),
