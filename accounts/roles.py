@@ -38,6 +38,7 @@ _MODERATOR = frozenset(
         "conversations.view_moderationitem",
         "conversations.change_moderationitem",  # decide on it
         "analytics.view_figures",
+        "analytics.view_report",
         "analytics.view_person",  # another's figures
         "conversations.read_text",  # opens the text of a conversation, with a reason that is recorded
         # The knowledge is theirs to keep; only its removal for good is an admin's.

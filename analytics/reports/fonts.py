@@ -20,12 +20,14 @@ _UNSEEN = frozenset("\n\t\u200b\u200c\u200d\u200e\u200f\ufe0e\ufe0f")
 
 @cache
 def _ours() -> frozenset[int]:
-    return frozenset(TTFont(io.BytesIO(REGULAR), lazy=True).getBestCmap())
+    with TTFont(io.BytesIO(REGULAR), lazy=True) as font:
+        return frozenset(font.getBestCmap())
 
 
 @cache
 def _of_cjk() -> frozenset[int]:
-    return frozenset(TTFont(CJK, lazy=True).getBestCmap())
+    with TTFont(CJK, lazy=True) as font:
+        return frozenset(font.getBestCmap())
 
 
 def needs_cjk(texts: Iterable[str]) -> bool:

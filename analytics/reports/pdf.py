@@ -206,10 +206,10 @@ class _Pages(FPDF):
 
     def _fitting(self, text: str) -> str:
         """Cut where it would leave the page."""
-        room = self.w - self.r_margin - self.get_x()
-        while len(text) > 1 and self.get_string_width(text) > room:
-            text = text[:-2].rstrip() + "…"
-        return text
+        room, kept = self.w - self.r_margin - self.get_x(), text
+        while len(kept) > 1 and (width := self.get_string_width(kept)) > room:
+            kept = kept[: min(len(kept) - 2, int(len(kept) * room / width))].rstrip() + "…"
+        return kept
 
     def _table(self, table: Table, widths: Sequence[float], *, below: bool = False) -> None:
         """``below`` a heading of all, its own title stands in the head of the first column."""

@@ -13,7 +13,7 @@ from analytics.models import Report
 from analytics.period import Period
 from analytics.reports.files import Format, file_of
 from analytics.reports.making import compute_report, make_report
-from analytics.reports.periods import REPORTED, last_over, period_of
+from analytics.reports.periods import REPORTED, last_over, one_before, period_of
 from personas.models import Persona
 
 
@@ -49,9 +49,10 @@ class Command(BaseCommand):
             return last_over(grain, timezone.now())
         try:
             period = period_of(grain, date.fromisoformat(day))
+            _before, start = one_before(grain, period).bounds[0], period.bounds[0]  # as far as dates go
         except (ValueError, OverflowError) as error:
             raise CommandError(f"--date takes a day as YYYY-MM-DD: {error}.") from error
-        if period.bounds[0] > timezone.now():
+        if start > timezone.now():
             raise CommandError(f"{period.first} has not begun yet.")
         return period
 
