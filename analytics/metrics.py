@@ -49,7 +49,8 @@ class Group(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Metric:
     """``formula`` says what ``of`` does, ``source`` where what it uses is counted. ``by_model``: it is of replies, so
-    that it can be told by model and version. ``whole``: only of a whole period, of all or narrowed; in no group."""
+    that it can be told by model and version. ``whole``: only of a whole period, of all or narrowed; in no group.
+    ``parts``: of a share of things that were counted one by one, how many and of how many (intervals.py)."""
 
     name: str
     label: str | Promise
@@ -61,6 +62,21 @@ class Metric:
     better: Better = Better.NEITHER
     by_model: bool = False
     whole: bool = False
+    parts: Callable[[Totals], tuple[int, int]] | None = None
+
+
+def _proportion(
+    name: str,
+    label: str | Promise,
+    group: Group,
+    formula: str | Promise,
+    parts: Callable[[Totals], tuple[int, int]],
+    better: Better = Better.NEITHER,
+) -> Metric:
+    """A share of replies that were counted one by one."""
+    return Metric(
+        name, label, group, Unit.SHARE, formula, SAID, lambda t: share(*parts(t)), better, by_model=True, parts=parts
+    )
 
 
 def share(part: float | None, whole: float | None) -> float | None:
@@ -124,7 +140,16 @@ def _returning(totals: Totals) -> Value:
     return None if totals.persons is None else share(totals.persons.daily - totals.persons.new, totals.persons.days)
 
 
+def _thumbs(totals: Totals) -> tuple[int, int]:
+    return totals.helpful, totals.helpful + totals.not_helpful
+
+
+def _page_votes(totals: Totals) -> tuple[int, int]:
+    return totals.page_helped, totals.page_helped + totals.page_did_not_help
+
+
 SAID, PEOPLE = "rollups of questions and replies", "people counted by day, week and month"
+CITED = "rollups of what FAQs did"
 BESIDE, PRICES = "rollups of what happens beside conversations", "rollups and the price list"
 
 _ALL = (
@@ -147,21 +172,21 @@ _ALL = (
         )
         for part, label in labels.items()
     ),
-    Metric("completed_rate", _("completed"), Group.ENDINGS, Unit.SHARE, _("completed replies / replies"), SAID, lambda t: share(t.completed, t.replies), Better.MORE, by_model=True),
-    Metric("stop_rate", _("stopped"), Group.ENDINGS, Unit.SHARE, _("replies that their person stopped / replies"), SAID, lambda t: share(t.stopped, t.replies), Better.LESS, by_model=True),
-    Metric("interrupted_rate", _("interrupted"), Group.ENDINGS, Unit.SHARE, _("replies that were cut / replies"), SAID, lambda t: share(t.interrupted, t.replies), Better.LESS, by_model=True),
-    Metric("failed_rate", _("failed"), Group.ENDINGS, Unit.SHARE, _("replies without a text / replies"), SAID, lambda t: share(t.failed, t.replies), Better.LESS, by_model=True),
+    _proportion("completed_rate", _("completed"), Group.ENDINGS, _("completed replies / replies"), lambda t: (t.completed, t.replies), Better.MORE),
+    _proportion("stop_rate", _("stopped"), Group.ENDINGS, _("replies that their person stopped / replies"), lambda t: (t.stopped, t.replies), Better.LESS),
+    _proportion("interrupted_rate", _("interrupted"), Group.ENDINGS, _("replies that were cut / replies"), lambda t: (t.interrupted, t.replies), Better.LESS),
+    _proportion("failed_rate", _("failed"), Group.ENDINGS, _("replies without a text / replies"), lambda t: (t.failed, t.replies), Better.LESS),
     Metric("fallback_rate", _("fallback"), Group.ENDINGS, Unit.SHARE, _("replies of another provider than was asked, or of the FAQ because no model answered / replies"), SAID, lambda t: share(t.fell_back + t.from_faq_offline, t.replies), Better.LESS, by_model=True),
     Metric("direct_answers", _("approved answers given"), Group.KNOWLEDGE, Unit.NUMBER, _("replies that are an approved answer as it is, without a model"), SAID, lambda t: t.from_faq, Better.MORE, by_model=True),
-    Metric("direct_rate", _("answered directly"), Group.KNOWLEDGE, Unit.SHARE, _("approved answers given / replies for which the FAQ was asked"), SAID, lambda t: share(t.from_faq, _consulted(t)), Better.MORE, by_model=True),
-    Metric("unknown_rate", _("not known"), Group.KNOWLEDGE, Unit.SHARE, _("replies that say it is not known / replies for which the FAQ was asked"), SAID, lambda t: share(t.unknown, _consulted(t)), Better.LESS, by_model=True),
+    _proportion("direct_rate", _("answered directly"), Group.KNOWLEDGE, _("approved answers given / replies for which the FAQ was asked"), lambda t: (t.from_faq, _consulted(t)), Better.MORE),
+    _proportion("unknown_rate", _("not known"), Group.KNOWLEDGE, _("replies that say it is not known / replies for which the FAQ was asked"), lambda t: (t.unknown, _consulted(t)), Better.LESS),
     Metric("handed_over", _("asked for a person"), Group.KNOWLEDGE, Unit.NUMBER, _("replies below which a person was asked for"), SAID, lambda t: t.handed_over, Better.LESS, by_model=True),
     Metric("deflection", _("helped without a person"), Group.KNOWLEDGE, Unit.SHARE, _("1 - asked for a person / conversations"), SAID, lambda t: None if not t.conversations else max(0.0, 1 - t.handed_over / t.conversations), Better.MORE),
     Metric("gap_questions", _("questions without a good answer"), Group.KNOWLEDGE, Unit.NUMBER, _("questions on the editors' list"), BESIDE, _happened("gap_question"), Better.LESS, whole=True),
     Metric("did_not_help", _("FAQ did not help"), Group.KNOWLEDGE, Unit.NUMBER, _("FAQ pages that somebody found not helpful"), BESIDE, _happened("faq_page_helped", "no"), Better.LESS, whole=True),
     Metric("helpful", _("thumbs up"), Group.OPINION, Unit.NUMBER, _("replies found helpful"), SAID, lambda t: t.helpful, Better.MORE, by_model=True),
     Metric("not_helpful", _("thumbs down"), Group.OPINION, Unit.NUMBER, _("replies found not helpful"), SAID, lambda t: t.not_helpful, Better.LESS, by_model=True),
-    Metric("satisfaction", _("satisfaction"), Group.OPINION, Unit.SHARE, _("thumbs up / thumbs"), SAID, lambda t: share(t.helpful, t.helpful + t.not_helpful), Better.MORE, by_model=True),
+    _proportion("satisfaction", _("satisfaction"), Group.OPINION, _("thumbs up / thumbs"), _thumbs, Better.MORE),
     Metric("feedback_rate", _("judged"), Group.OPINION, Unit.SHARE, _("thumbs / replies"), SAID, lambda t: share(t.helpful + t.not_helpful, t.replies), by_model=True),
     Metric("comments", _("comments"), Group.OPINION, Unit.NUMBER, _("thumbs with a comment"), SAID, lambda t: t.comments, by_model=True),
     Metric("prompt_tokens", _("tokens read"), Group.COST, Unit.TOKENS, _("tokens that models read"), SAID, lambda t: t.prompt_tokens, by_model=True),
@@ -182,7 +207,19 @@ _ALL = (
     Metric("erasures_asked", _("erasures asked for"), Group.RIGHTS, Unit.NUMBER, _("requests of people for the erasure of their data"), BESIDE, _happened("data_request", "erasure"), whole=True),
 )  # fmt: skip
 
+_OF_FAQS = (
+    Metric("faq_cited", _("uses"), Group.KNOWLEDGE, Unit.NUMBER, _("replies that cite the FAQ"), CITED, lambda t: t.cited, Better.MORE),
+    Metric("faq_direct", _("given as it is"), Group.KNOWLEDGE, Unit.NUMBER, _("replies that are the FAQ's answer as it is, without a model"), CITED, lambda t: t.direct, Better.MORE),
+    Metric("faq_helpful", _("thumbs up"), Group.OPINION, Unit.NUMBER, _("replies that cite the FAQ and were found helpful"), CITED, lambda t: t.helpful, Better.MORE),
+    Metric("faq_not_helpful", _("thumbs down"), Group.OPINION, Unit.NUMBER, _("replies that cite the FAQ and were found not helpful"), CITED, lambda t: t.not_helpful, Better.LESS),
+    Metric("faq_satisfaction", _("helpfulness"), Group.OPINION, Unit.SHARE, _("thumbs up / thumbs on replies that cite the FAQ"), CITED, lambda t: share(*_thumbs(t)), Better.MORE, parts=_thumbs),
+    Metric("faq_page_helped", _("helped on its page"), Group.OPINION, Unit.SHARE, _("people whom the FAQ's page helped / people who said whether it did"), "FAQ feedback", lambda t: share(*_page_votes(t)), Better.MORE, parts=_page_votes),
+)  # fmt: skip
+
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
+
+#: Of an FAQ: the totals of faq_figures.py.
+FAQ_METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _OF_FAQS}
 
 
 def values(totals: Totals, names: tuple[str, ...] | None = None) -> dict[str, Value]:
