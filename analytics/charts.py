@@ -28,6 +28,7 @@ MOST_TICKS = 6
 #: So many points have a dot each; of more, those alone that stand by themselves.
 MOST_DOTS = 14
 WIDEST_BAR = 34
+MARK_WIDTH = 34  # of a mark's name
 
 Number = int | float | Decimal
 
@@ -64,6 +65,16 @@ class Series:
     tone: Tone = Tone.MAIN
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment to look at in a chart over time. ``place`` is in points: 0 is the middle of the first, 0.5 where the
+    second begins. ``label`` stands in the picture, ``told`` is what it means."""
+
+    place: float
+    label: str
+    told: str
+
+
 @dataclass(frozen=True)
 class Chart:
     """``key`` is its id in the page. ``labels`` name the points in full, ``ticks`` below the axis, ``names`` for
@@ -85,6 +96,7 @@ class Chart:
     links: Sequence[str] = ()
     csv_url: str = ""
     empty: str = ""
+    marks: Sequence[Mark] = ()
 
     @cached_property
     def is_empty(self) -> bool:
@@ -111,22 +123,29 @@ class Chart:
                 _("%(series)s: between %(least)s and %(most)s, most: %(where)s.")
                 % {"series": series.name, "least": self.shown(least), "most": self.shown(most), "where": where}
             )
-        return " ".join(told)
+        return " ".join([*told, *(f"{mark.told}." for mark in self.marks)])
 
     @property
     def rows(self) -> list[tuple[str, str, list[str]]]:
         """Of the table: label, where it leads ("" for nowhere), and what each series has there."""
         links = self.links or [""] * len(self.labels)
+        marked = [
+            f"{label} ({', '.join(here)})" if (here := self._marks_at(number)) else label
+            for number, label in enumerate(self.labels)
+        ]
         columns = zip(*(series.values for series in self.series), strict=True)
         return [
             (label, link, ["–" if value is None else self.shown(value) for value in values])
-            for label, link, values in zip(self.labels, links, columns, strict=True)
+            for label, link, values in zip(marked, links, columns, strict=True)
         ]
 
     def sheet(self) -> Iterable[Sequence[Any]]:
         """The same for a CSV."""
         yield [self.head, *(series.name for series in self.series)]
         yield from zip(self.names or self.labels, *(series.values for series in self.series), strict=True)
+
+    def _marks_at(self, number: int) -> list[str]:
+        return [mark.label for mark in self.marks if number - 0.5 <= mark.place < number + 0.5]
 
 
 def _value(known: tuple[Number, str]) -> float:
@@ -148,6 +167,27 @@ def scale(highest: float, *, whole: bool) -> list[float]:
 
 class _Drawing:
     """What both kinds have in common. Values are told by the browser's own tooltip."""
+
+    marks: Sequence[Mark] = ()
+
+    def _x_axis(self) -> None:
+        """The axis, and the marks, which stand behind the series."""
+        super()._x_axis()  # type: ignore[misc]
+        drawing: Any = self
+        first, last = drawing._x_pos[0], drawing._x_pos[-1]
+        slot = (last - first) / (len(drawing._x_pos) - 1) if len(drawing._x_pos) > 1 else 1.0
+        free_from = 0.0
+        for mark in self.marks:
+            x = drawing.view.x(min(1.0, max(0.0, first + mark.place * slot)))
+            group = drawing.svg.node(drawing.nodes["plot"], class_="mark")
+            drawing.svg.node(group, "title").text = mark.told
+            drawing.svg.node(group, "path", d=f"M{x:.1f} 0 v{drawing.view.height:.1f}")
+            if x >= free_from:  # what would stand on another's name has none: its title tells
+                near_end = x > drawing.view.width - MARK_WIDTH
+                text = drawing.svg.node(group, "text", x=x - 4 if near_end else x + 4, y=TEXT_SIZE - 3)
+                text.set("class", "mark-before" if near_end else "mark-after")
+                text.text = mark.label
+                free_from = x + MARK_WIDTH
 
     def _tooltip_data(self, node: Any, value: Any, x: Any, y: Any, classes: Any = None, xlabel: Any = None) -> None:
         ElementTree.SubElement(node, "title").text = str(value)
@@ -205,6 +245,7 @@ def _draw(chart: Chart) -> ElementTree.Element:
     graph._series_margin = max(0.12, (1 - WIDEST_BAR / slot) / 2)
     graph.x_labels = list(chart.ticks or chart.labels)
     graph.y_labels = marks
+    graph.marks = chart.marks
     for series in chart.series:
         told = _teller(chart, series)
         graph.add(series.name, [None if value is None else float(value) for value in series.values], formatter=told)

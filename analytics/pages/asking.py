@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -57,13 +57,16 @@ class Point(NamedTuple):
 @dataclass(frozen=True)
 class Asked:
     """``preset`` is "" for days of one's own. ``choices`` are what the filters offer; ``fixed`` are those that the page
-    is narrowed to itself."""
+    is narrowed to itself. ``also`` is what else stands in the page's address. ``hourly``: a day or two are told by the
+    hour."""
 
     period: Period
     filters: Filters
     preset: str
     choices: Mapping[str, Sequence[Choice]]
     fixed: frozenset[str] = frozenset()
+    also: Mapping[str, str] = field(default_factory=dict)
+    hourly: bool = True
 
     @property
     def before(self) -> Period:
@@ -80,7 +83,7 @@ class Asked:
     @property
     def grain(self) -> By:
         """What a point of a chart is: an hour, a day or a week."""
-        return By.HOUR if self.days <= 2 else By.DAY if self.days <= 92 else By.WEEK
+        return By.HOUR if self.days <= 2 and self.hourly else By.DAY if self.days <= 92 else By.WEEK
 
     @cached_property
     def points(self) -> Sequence[Point]:
@@ -102,15 +105,16 @@ class Asked:
     @property
     def parameters(self) -> Mapping[str, str]:
         """Of the address that asks the same."""
-        days = (
-            {"range": self.preset}
-            if self.preset
-            else {"from": self.period.first.isoformat(), "to": self.period.last.isoformat()}
-        )
         given = {name: str(value) for name, value in self.filters.given.items() if name not in self.fixed}
         if given.get("language") == "":
             given["language"] = UNKNOWN_LANGUAGE
-        return {**days, **given}
+        return {**self._parameters_of_days, **given, **self.also}
+
+    @property
+    def _parameters_of_days(self) -> Mapping[str, str]:
+        if self.preset:
+            return {"range": self.preset}
+        return {"from": self.period.first.isoformat(), "to": self.period.last.isoformat()}
 
     @property
     def query(self) -> str:
@@ -120,6 +124,16 @@ class Asked:
         """The same, changed; None leaves out."""
         parameters = {**self.parameters, **changes}
         return urlencode({name: value for name, value in parameters.items() if value is not None})
+
+    @property
+    def query_elsewhere(self) -> str:
+        """The same of a page that has the same filters, and of its own nothing else."""
+        return self.query_with(**dict.fromkeys(self.also))
+
+    @property
+    def query_of_these_days(self) -> str:
+        """Of a page that has no filters."""
+        return urlencode(self._parameters_of_days)
 
     @property
     def query_of_all(self) -> str:
@@ -171,14 +185,23 @@ def read_asked(query: Mapping[str, Any], *, fixed: Filters | None = None) -> Ask
     choices = offered(fixed, persona=query.get("persona") or "")
     chosen = {name: _chosen(query, name, choices[name]) for name in DIMENSIONS if name not in fixed.given}
     filters = Filters(**{**chosen, **fixed.given})
-    preset = query.get("range", "")
-    if query.get("from") or query.get("to"):
-        preset = ""
-        period = _days(query)
-    else:
-        preset = preset or USUAL
-        period = preset_period(preset, timezone.localdate(timezone=reporting_zone()))
+    period, preset = _read_period(query)
     return Asked(period, filters, preset, choices, frozenset(fixed.given))
+
+
+def read_days(query: Mapping[str, Any], *, also: Mapping[str, str] | None = None, hourly: bool = True) -> Asked:
+    """The same of a page that knows days alone, no filters."""
+    period, preset = _read_period(query)
+    nothing: dict[str, Sequence[Choice]] = dict.fromkeys(DIMENSIONS, ())
+    return Asked(period, Filters(), preset, nothing, also=also or {}, hourly=hourly)
+
+
+def _read_period(query: Mapping[str, Any]) -> tuple[Period, str]:
+    """The days, and the preset that names them."""
+    if query.get("from") or query.get("to"):
+        return _days(query), ""
+    preset = query.get("range", "") or USUAL
+    return preset_period(preset, timezone.localdate(timezone=reporting_zone())), preset
 
 
 def preset_period(name: str, today: date) -> Period:
