@@ -179,13 +179,13 @@ class _Drawing:
         free_from = 0.0
         for mark in self.marks:
             x = drawing.view.x(min(1.0, max(0.0, first + mark.place * slot)))
-            group = drawing.svg.node(drawing.nodes["plot"], class_="mark")
+            group = drawing.svg.node(drawing.nodes["plot"], class_="moment")
             drawing.svg.node(group, "title").text = mark.told
             drawing.svg.node(group, "path", d=f"M{x:.1f} 0 v{drawing.view.height:.1f}")
             if x >= free_from:  # what would stand on another's name has none: its title tells
                 near_end = x > drawing.view.width - MARK_WIDTH
                 text = drawing.svg.node(group, "text", x=x - 4 if near_end else x + 4, y=TEXT_SIZE - 3)
-                text.set("class", "mark-before" if near_end else "mark-after")
+                text.set("class", "moment-before" if near_end else "moment-after")
                 text.text = mark.label
                 free_from = x + MARK_WIDTH
 

@@ -19,12 +19,15 @@ from faqs.models import FAQ, FAQFeedback, Gap, GapQuestion
 
 #: Used, and not looked after for so long: an editor should read it again.
 STALE_AFTER: Final = timedelta(days=180)
+#: One that is newer may just not have been asked for yet.
+SETTLED_AFTER: Final = timedelta(days=30)
 SUMS = ("cited", "direct", "helpful", "not_helpful")
 _NOTHING = dict.fromkeys((*SUMS, "page_helped", "page_did_not_help"), 0)
 
 
 class State(StrEnum):
-    """Of a published FAQ. ``STALE``: used in these days and last changed long ago."""
+    """Of a published FAQ. ``STALE``: used in these days and last changed long ago. ``NEVER_USED``: by no reply, though
+    it was published a while ago."""
 
     STALE = "stale"
     NEVER_USED = "never-used"
@@ -48,19 +51,23 @@ class FAQLine(NamedTuple):
     language: str
     status: str
     updated_at: datetime
+    published_at: datetime | None
     last_used: datetime | None
     totals: Totals
 
     @property
     def state(self) -> State:
-        return state_of(self.status, self.updated_at, self.last_used, self.totals)
+        return state_of(self.status, self.updated_at, self.published_at, self.last_used, self.totals)
 
 
-def state_of(status: str, updated_at: datetime, last_used: datetime | None, totals: Totals) -> State:
+def state_of(
+    status: str, updated_at: datetime, published_at: datetime | None, last_used: datetime | None, totals: Totals
+) -> State:
     if status != FAQ.Status.PUBLISHED:
         return State.FINE
     if last_used is None:
-        return State.NEVER_USED
+        is_settled = published_at is not None and published_at < timezone.now() - SETTLED_AFTER
+        return State.NEVER_USED if is_settled else State.FINE
     return State.STALE if totals.cited and updated_at < timezone.now() - STALE_AFTER else State.FINE
 
 
@@ -77,8 +84,9 @@ _CHOSEN: Mapping[Sort, tuple[str, str]] = {
         "cited DESC, updated_at, question, id",
     ),
     Sort.NEVER_USED: (
-        "status = 'published' AND NOT EXISTS (SELECT FROM analytics_faqusage u WHERE u.faq = line.id)",
-        "published_at NULLS FIRST, question, id",
+        "status = 'published' AND published_at < %(settled)s"
+        " AND NOT EXISTS (SELECT FROM analytics_faqusage u WHERE u.faq = line.id)",
+        "published_at, question, id",
     ),
 }
 _LINES = """
@@ -112,14 +120,15 @@ def list_faqs(period: Period, sort: Sort, *, first: int = 0, most: int | None = 
             SELECT *, row_number() OVER (ORDER BY {order}) AS place
             FROM line WHERE {chosen} ORDER BY place LIMIT %(most)s OFFSET %(first)s
         )
-        SELECT id, question, language, status, updated_at,
-               (SELECT max(u.start) FROM analytics_faqusage u WHERE u.faq = page.id), cited, direct, helpful, not_helpful
+        SELECT id, question, language, status, updated_at, published_at,
+               (SELECT max(u.start) FROM analytics_faqusage u WHERE u.faq = page.id),
+               cited, direct, helpful, not_helpful
         FROM page ORDER BY place""",  # noqa: S608  texts of ours
         period,
         first=first,
         most=most,
     )
-    return [FAQLine(*row[:-4], totals=_totals(dict(zip(SUMS, row[-4:], strict=True)))) for row in rows]
+    return [FAQLine(*row[:7], _totals(dict(zip(SUMS, row[7:], strict=True)))) for row in rows]
 
 
 def read_faq(faq: UUID, period: Period) -> Totals:
@@ -127,9 +136,7 @@ def read_faq(faq: UUID, period: Period) -> Totals:
     sums = _used(faq, period).aggregate(**{name: Sum(name) for name in SUMS})
     votes = FAQFeedback.objects.filter(
         faq=faq, created_at__gte=period.bounds[0], created_at__lt=period.bounds[-1]
-    ).aggregate(
-        page_helped=Count("pk", filter=Q(helpful=True)), page_did_not_help=Count("pk", filter=Q(helpful=False))
-    )
+    ).aggregate(page_helped=Count("pk", filter=Q(helpful=True)), page_did_not_help=Count("pk", filter=Q(helpful=False)))
     return _totals({**sums, **votes})
 
 
@@ -140,8 +147,9 @@ def read_faq_by(faq: UUID, period: Period, grain: By) -> Mapping[datetime, Total
         .annotate(point=Trunc("start", grain.value, tzinfo=period.zone))
         .values("point")
         .annotate(**{f"all_{name}": Sum(name) for name in SUMS})
+        .values_list("point", *(f"all_{name}" for name in SUMS))
     )
-    return {row["point"].astimezone(UTC): _totals({name: row[f"all_{name}"] for name in SUMS}) for row in rows}
+    return {point.astimezone(UTC): _totals(dict(zip(SUMS, sums, strict=True))) for point, *sums in rows}
 
 
 def _used(faq: UUID, period: Period) -> QuerySet[FAQUsage]:
@@ -163,9 +171,10 @@ def gaps_near(faq: UUID, *, most: int = 5) -> Sequence[Gap]:
 
 def _rows(sql: str, period: Period, **more: Any) -> list[tuple[Any, ...]]:
     bounds = period.bounds
-    parameters = {"start": bounds[0], "end": bounds[-1], "stale": timezone.now() - STALE_AFTER, **more}
+    now = timezone.now()
+    times = {"start": bounds[0], "end": bounds[-1], "stale": now - STALE_AFTER, "settled": now - SETTLED_AFTER}
     with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
+        cursor.execute(sql, {**times, **more})
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
 

@@ -1,7 +1,7 @@
 """How sure a share is that was counted of few: its 95 % interval. Pure.
 
-Wilson's score interval (E. B. Wilson, 1927, JASA 22:209): unlike the plain one it stays within 0 and 1 and holds for few
-and for shares near either end.
+Wilson's score interval (E. B. Wilson, 1927, JASA 22:209): unlike the plain one it stays within 0 and 1 and holds for
+few and for shares near either end.
 """
 
 import math

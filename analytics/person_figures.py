@@ -36,9 +36,7 @@ _SPREAD = f"""
 """  # noqa: S608
 
 
-def read_person(
-    person: User, period: Period, grain: By = By.DAY
-) -> tuple[Totals, Mapping[datetime, Totals]]:
+def read_person(person: User, period: Period, grain: By = By.DAY) -> tuple[Totals, Mapping[datetime, Totals]]:
     """The sums of the whole ``period``, and of each hour, day, week or month in which the person asked or was answered
     anything, by its start (UTC). What models cost is not among them. Three queries."""
     parameters = {

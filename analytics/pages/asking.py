@@ -170,6 +170,11 @@ class Asked:
         ]
 
     @property
+    def name(self) -> str:
+        """Of a file with what is asked for."""
+        return f"{self.period.first.isoformat()}-{self.period.last.isoformat()}"
+
+    @property
     def told(self) -> str:
         return days_told(self.period)
 

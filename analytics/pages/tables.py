@@ -1,14 +1,16 @@
 """Tables of a page of figures, and all that it shows as CSV."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
 from django.http import HttpResponse
+from django.utils.translation import gettext as _
 
 from chatbot_project.lib.cells import escape
+from chatbot_project.lib.errors import NotFound
 
 
 class Cell(NamedTuple):
@@ -70,6 +72,14 @@ def csv_response(name: str, rows: Iterable[Sequence[Any]]) -> HttpResponse:
     for row in rows:
         writer.writerow([_cell(value) for value in row])
     return response
+
+
+def part_response(sheets: Mapping[str, Sheet], part: str | None, name: str) -> HttpResponse:
+    """The sheet that ``part`` names (else the figures) as a file, whose name ends with ``name``. Raises NotFound."""
+    sheet = sheets.get(part or "figures")
+    if sheet is None:
+        raise NotFound(_("There is no such table here."))
+    return csv_response(f"{name}-{sheet.key}", sheet.sheet())
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,43 @@
+"""Shares that were counted of few: a page shows how sure they are."""
+
+from dataclasses import dataclass
+
+from django.utils import formats
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from analytics.intervals import Interval, wilson
+from analytics.metrics import Metric
+from analytics.pages.figures import Figure
+from analytics.totals import Totals
+
+
+@dataclass(frozen=True, slots=True)
+class NotedFigure(Figure):
+    """With a line below it."""
+
+    note: str = ""
+
+
+def noted(metric: Metric, now: Totals, before: Totals) -> NotedFigure:
+    """The figure, and of a share that is counted its interval and of how many."""
+    return NotedFigure(metric, metric.of(now), metric.of(before), _note(metric, now))
+
+
+def _note(metric: Metric, totals: Totals) -> str:
+    if metric.parts is None:
+        return ""
+    part, whole = metric.parts(totals)
+    interval = wilson(part, whole)
+    if interval is None:
+        return ""
+    of = ngettext("of %(number)s", "of %(number)s", whole) % {
+        "number": formats.number_format(whole, force_grouping=True)
+    }
+    return f"{interval_told(interval)} {of}"
+
+
+def interval_told(interval: Interval) -> str:
+    """As people read it: "81–93 %"."""
+    low, high = (formats.number_format(end * 100, 0) for end in interval)
+    return _("%(low)s–%(high)s %%") % {"low": low, "high": high}
