@@ -128,7 +128,7 @@ def list_faqs(period: Period, sort: Sort, *, first: int = 0, most: int | None = 
         first=first,
         most=most,
     )
-    return [FAQLine(*row[:7], _totals(dict(zip(SUMS, row[7:], strict=True)))) for row in rows]
+    return [FAQLine._make((*row[:7], _totals(dict(zip(SUMS, row[7:], strict=True))))) for row in rows]
 
 
 def read_faq(faq: UUID, period: Period) -> Totals:
