@@ -39,5 +39,5 @@ def _note(metric: Metric, totals: Totals) -> str:
 
 def interval_told(interval: Interval) -> str:
     """As people read it: "81–93 %"."""
-    low, high = (formats.number_format(end * 100, 0) for end in interval)
+    low, high = (formats.number_format(round(end * 100)) for end in interval)
     return _("%(low)s–%(high)s %%") % {"low": low, "high": high}
