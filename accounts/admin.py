@@ -73,6 +73,7 @@ class UserAdmin(RecordedReading):
     search_fields = ("username", "email")
     ordering = ("-created_at",)
     show_full_result_count = False
+    change_form_outer_before_template = "admin/accounts/person_links.html"
     readonly_fields = (
         "id", "username", "email", "email_verified_at", "language", "timezone",
         "is_guest", "created_at", "last_seen_at", "second_factor_at",

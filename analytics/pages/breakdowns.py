@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from analytics.metrics import METRICS
@@ -19,6 +20,7 @@ from analytics.pages.figures import told
 from analytics.pages.tables import Cell, Row, Table
 from analytics.suppression import Suppressed, shown_groups
 from analytics.totals import By, Totals
+from personas.models import Persona
 
 #: So many lines; what is left is added up in none, as each names something.
 MOST_ROWS = 12
@@ -47,11 +49,13 @@ def _table(
     sizes = {key: -1 if isinstance(of, Suppressed) else size(of) for key, of in groups.items()}
     ordered = sorted((key for key in groups if sizes[key]), key=lambda key: (-sizes[key], str(key)))
     whole = sum(number for number in sizes.values() if number > 0)
-    labels = _labels(by, ordered)
+    labels, slugs = _labels(by, ordered), _slugs(by, ordered)
     rows = []
     for key in ordered[:MOST_ROWS]:
         of = groups[key]
         link = f"?{asked.query_with(**_narrowed(by, key))}" if by.value not in asked.fixed and key is not None else ""
+        if key in slugs:
+            link = f"{reverse('analytics:persona', args=[slugs[key]])}?{asked.query_elsewhere}"
         if isinstance(of, Suppressed):
             rows.append(Row(labels[key], [Cell(str(of), part=0), *(Cell("") for _name in names)], link=""))
             continue
@@ -69,6 +73,11 @@ def _table(
         empty=_("Nothing in these days."),
         note=_("Only the largest are shown.") if len(ordered) > MOST_ROWS else "",
     )
+
+
+def _slugs(by: By, keys: Sequence[Any]) -> Mapping[Any, str]:
+    """Of the personas that are there still: each has a page of its own."""
+    return dict(Persona.objects.filter(pk__in=keys).values_list("pk", "slug")) if by == By.PERSONA else {}
 
 
 def _raw(value: Any) -> Any:

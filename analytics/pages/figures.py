@@ -58,7 +58,7 @@ class Figure:
         """The difference as people read it: "12.5 %", of shares "1.2 points". "" where there is nothing to compare."""
         if self.difference is None:
             return ""
-        number = formats.number_format(abs(self.difference) * 100, 1, force_grouping=True)
+        number = formats.number_format(round(abs(self.difference) * 100, 1), 1, force_grouping=True)
         return _("%(number)s points") % {"number": number} if self.metric.unit == Unit.SHARE else f"{number} %"
 
     @property

@@ -1,7 +1,7 @@
 """What the FAQs did: the most cited, those that did not help, the old and the unused ones, and what is missing."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 
+from analytics.faq_figures import SETTLED_AFTER, STALE_AFTER, Sort
 from analytics.metrics import METRICS, share
 from analytics.models import FAQUsage
 from analytics.pages.asking import Asked
@@ -19,10 +20,6 @@ from analytics.reports import shown
 from faqs.models import FAQ, Gap
 
 MOST_ROWS = 8
-#: An answer that nobody has changed for so long is looked at again.
-STALE = timedelta(days=180)
-#: One that is newer may just not have been asked for yet.
-SETTLED = timedelta(days=30)
 #: Of fewer thumbs, a share says little.
 FEWEST_THUMBS = 5
 
@@ -37,10 +34,10 @@ def knowledge_tables(asked: Asked) -> Sequence[Table]:
     disliked = sorted((faq for faq in judged if uses[faq]["not_helpful"]), key=lambda faq: _helpfulness(uses[faq]) or 0)
     names = FAQ.objects.in_bulk({*cited[:MOST_ROWS], *disliked[:MOST_ROWS]})
     return [
-        _used("faqs-cited", _("Most cited FAQs"), cited, uses, names),
-        _used("faqs-disliked", _("FAQs that helped least"), disliked, uses, names),
-        _stale(uses),
-        _unused(),
+        _used(asked, Sort.MOST_USED, "faqs-cited", _("Most cited FAQs"), cited, uses, names),
+        _used(asked, Sort.LEAST_HELPFUL, "faqs-disliked", _("FAQs that helped least"), disliked, uses, names),
+        _stale(asked, uses),
+        _unused(asked),
         _gaps(),
     ]
 
@@ -57,7 +54,9 @@ def _helpfulness(use: Mapping[str, Any]) -> float | None:
     return share(use["helpful"], use["helpful"] + use["not_helpful"])
 
 
-def _used(key: str, title: str, faqs: Sequence[UUID], uses: Uses, names: Mapping[UUID, FAQ]) -> Table:
+def _used(
+    asked: Asked, sort: Sort, key: str, title: str, faqs: Sequence[UUID], uses: Uses, names: Mapping[UUID, FAQ]
+) -> Table:
     most = max((uses[faq]["cited"] for faq in faqs), default=1)
     rows = []
     for faq in faqs[:MOST_ROWS]:
@@ -68,30 +67,39 @@ def _used(key: str, title: str, faqs: Sequence[UUID], uses: Uses, names: Mapping
             _number(use["direct"]),
             Cell(shown(METRICS["satisfaction"], helpful), "" if helpful is None else helpful),
         ]
-        rows.append(Row(named.question if named else _("removed"), cells, _faq_link(named)))
+        rows.append(Row(named.question if named else _("removed"), cells, _faq_link(asked, named)))
     columns = [_("cited"), _("given as it is"), _("satisfaction")]
-    return Table(key, title, _("FAQ"), columns, rows, empty=_("None in these days."), more=_all_faqs())
+    return Table(key, title, _("FAQ"), columns, rows, empty=_("None in these days."), more=_all_faqs(asked, sort))
 
 
-def _stale(uses: Uses) -> Table:
-    old = _published().filter(pk__in=list(uses), updated_at__lt=timezone.now() - STALE)
+def _stale(asked: Asked, uses: Uses) -> Table:
+    old = _published().filter(pk__in=list(uses), updated_at__lt=timezone.now() - STALE_AFTER)
     found = sorted(old, key=lambda faq: -uses[faq.pk]["cited"])
-    rows = [Row(f.question, [_number(uses[f.pk]["cited"]), _day(f.updated_at)], _faq_link(f)) for f in found]
-    note = _("Cited in these days, and not changed for %(days)d days.") % {"days": STALE.days}
+    rows = [Row(f.question, [_number(uses[f.pk]["cited"]), _day(f.updated_at)], _faq_link(asked, f)) for f in found]
+    note = _("Cited in these days, and not changed for %(days)d days.") % {"days": STALE_AFTER.days}
     title, empty = _("Old answers that are used"), _("No answer that is used is old.")
     return Table(
         "faqs-stale", title, _("FAQ"), [_("cited"), _("changed")], rows[:MOST_ROWS], empty=empty, note=note,
-        more=_all_faqs(),
+        more=_all_faqs(asked, Sort.STALE),
     )  # fmt: skip
 
 
-def _unused() -> Table:
+def _unused(asked: Asked) -> Table:
     used = FAQUsage.objects.filter(faq=OuterRef("pk"), cited__gt=0)
-    found = _published().filter(~Exists(used), published_at__lt=timezone.now() - SETTLED).order_by("published_at")
-    rows = [Row(faq.question, [_day(faq.published_at)], _faq_link(faq)) for faq in found[:MOST_ROWS]]
-    note = _("Published for %(days)d days and never cited, as far as is known.") % {"days": SETTLED.days}
+    found = _published().filter(~Exists(used), published_at__lt=timezone.now() - SETTLED_AFTER).order_by("published_at")
+    rows = [Row(faq.question, [_day(faq.published_at)], _faq_link(asked, faq)) for faq in found[:MOST_ROWS]]
+    note = _("Published for %(days)d days and never cited, as far as is known.") % {"days": SETTLED_AFTER.days}
     title, empty = _("FAQs that are never used"), _("Every FAQ has been used.")
-    return Table("faqs-unused", title, _("FAQ"), [_("published")], rows, empty=empty, note=note, more=_all_faqs())
+    return Table(
+        "faqs-unused",
+        title,
+        _("FAQ"),
+        [_("published")],
+        rows,
+        empty=empty,
+        note=note,
+        more=_all_faqs(asked, Sort.NEVER_USED),
+    )
 
 
 def _published() -> QuerySet[FAQ]:
@@ -124,9 +132,9 @@ def _day(at: datetime | None) -> Cell:
     return Cell("–", "") if at is None else Cell(date_format(timezone.localtime(at)), at.date().isoformat())
 
 
-def _faq_link(faq: FAQ | None) -> str:
-    return reverse("admin:faqs_faq_change", args=[faq.pk]) if faq else ""
+def _faq_link(asked: Asked, faq: FAQ | None) -> str:
+    return f"{reverse('analytics:faq', args=[faq.pk])}?{asked.query_of_these_days}" if faq else ""
 
 
-def _all_faqs() -> tuple[str, str]:
-    return reverse("admin:faqs_faq_changelist"), _("All FAQs")
+def _all_faqs(asked: Asked, sort: Sort) -> tuple[str, str]:
+    return f"{reverse('analytics:faqs')}?{asked.query_of_these_days}&sort={sort}", _("All of them")

@@ -48,6 +48,10 @@ FIGURES = (
 )
 
 
+#: Where the overview speaks of people.
+OWN_TITLES: Mapping[Group, str | Promise] = {Group.OPINION: gettext_lazy("Thumbs")}
+
+
 class ReasonForm(forms.Form):
     """Why somebody's figures have to be looked at."""
 
@@ -75,8 +79,11 @@ class PersonPage:
     @property
     def sections(self) -> Sequence[tuple[Group, str | Promise, Sequence[Figure], Sequence[Chart]]]:
         """For each group of figures its key, its title, the figures and their charts."""
-        charts = {Group.TALK: self.charts[:1], Group.ENDINGS: self.charts[1:]}
-        return [(group, TITLES[group], of, charts.get(group, ())) for group, of in by_group(self.figures).items() if of]
+        return [
+            (group, {**TITLES, **OWN_TITLES}[group], of, self.charts if group == Group.TALK else ())
+            for group, of in by_group(self.figures).items()
+            if of
+        ]
 
     @cached_property
     def charts(self) -> Sequence[Chart]:

@@ -162,9 +162,14 @@ def shown(metric: Metric, value: Value | str, currency: str | None = None) -> st
     if isinstance(value, str):  # as a report keeps what is not shown
         return FEW
     if metric.unit == Unit.SHARE:
-        return f"{formats.number_format(float(value) * 100, 1)} %"
+        return f"{_number(float(value) * 100, 1)} %"
     if metric.unit == Unit.SECONDS:
-        return f"{formats.number_format(value, 2)} s"
+        return f"{_number(value, 2)} s"
     if metric.unit == Unit.MONEY:
-        return f"{formats.number_format(value, 2, force_grouping=True)} {currency or settings.PRICE_CURRENCY}"
-    return formats.number_format(value, 0 if isinstance(value, int) else 1, use_l10n=True, force_grouping=True)
+        return f"{_number(value, 2)} {currency or settings.PRICE_CURRENCY}"
+    return _number(value, 0 if isinstance(value, int) else 1)
+
+
+def _number(value: int | float | Decimal, places: int) -> str:
+    """Rounded first: Django's formats cut digits off."""
+    return formats.number_format(round(value, places), places, use_l10n=True, force_grouping=True)

@@ -21,8 +21,8 @@ from personas.tests.factories import make_persona, republish
 
 pytestmark = needs_browser
 
-#: Where pictures of the pages are kept; nowhere unless it is set.
-PICTURES = os.environ.get("PICTURES", "")
+#: Set to a directory, the pages are kept there as pictures to look at.
+PICTURES = os.environ.get("NONO_PICTURES", "")
 
 
 @pytest.fixture
@@ -60,15 +60,14 @@ def aged(model: Any, field: str, at: Any, pk: Any) -> None:
 
 
 def looked_at(page: Page, name: str) -> None:
-    """At both widths, light and dark, nothing is cut off, unreadable or unnamed."""
-    for width, size in (("wide", WIDE), ("phone", PHONE)):
+    """On a desk in light and on a telephone in dark, nothing is cut off, unreadable or unnamed."""
+    for size, scheme in ((WIDE, "light"), (PHONE, "dark")):
         page.set_viewport_size(size)
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            if PICTURES:
-                page.screenshot(path=Path(PICTURES) / f"{name}-{width}-{scheme}.png", full_page=True)
-            assert overflow(page) <= 0, f"{name} at {width}"
-            assert violations(page) == [], f"{name}, {scheme}"
+        page.emulate_media(color_scheme=scheme)
+        if PICTURES:
+            page.screenshot(path=Path(PICTURES) / f"{name}-{size['width']}-{scheme}.png", full_page=True)
+        assert overflow(page) <= 0, f"{name} at {size['width']}"
+        assert violations(page) == [], f"{name}, {scheme}"
     page.set_viewport_size(WIDE)
     page.emulate_media(color_scheme="light")
 
