@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -172,4 +173,5 @@ def shown(metric: Metric, value: Value | str, currency: str | None = None) -> st
 
 def _number(value: int | float | Decimal, places: int) -> str:
     """Rounded first: Django's formats cut digits off."""
-    return formats.number_format(round(value, places), places, use_l10n=True, force_grouping=True)
+    rounded = value if isinstance(value, int) else round(value, places)
+    return formats.number_format(rounded, places, use_l10n=True, force_grouping=True)
