@@ -156,7 +156,8 @@ def test_a_chart_leads_from_a_day_to_its_hours_and_from_a_week_to_its_days(page:
 
 def test_each_line_leads_to_the_page_narrowed_to_it(page: Any, persona: Persona) -> None:
     text = page(range="30")
-    for part in (f"persona={persona.pk}", "language=de", "language=unknown", "channel=api", "model=acme%2Fbig"):
+    assert f'href="/analytics/personas/{persona.slug}/?range=30"' in text
+    for part in ("language=de", "language=unknown", "channel=api", "model=acme%2Fbig"):
         assert f'href="?range=30&amp;{part}"' in text
     narrowed = page(range="30", persona=str(persona.pk))
     assert f"range=30&amp;persona={persona.pk}&amp;version=" in narrowed  # its versions instead of the personas
