@@ -12,8 +12,8 @@ from accounts.models import User
 from analytics.facts import BEGUN_BY_ONE, SAID_BY_ONE
 from analytics.histograms import BUCKET_SQL
 from analytics.period import Period
-from analytics.rollups import COUNTERS, HISTOGRAMS, MOST_TURNS, SUMS, TIMES
 from analytics.totals import By, Totals
+from analytics.usage import COUNTERS, HISTOGRAMS, MOST_TURNS, SUMS, TIMES
 
 _POINT = "date_trunc(%(grain)s, at, %(zone)s)"
 _SAID = f"""

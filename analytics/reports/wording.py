@@ -173,5 +173,4 @@ def shown(metric: Metric, value: Value | str, currency: str | None = None) -> st
 
 def _number(value: int | float | Decimal, places: int) -> str:
     """Rounded first: Django's formats cut digits off."""
-    rounded: float | Decimal = round(value, places)
-    return formats.number_format(rounded, places, use_l10n=True, force_grouping=True)
+    return formats.number_format(round(Decimal(value), places), places, use_l10n=True, force_grouping=True)
