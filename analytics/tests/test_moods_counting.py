@@ -18,7 +18,7 @@ from accounts.privacy.policies import policy_of
 from accounts.tests.factories import make_user
 from analytics import tasks
 from analytics.moods import counting
-from analytics.moods.counting import count_week
+from analytics.moods.counting import count_week, counted_conversations
 from analytics.moods.models import Mood, MoodWeek
 from analytics.moods.sentiment import Sentiment
 from analytics.period import Period
@@ -114,7 +114,7 @@ def test_off_nothing_is_counted_and_nobody_is_asked(persona: Persona, owner: Use
         pytest.param(lambda person: User.objects.filter(pk=person.pk).update(is_active=False), id="closed"),
         pytest.param(lambda person: Conversation.objects.filter(owner=person).update(deleted_at=NOW), id="deleted"),
         pytest.param(
-            lambda person: Conversation.objects.filter(owner=person).update(expires_at=NOW + timedelta(days=1)),
+            lambda person: Conversation.objects.filter(owner=person).update(expires_at=NOW + timedelta(days=36_500)),
             id="asked in passing",
         ),
         pytest.param(
@@ -127,6 +127,7 @@ def test_off_nothing_is_counted_and_nobody_is_asked(persona: Persona, owner: Use
 def test_whoever_is_not_to_be_counted_is_not(persona: Persona, spoil: Callable[[User], Any]) -> None:
     people = five(persona, ANGRY)
     spoil(people[0])
+    assert people[0].pk not in counted_conversations(WEEK).values_list("owner", flat=True)
     assert counted() == {}
 
 
@@ -246,7 +247,7 @@ def test_the_topic_is_the_category_of_the_answer_that_fits(persona: Persona, car
 
 
 def test_an_answer_that_was_drawn_on_tells_the_topic(persona: Persona, cards: Category) -> None:
-    for person in five(persona, "It has run out."):
+    for person in five(persona, "Hello?"):
         reply = Conversation.objects.get(owner=person).messages.get(role="assistant")
         faq = cards.faqs.get()
         Citation.objects.create(message=reply, faq=faq, number=1, question=faq.question, score=0.9)
