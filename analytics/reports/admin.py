@@ -8,7 +8,6 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.translation import get_language, ngettext
@@ -37,9 +36,10 @@ class ReportAdmin(ReadOnlyAdmin):
     list_filter = ("grain", "start")
     list_per_page = 50
     sortable_by = ()
-    fields = ("grain", "time_zone", "made_at", "mailed_at", "files", "mailing", "figure_tables")
+    fields = ("grain", "time_zone", "made_at", "mailed_at", "files", "mailing")
     readonly_fields = fields
     change_form_before_template = "admin/analytics/report_again.html"
+    change_form_after_template = "admin/analytics/report_tables.html"
 
     @admin.display(description=_("report"))
     def title(self, report: Report) -> str:
@@ -58,10 +58,14 @@ class ReportAdmin(ReadOnlyAdmin):
         counted = ((state.label, states.count(state)) for state in Delivery.State if state in states)
         return format_html_join(", ", "{}: {}", counted) or "–"
 
-    @admin.display(description=_("figures"))
-    def figure_tables(self, report: Report) -> str:
-        tables = (*figures_by_group(report), *tables_of(report))
-        return render_to_string("admin/analytics/report_tables.html", {"tables": tables})
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """With its tables below."""
+        report = self.get_object(request, object_id)
+        tables = (*figures_by_group(report), *tables_of(report)) if report else ()
+        response: HttpResponse = super().change_view(request, object_id, form_url, {"tables": tables})
+        return response
 
     def get_urls(self) -> list[URLPattern]:
         own = [
