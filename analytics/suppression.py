@@ -128,6 +128,12 @@ def shown_values(
     return {name: SUPPRESSED if name in few else METRICS[name].of(totals) for name in wanted}
 
 
+def shown_uses(totals: Totals) -> Totals | Suppressed:
+    """The sums of one FAQ (faq_figures.py), where it was not used or by so many replies that five people may have
+    asked: who they were is not counted, but one use is one person's."""
+    return SUPPRESSED if 0 < totals.cited < FEWEST_PEOPLE else totals
+
+
 def _few_people(totals: Totals) -> frozenset[str]:
     if (persons := totals.persons) is None:
         return frozenset()

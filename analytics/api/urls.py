@@ -1,6 +1,6 @@
 from django.urls import path
 
-from analytics.api import figure_views, mood_views, views
+from analytics.api import faq_views, figure_views, mood_views, views
 
 urlpatterns = [
     path("analytics/dashboard", views.DashboardView.as_view()),
@@ -9,6 +9,7 @@ urlpatterns = [
     path("analytics/metrics", figure_views.MetricsView.as_view()),
     path("analytics/figures", figure_views.FiguresView.as_view()),
     path("analytics/series", figure_views.SeriesView.as_view()),
+    path("analytics/faqs", faq_views.FAQsView.as_view()),
     path("analytics/cohorts", figure_views.CohortsView.as_view()),
     path("analytics/moods", mood_views.MoodsView.as_view()),
 ]

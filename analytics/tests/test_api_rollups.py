@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 START = datetime(2026, 3, 10, tzinfo=UTC)
 SPAN = "from=2026-03-09&to=2026-03-16"
 PERIOD = Period(date(2026, 3, 9), date(2026, 3, 16), ZoneInfo("UTC"))
-PATHS = ("metrics", "figures", "series", "cohorts")
+PATHS = ("metrics", "figures", "series", "cohorts", "faqs")
 
 
 @pytest.fixture
@@ -154,6 +154,9 @@ def test_filters_narrow(client: ApiClient, history: History, personas: list[Pers
         ("series", "metrics=active_weekly", "metrics"),
         ("series", "by=hour&from=2026-01-01&to=2026-02-01", "from"),
         ("cohorts", "by=day", "by"),
+        ("faqs", "show=best", "show"),
+        ("faqs", "cursor=x", "cursor"),
+        ("faqs", "limit=0", "limit"),
         ("cohorts", "to=yesterday", "to"),
         ("metrics", "format=pdf", "format"),
     ],
