@@ -1,4 +1,4 @@
-"""The ASGI application: pages over HTTP, chat over ``/ws/chat/``."""
+"""The ASGI application: pages over HTTP, chat over ``/ws/chat/``, what is going on over ``/ws/figures/``."""
 
 import os
 
@@ -11,12 +11,13 @@ django_application = get_asgi_application()
 
 from django.conf import settings  # noqa: E402
 
+from analytics.routing import websocket_urlpatterns as figures  # noqa: E402  models need the application above
 from chatbot_project.lib.bodies import BoundedBodies  # noqa: E402
-from conversations.routing import websocket_urlpatterns  # noqa: E402  models need the application above
+from conversations.routing import websocket_urlpatterns as chat  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
         "http": BoundedBodies(django_application, settings.MAX_BODY_BYTES),
-        "websocket": URLRouter(websocket_urlpatterns),
+        "websocket": URLRouter([*chat, *figures]),
     }
 )

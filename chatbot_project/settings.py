@@ -383,6 +383,7 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 UNFOLD = {  # the admin's theme
+    "DASHBOARD_CALLBACK": "analytics.admin_index.with_figures",
     "SITE_TITLE": "Nono",
     "SITE_HEADER": "Nono",
     "SITE_FAVICONS": [{"rel": "icon", "href": f"/{STATIC_URL}favicon.svg"}],

@@ -7,6 +7,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from accounts.models import User
+from analytics.live import read_now
 from analytics.models import RollupState
 from analytics.pages.access import staff_page
 from analytics.pages.asking import Asked, read_asked
@@ -35,4 +36,5 @@ def overview(request: HttpRequest, user: User) -> HttpResponse:
             raise NotFound(_("There is no such table here."))
         days = f"{asked.period.first.isoformat()}-{asked.period.last.isoformat()}"
         return csv_response(f"nono-{part.key}-{days}", part.sheet())
-    return render(request, "analytics/overview.html", {**page_context(asked, tab="overview"), "overview": shown})
+    context = {**page_context(asked, tab="overview"), "overview": shown, "live": read_now()}
+    return render(request, "analytics/overview.html", context)

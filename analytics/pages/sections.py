@@ -85,6 +85,8 @@ class Overview:
         self.hidden = isinstance(now, Suppressed)
         self.figures = figures(now, shown_totals(asked.before, asked.filters), asked.filters)
         self.is_empty = not isinstance(now, Suppressed) and not (now.questions or now.replies or now.conversations)
+        #: There are no figures of any day yet.
+        self.is_new = self.is_empty and not asked.choices["persona"]
         self.csv_url = csv_url(asked, "figures")
 
     @property
@@ -94,7 +96,7 @@ class Overview:
     @cached_property
     def sections(self) -> Sequence[Section]:
         """Those of which there is anything to tell."""
-        if self.hidden:
+        if self.hidden or self.is_new:
             return []
         asked, of = self.asked, by_group(self.figures)
         groups = shown_groups(asked.period, asked.grain, asked.filters)
@@ -129,10 +131,8 @@ def _people(asked: Asked) -> dict[str, Any]:
     if asked.filters.model is not None or asked.filters.version is not None:
         return {}
     charts = [] if asked.grain == By.HOUR else [_active(asked)]
-    return {
-        "charts": charts,
-        "retention": None if asked.filters.given else retention(asked, csv_url(asked, "retention")),
-    }
+    is_told = asked.days > 7 and not asked.filters.given
+    return {"charts": charts, "retention": retention(asked, csv_url(asked, "retention")) if is_told else None}
 
 
 def _active(asked: Asked) -> Chart:

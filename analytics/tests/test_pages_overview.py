@@ -119,6 +119,12 @@ def test_prices_are_linked_for_those_who_may_see_them(history: History, moderato
     assert link not in browser_of(moderator).get(PAGE).content
 
 
+def test_the_admin_tells_staff_of_the_last_days(history: History, moderator: User) -> None:
+    text = browser_of(moderator).get("/admin/").content.decode()
+    assert "The last seven days" in text
+    assert 'href="/analytics/?range=7"' in text
+
+
 # --- what
 
 
@@ -238,7 +244,7 @@ def test_all_figures_as_csv_are_those_of_the_rollups(page: Any) -> None:
 
 
 def test_whatever_is_shown_can_be_fetched(history: History, moderator: User) -> None:
-    sheets = Overview(read_asked({"range": "7"}), moderator).sheets()
+    sheets = Overview(read_asked({"range": "30"}), moderator).sheets()
     assert set(sheets) == {
         *("figures", "active", "retention", "questions", "conversations", "rhythm", "by-persona", "by-language"),
         *("by-channel", "first-token", "whole", "endings", "trouble", "sources", "thumbs", "satisfaction", "cost"),

@@ -7,6 +7,7 @@ const PING_EVERY = 25_000;
 const PONG_WITHIN = 10_000;
 const SETTLED_AFTER = 5_000;
 const SIGNED_OUT = 4401;
+const FORBIDDEN = 4403;
 const TOO_MANY = 4429;
 
 /** How long to wait before attempt number `attempt` (from 0), in milliseconds: doubled each time, half of it random. */
@@ -92,7 +93,7 @@ export class ChatSocket {
 
   #closed(code) {
     for (const timer of Object.values(this.timers)) clearTimeout(timer);
-    if (code === SIGNED_OUT) {
+    if (code === SIGNED_OUT || code === FORBIDDEN) {
       this.#setState("signed-out");
       return;
     }

@@ -18,7 +18,8 @@ HEAD = """# The chat protocol
 
 Made by `manage.py protocol_docs` from `conversations/events.py`: change that, not this page. For programs, the same is
 an AsyncAPI 3 document, [asyncapi.json](asyncapi.json), which a server also gives at `/api/asyncapi.json`. How to sign
-in and get a ticket: [api.md](api.md).
+in and get a ticket: [api.md](api.md). Staff's pages of figures have a socket of their own, `/ws/figures/`, which is
+told of in [analytics.md](analytics.md).
 
 """
 PLAIN: dict[type[types.Type], str] = {
