@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from xml.etree import ElementTree
 
 import pygal
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 # pygal adds a finder of maps in a form that Python has given up: it would warn of each module that is not found.
@@ -29,6 +30,8 @@ MOST_TICKS = 6
 MOST_DOTS = 14
 WIDEST_BAR = 34
 MARK_WIDTH = 34  # of a mark's name
+#: So many pictures are kept in the process, of some 20 KB each: a page that is asked for again is not drawn again.
+MOST_KEPT = 300
 
 Number = int | float | Decimal
 
@@ -79,8 +82,7 @@ class Mark:
 class Chart:
     """``key`` is its id in the page. ``labels`` name the points in full, ``ticks`` below the axis, ``names`` for
     programs. ``shown`` writes a value for people, ``axis`` beside the axis. ``head`` is the name of the table's first
-    column, ``links`` where its rows lead; ``empty`` is
-    said where there is nothing to draw."""
+    column, ``links`` where its rows lead; ``empty`` is said where there is nothing to draw. ``unit`` names what ``shown`` and ``axis`` write. ``marks`` are moments to look at."""
 
     key: str
     title: str
@@ -97,16 +99,16 @@ class Chart:
     csv_url: str = ""
     empty: str = ""
     marks: Sequence[Mark] = ()
+    unit: str = ""
 
     @cached_property
     def is_empty(self) -> bool:
         """Nothing to draw: no value, or none but zeros."""
         return not any(value for series in self.series for value in series.values)
 
-    @cached_property
+    @property
     def svg(self) -> SafeString:
-        root = _draw(self)
-        return SafeString(ElementTree.tostring(root, encoding="unicode"))
+        return _drawn(_Picture(self))
 
     @property
     def description(self) -> str:
@@ -163,6 +165,28 @@ def scale(highest: float, *, whole: bool) -> list[float]:
         step = max(1, math.ceil(step))
     marks = math.ceil(round(highest / step, 6))
     return [round(step * number, 10) for number in range(marks + 1)]
+
+
+class _Picture:
+    """A chart as the key of its picture: equal to any that looks the same, in the same language."""
+
+    def __init__(self, chart: Chart) -> None:
+        self.chart = chart
+        series = tuple((each.name, each.tone, tuple(each.values)) for each in chart.series)
+        points = (tuple(chart.labels), tuple(chart.ticks))
+        names = (get_language(), chart.key, chart.title, chart.kind, chart.unit)
+        self._looks = (names, points, series, tuple(chart.marks))
+
+    def __hash__(self) -> int:
+        return hash(self._looks)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Picture) and self._looks == other._looks
+
+
+@lru_cache(MOST_KEPT)
+def _drawn(picture: _Picture) -> SafeString:
+    return SafeString(ElementTree.tostring(_draw(picture.chart), encoding="unicode"))
 
 
 class _Drawing:

@@ -15,6 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from analytics.cuboids import EVERYTHING
 from analytics.models import Grain, Usage
 from analytics.period import Period, start_of
 from analytics.rollups import reporting_zone
@@ -269,7 +270,9 @@ def _refused(detail: str) -> ApplicationError:
 
 def offered(within: Filters, *, persona: str = "") -> dict[str, list[Choice]]:
     """For each filter what there are figures of, by name. Versions only of one persona: of all they would be many."""
-    rows = Usage.objects.filter(grain=Grain.MONTH, **within.given).values_list(*DIMENSIONS).distinct()
+    rows = (
+        Usage.objects.filter(grain=Grain.MONTH, cuboid=EVERYTHING, **within.given).values_list(*DIMENSIONS).distinct()
+    )
     known: dict[str, set[Any]] = {name: set() for name in DIMENSIONS}
     for row in rows:
         for name, value in zip(DIMENSIONS, row, strict=True):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.utils import formats
 from django.utils.translation import gettext as _
 
@@ -77,6 +78,7 @@ def of_points(
             for point in points
         ],
         series=series,
+        unit=f"{metric.unit} {settings.PRICE_CURRENCY}",
         shown=lambda value: shown(metric, value),
         axis=lambda value: on_axis(metric, value),
         head={By.HOUR: _("Hour"), By.DAY: _("Day"), By.WEEK: _("Week")}[asked.grain],

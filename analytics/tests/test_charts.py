@@ -5,6 +5,7 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
+from django.utils import translation
 
 from analytics.charts import MOST_DOTS, Chart, Kind, Series, Tone, scale
 
@@ -113,3 +114,11 @@ def test_labels_do_not_stand_on_each_other() -> None:
 
 def test_numbers_of_the_picture_are_short() -> None:
     assert not re.search(r' (?:x|y|cx|cy|width|height)="-?[0-9]+\.[0-9]{2,}"', chart(Kind.BARS, [1] * 30).svg)
+
+
+def test_what_looks_the_same_is_drawn_once_and_what_does_not_anew() -> None:
+    assert chart(Kind.BARS, [1, 2]).svg is chart(Kind.BARS, [1, 2]).svg
+    others = [chart(Kind.LINES, [1, 2]), chart(Kind.BARS, [1, 3]), chart(Kind.BARS, [1, 2], title="Other")]
+    assert len({each.svg for each in [chart(Kind.BARS, [1, 2]), *others]}) == 4
+    with translation.override("de"):
+        assert "zwischen" in chart(Kind.BARS, [1, 2]).svg

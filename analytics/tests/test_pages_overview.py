@@ -282,5 +282,5 @@ def test_a_file_calculates_nothing() -> None:
 
 def test_a_page_takes_a_fixed_number_of_queries(page: Any, django_assert_max_num_queries: Any) -> None:
     page()
-    with django_assert_max_num_queries(56):
+    with django_assert_max_num_queries(60):
         page(range="365")
