@@ -81,8 +81,9 @@ class Mark:
 @dataclass(frozen=True)
 class Chart:
     """``key`` is its id in the page. ``labels`` name the points in full, ``ticks`` below the axis, ``names`` for
-    programs. ``shown`` writes a value for people, ``axis`` beside the axis. ``head`` is the name of the table's first
-    column, ``links`` where its rows lead; ``empty`` is said where there is nothing to draw. ``unit`` names what ``shown`` and ``axis`` write. ``marks`` are moments to look at."""
+    programs. ``shown`` writes a value for people, ``axis`` beside the axis, and ``unit`` names what they write.
+    ``head`` is the name of the table's first column, ``links`` where its rows lead; ``empty`` is said where there is
+    nothing to draw. ``marks`` are moments to look at."""
 
     key: str
     title: str
