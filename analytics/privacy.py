@@ -61,7 +61,7 @@ declare(
             "Until an admin removes it, or its address is taken out of REPORT_MAIL; an account's as long as it."
         ),
         section="report_subscriptions",
-        exported=("id", "grain", "language", "pdf", "csv", "is_active", "created_at"),
+        exported=("id", "address", "grain", "language", "pdf", "csv", "is_active", "created_at"),
         written=("address",),
     ),
     PersonalData(
@@ -76,5 +76,6 @@ declare(
         retention=Retention("As long as the subscription."),
         section="report_deliveries",
         exported=("state", "ended_at"),
+        derived={"report": lambda delivery: str(delivery.report)},
     ),
 )

@@ -4,6 +4,7 @@ from django.utils.translation import gettext, gettext_noop
 
 LABELS = {
     "action": gettext_noop("action"),
+    "address": gettext_noop("address"),
     "answer": gettext_noop("answer to the objection"),
     "appeal": gettext_noop("objection"),
     "appealed_at": gettext_noop("objected"),
@@ -61,6 +62,7 @@ LABELS = {
     "purpose": gettext_noop("purpose"),
     "question": gettext_noop("question"),
     "reason": gettext_noop("reason"),
+    "report": gettext_noop("report"),
     "resolved_at": gettext_noop("done"),
     "restricted_at": gettext_noop("processing paused since"),
     "restricted_by_staff": gettext_noop("paused by staff"),

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection, models, transaction
 
-from accounts.models import Consent, DataRequest, LegalHold, User
+from accounts.models import AuditEvent, Consent, DataRequest, LegalHold, User
 from accounts.services import record_audit
 from analytics import rollups
 from analytics.demo import around, knowledge
@@ -16,6 +16,7 @@ from analytics.demo.people import draw_people
 from analytics.demo.rhythm import days_before
 from analytics.demo.talks import draw_talks
 from analytics.demo.writing import Writer
+from analytics.models import Report
 from conversations.models import Conversation
 from conversations.purging import forget_made_up
 from faqs.gap_forgetting import forget_questions
@@ -74,6 +75,7 @@ def remove() -> tuple[int, list[str]]:
     if LegalHold.objects.filter(person__in=people).exists():
         raise NotPossible("A demo person is under a legal hold: lift it first.")
     with transaction.atomic():
+        _remove_reports()
         _remove_gaps(people)
         forget_made_up(people)
         User.objects.filter(pk__in=people).delete()
@@ -86,6 +88,13 @@ def remove() -> tuple[int, list[str]]:
         bump_revision()
     rollups.rebuild(None, lower=True)  # from the beginning: its days may be before anything else's
     return len(people), kept
+
+
+def _remove_reports() -> None:
+    """Those that were made while the demo was there: they are made anew, of what there is without it."""
+    seeded = AuditEvent.objects.filter(action="demo.seeded").order_by("-pk").values_list("at", flat=True).first()
+    if seeded is not None:
+        Report.objects.filter(made_at__gte=seeded).delete()
 
 
 def _remove_gaps(people: list[UUID]) -> None:

@@ -123,6 +123,15 @@ def test_no_process_loads_what_writes_pdf_before_it_writes_one() -> None:
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.parametrize("format", Format)
+def test_one_from_before_there_was_more_than_figures_is_a_file_as_well(db: None, format: Format) -> None:
+    report = make_report()
+    Report.objects.update(content={}, figures={"questions": [5, None], "no_figure_any_more": [1, 1]})
+    report.refresh_from_db()
+    content = file_of(report, format, "en").content
+    assert b"no_figure_any_more" not in content
+
+
 # --- manage.py report -------------------------------------------------------------------------------------------------
 @pytest.fixture
 def counted(db: None) -> None:
@@ -175,6 +184,13 @@ def test_it_writes_of_one_persona(counted: None, write: Any) -> None:
     found = json.loads(write("--period", "week", "--persona", "desk", "--format", "json"))
     assert found["persona"]["slug"] == "desk"
     assert Report.objects.get().persona is not None
+
+
+def test_a_pdf_goes_to_the_standard_output_as_it_is(counted: None, capfdbinary: Any) -> None:
+    call_command("report", "--period", "week", "--format", "pdf")
+    out = capfdbinary.readouterr().out
+    assert out.startswith(b"%PDF-")
+    assert out.rstrip().endswith(b"%%EOF")
 
 
 def test_it_writes_to_the_standard_output(counted: None) -> None:

@@ -16,6 +16,7 @@ from analytics import rollups
 from analytics.demo.people import draw_people
 from analytics.demo.rhythm import days_before
 from analytics.demo.talks import Talk, draw_talks
+from analytics.models import Report
 from analytics.tests.history import make_history
 from conversations.models import Conversation, Feedback, Message, Tally
 from conversations.purging import purge
@@ -57,8 +58,11 @@ def drawn(seed: int = 1, users: int = 60) -> list[Talk]:
 def test_removing_it_leaves_every_table_as_it_was(owner: User, other: User) -> None:
     make_history(3, [owner, other], [make_persona()], datetime(2026, 11, 1, tzinfo=UTC), 9)
     rollups.rebuild()
+    kept = {"grain": "week", "time_zone": "UTC", "figures": {}}
+    Report.objects.create(start=datetime(2026, 11, 2, tzinfo=UTC), **kept)
     before = contents()
     seed()
+    Report.objects.create(start=datetime(2026, 11, 9, tzinfo=UTC), **kept)  # of figures that are made up
     assert contents() != before
     call_command("seed_demo", "--remove", "--yes")
     after = contents()
