@@ -88,6 +88,12 @@ class Line:
         return str(FAQ.Status(self.faq.status).label)
 
     @property
+    def uses(self) -> Sequence[str]:
+        """How often it was cited, and how often given as it is."""
+        metrics = FAQ_METRICS["faq_cited"], FAQ_METRICS["faq_direct"]
+        return [shown(metric, metric.of(self.faq.totals)) for metric in metrics]
+
+    @property
     def helpfulness(self) -> str:
         return shown(FAQ_METRICS["faq_satisfaction"], FAQ_METRICS["faq_satisfaction"].of(self.faq.totals))
 

@@ -15,7 +15,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
@@ -24,10 +23,10 @@ from django.views.decorators.http import require_http_methods
 from accounts.models import User
 from accounts.pages import current_person
 from analytics.charts import Chart, Kind, Tone
-from analytics.metrics import METRICS, Group
+from analytics.metrics import METRICS
 from analytics.pages.asking import PRESETS, Asked, read_days
-from analytics.pages.figures import Figure, by_group
-from analytics.pages.sections import TITLES, AllFigures
+from analytics.pages.figures import Figure
+from analytics.pages.sections import AllFigures
 from analytics.pages.series import counted, over_time
 from analytics.pages.tables import Sheet, part_response
 from analytics.person_access import Opened, find_person, open_again, open_person
@@ -46,10 +45,6 @@ FIGURES = (
     *("helpful", "not_helpful", "comments"),
     *("prompt_tokens", "completion_tokens"),
 )
-
-
-#: Where the overview speaks of people.
-OWN_TITLES: Mapping[Group, str | Promise] = {Group.OPINION: gettext_lazy("Thumbs")}
 
 
 class ReasonForm(forms.Form):
@@ -75,15 +70,6 @@ class PersonPage:
     @property
     def is_empty(self) -> bool:
         return not (self.now.conversations or self.now.questions or self.now.replies)
-
-    @property
-    def sections(self) -> Sequence[tuple[Group, str | Promise, Sequence[Figure], Sequence[Chart]]]:
-        """For each group of figures its key, its title, the figures and their charts."""
-        return [
-            (group, {**TITLES, **OWN_TITLES}[group], of, self.charts if group == Group.TALK else ())
-            for group, of in by_group(self.figures).items()
-            if of
-        ]
 
     @cached_property
     def charts(self) -> Sequence[Chart]:

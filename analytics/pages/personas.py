@@ -9,10 +9,10 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -107,6 +107,13 @@ class Comparison:
         return [(self.old, old), (self.new, new)]
 
     @property
+    def heads(self) -> Sequence[tuple[str, str]]:
+        """Of the columns: the version, and of how many replies its figures are."""
+        return [
+            (version.label, "" if totals is None else _replies_told(totals.replies)) for version, totals in self.columns
+        ]
+
+    @property
     def hidden(self) -> Sequence[str]:
         return [version.label for version, totals in self.columns if totals is None]
 
@@ -141,6 +148,11 @@ class Comparison:
         for each in self.compared:
             cells = [cell for side in (each.old, each.new) for cell in _cells(side)]
             yield [each.metric.name, str(each.metric.label), *cells, ComparedLine(each).verdict]
+
+
+def _replies_told(replies: int) -> str:
+    number = formats.number_format(replies, force_grouping=True)
+    return ngettext("%(number)s reply", "%(number)s replies", replies) % {"number": number}
 
 
 def _cells(side: Side) -> Sequence[Any]:

@@ -11,6 +11,9 @@ from analytics.metrics import Metric
 from analytics.pages.figures import Figure
 from analytics.totals import Totals
 
+#: Whole percents would make one of its ends of a narrower interval.
+NARROW = 0.03
+
 
 @dataclass(frozen=True, slots=True)
 class NotedFigure(Figure):
@@ -38,6 +41,7 @@ def _note(metric: Metric, totals: Totals) -> str:
 
 
 def interval_told(interval: Interval) -> str:
-    """As people read it: "81–93 %"."""
-    low, high = (formats.number_format(round(end * 100)) for end in interval)
+    """As people read it: "81–93 %"; a narrow one with tenths."""
+    places = 1 if interval.high - interval.low < NARROW else 0
+    low, high = (formats.number_format(round(end * 100, places), places) for end in interval)
     return _("%(low)s–%(high)s %%") % {"low": low, "high": high}

@@ -3,6 +3,7 @@
 import pytest
 
 from analytics.intervals import Interval, wilson
+from analytics.pages.shares import interval_told
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,11 @@ def test_intervals_that_touch_overlap() -> None:
     assert Interval(0.1, 0.3).overlaps(Interval(0.3, 0.5))
     assert Interval(0.2, 0.25).overlaps(Interval(0.1, 0.5))
     assert not Interval(0.1, 0.29).overlaps(Interval(0.3, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("interval", "told"),
+    [((0.699, 0.972), "70–97 %"), ((0.0021, 0.0043), "0.2–0.4 %"), ((0.0, 0.16), "0–16 %"), ((0.97, 1.0), "97–100 %")],
+)
+def test_they_are_told_as_finely_as_they_are_narrow(interval: tuple[float, float], told: str) -> None:
+    assert interval_told(Interval(*interval)) == told
