@@ -2,7 +2,7 @@
 too long to know."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -57,15 +57,16 @@ def _from_people(period: Period, by: By, filters: Filters) -> Mapping[Any, int]:
     today = timezone.now().astimezone(period.zone).date()
     end = date.max if period.last >= today else period.last + timedelta(days=1)
     found: dict[Any, int] = defaultdict(int)
-    for row in _people(period, by, filters):
-        span = span_of(row.grain, row.start.astimezone(period.zone).date())
+    for grain, start, active, key in _people(period, by, filters):
+        span = span_of(grain, start.astimezone(period.zone).date())
         if span.after <= end:
-            key = start_of(span_of(by, span.first).first, period.zone) if by in _WITHIN else getattr(row, by.value)
-            found[key] = max(found[key], row.active)
+            cell = start_of(span_of(by, span.first).first, period.zone) if by in _WITHIN else key
+            found[cell] = max(found[cell], active)
     return found
 
 
-def _people(period: Period, by: By, filters: Filters) -> Sequence[People]:
+def _people(period: Period, by: By, filters: Filters) -> Iterable[tuple[str, datetime, int, Any]]:
+    """Grain, start, how many were active, and the dimension that cells are by (else the start again)."""
     rows = People.objects.filter(
         grain__in=_WITHIN.get(by, (Grain.DAY, Grain.WEEK, Grain.MONTH)),
         start__gte=period.bounds[0],
@@ -79,7 +80,7 @@ def _people(period: Period, by: By, filters: Filters) -> Sequence[People]:
             rows = rows.exclude(**{name: all_of_it})
         else:
             rows = rows.filter(**{name: wanted})
-    return list(rows)
+    return rows.values_list("grain", "start", "active", "start" if by in _WITHIN else by.value)
 
 
 def _from_facts(period: Period, by: By, filters: Filters) -> Mapping[Any, int]:

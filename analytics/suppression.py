@@ -202,5 +202,16 @@ class _Judge:
         rest = Filters(**{other: value for other, value in filters.given.items() if other != name})
         if not self.shows(rest):
             return False
+        known = persons_by(self._period, By(name), rest)
+        if name != By.VERSION and _is_surely_shown(key, known):
+            return True
         groups = read_groups(self._period, By(name), rest)
         return key not in _hidden(self._period, By(name), rest, groups)
+
+
+def _is_surely_shown(key: Hashable, known: Mapping[Any, int]) -> bool:
+    """Whether a cell is shown whatever else may be hidden: it has enough persons, and another of fewer goes first."""
+    number = known.get(key, 0)
+    return number >= FEWEST_PEOPLE and any(
+        other >= FEWEST_PEOPLE and (other, str(each)) < (number, str(key)) for each, other in known.items()
+    )

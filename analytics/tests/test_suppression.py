@@ -125,6 +125,9 @@ def test_never_more_persons_are_told_than_there_are_and_nothing_shown_is_of_few(
             continue
         hidden = {of for of, totals in groups.items() if totals is SUPPRESSED}
         assert all(len(wanted[of]) >= FEWEST_PEOPLE for of in groups.keys() - hidden), by
+        if by != By.HOUR:
+            narrowed = {of for of in groups if of is not None and not is_shown(period, Filters(**{by.value: of}))}
+            assert narrowed == hidden, by
         if hidden and hidden != groups.keys():
             assert len(hidden) > 1
             assert len(set().union(*(wanted[of] for of in hidden))) >= FEWEST_PEOPLE, by
