@@ -16,6 +16,7 @@ MOST = 200
 LOOKED_AT: Mapping[str, Any] = {
     "conversation.read": gettext_lazy("Read a conversation of yours"),
     "conversation.shown": gettext_lazy("Looked up a conversation of yours, without its text"),
+    "quality.opened": gettext_lazy("Judged a reply of yours, drawn for review, without being told whose it is"),
     "feedback.shown": gettext_lazy("Read a comment of yours on a reply"),
     "handover.shown": gettext_lazy("Opened your request for a person"),
     "moderationitem.shown": gettext_lazy("Looked at what was noted about a message of yours"),

@@ -40,6 +40,7 @@ _MODERATOR = frozenset(
         "analytics.view_figures",
         "analytics.view_report",
         "analytics.view_person",  # another's figures
+        "analytics.review_replies",  # judges replies that were drawn, without being told whose
         "conversations.read_text",  # opens the text of a conversation, with a reason that is recorded
         # The knowledge is theirs to keep; only its removal for good is an admin's.
         "faqs.view_category",

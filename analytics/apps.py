@@ -8,3 +8,4 @@ class AnalyticsConfig(AppConfig):
 
     def ready(self) -> None:
         from analytics import privacy, receivers  # noqa: F401  declares what is held; connects signals
+        from analytics.quality import privacy as quality_privacy  # noqa: F401

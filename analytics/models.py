@@ -352,3 +352,13 @@ class Price(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} {self.valid_from}"
+
+
+# Django finds models here.
+from analytics.quality.models import (  # noqa: E402, F401
+    QualityComment,
+    QualityDraw,
+    QualityItem,
+    QualityOpinion,
+    QualityReview,
+)

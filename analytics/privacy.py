@@ -1,4 +1,4 @@
-"""What analytics hold of people: who gets reports. All else is numbers."""
+"""What analytics hold of people: who gets reports; of reviews, quality/privacy.py. All else is numbers."""
 
 from typing import Any
 

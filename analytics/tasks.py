@@ -8,6 +8,7 @@ from django.utils import timezone
 from analytics import rollups
 from analytics.models import Grain
 from analytics.moods.counting import count_week
+from analytics.quality import sampling
 from analytics.reports import delivery
 from analytics.reports.making import make_due
 from analytics.reports.periods import REPORTED, last_over
@@ -32,6 +33,18 @@ def count_moods() -> None:
 
 @shared_task
 def send_reports() -> None:
+    """Make the last week's report once all of it is added up, and mail it."""
+    report = reports.make_report(reports.last_week(timezone.now()))
+    if report is not None:
+        reports.mail_report(report)
+
+
+@shared_task
+def sample_replies() -> None:
+    """Draw the replies of the days that are over which people shall judge, and tidy their queue."""
+    now = timezone.now()
+    sampling.clear_queue(now)
+    sampling.draw_due(now)
     """Make the reports of the days, weeks and months that are over and added up, and mail them to who subscribed."""
     now = timezone.now()
     delivery.follow_settings()

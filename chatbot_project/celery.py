@@ -30,6 +30,8 @@ app.conf.beat_schedule = {
     "refresh-knowledge": {"task": "faqs.tasks.refresh_knowledge", "schedule": HOUR / 12},
     "refresh-rollups": {"task": "analytics.tasks.refresh_rollups", "schedule": HOUR / 6},
     "count-moods": {"task": "analytics.tasks.count_moods", "schedule": HOUR},
+    # Finds nothing to do but once a day.
+    "sample-replies": {"task": "analytics.tasks.sample_replies", "schedule": HOUR},
     "send-reports": {"task": "analytics.tasks.send_reports", "schedule": HOUR / 6},
     "refresh-gaps": {"task": "faqs.tasks.refresh_gaps", "schedule": HOUR},
 }

@@ -245,6 +245,18 @@ TRUSTED_PROXY_HOPS = env.whole("TRUSTED_PROXY_HOPS", 0, maximum=5)
 POLICIES_DIR = BASE_DIR / env.text("POLICIES_DIR", "policies")
 # Whether mood and topic of conversations are counted, of people who agree: they are asked only then (analytics/moods).
 CONVERSATION_INSIGHTS = env.flag("CONVERSATION_INSIGHTS", False)
+# How many replies of each day come into the review queue (docs/analytics.md): by chance, with a best source below so
+# much probability, found not helpful. 0: none. Of guests, too; for how many days; how long one is somebody's to judge.
+QUALITY_RANDOM = env.whole("QUALITY_RANDOM", 10, maximum=500)
+QUALITY_UNSURE = env.whole("QUALITY_UNSURE", 5, maximum=500)
+QUALITY_UNSURE_BELOW = env.fraction("QUALITY_UNSURE_BELOW", 0.7)
+QUALITY_DISLIKED = env.whole("QUALITY_DISLIKED", 5, maximum=500)
+QUALITY_GUESTS = env.flag("QUALITY_GUESTS", False)
+QUALITY_OPEN_DAYS = env.whole("QUALITY_OPEN_DAYS", 30, minimum=1, maximum=365)
+QUALITY_LEASE_MINUTES = env.whole("QUALITY_LEASE_MINUTES", 30, minimum=1, maximum=1440)
+# A model that gives a second opinion on replies under review, provider/name; empty for none. So many calls a day.
+QUALITY_JUDGE_MODEL = env.text("QUALITY_JUDGE_MODEL")
+QUALITY_JUDGE_DAILY = env.whole("QUALITY_JUDGE_DAILY", 50, maximum=10_000)
 # How long before it goes on people are told that staff lift the pause of processing (GDPR Art. 18 (3)).
 RESTRICTION_NOTICE_DAYS = env.whole("RESTRICTION_NOTICE_DAYS", 3, maximum=60)
 # How long an erasure can be cancelled, and where it is noted that it was done: keep the file apart from the database.
