@@ -45,8 +45,8 @@ declare(
         erasure=Erasure.ANONYMISE,
         erasure_note="The verdict stays without its reply; where there is none yet, the row is deleted.",
         retention=Retention(
-            "Leads to the reply as long as that is kept; the verdict of a reply that is gone for good, with day, "
-            "persona and version alone; what nobody judges QUALITY_OPEN_DAYS (30 days)."
+            "Leads to the reply as long as that is kept. The verdict of a reply that is gone stays for good, with its "
+            "date, persona and version alone. What nobody judges leaves the queue."
         ),
         section="reviewed_replies",
         exported=("message", "day", "state", "verdict"),

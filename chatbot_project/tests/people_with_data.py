@@ -13,6 +13,7 @@ from accounts.scopes import Scope
 from accounts.services import queue_mail, record_audit
 from accounts.tests.factories import agree, make_user
 from analytics.models import Delivery, Report, Subscription
+from analytics.quality.models import QualityComment, QualityItem, QualityReview
 from chatbot_project.lib.ids import uuid7
 from conversations import services
 from conversations.models import Citation, Conversation, HandOver, Message
@@ -83,6 +84,22 @@ def _conversations(user: User, persona: Persona, mark: Any, turns: int) -> None:
         category="other",
         appeal=mark("conversations.ModerationItem.appeal"),
     )
+    _review(user, first.reply, persona, mark)
+
+
+def _review(user: User, reply: Message, persona: Persona, mark: Any) -> None:
+    """A reply of theirs was judged, and they have judged another's."""
+    for number, (message, reviewer) in enumerate(((reply, make_user()), (None, user))):
+        item = QualityItem.objects.create(
+            message=message, day=reply.created_at.date(), persona=persona.pk, version=persona.published_id,
+            state="settled", verdict="yes",
+        )  # fmt: skip
+        review = QualityReview.objects.create(
+            item=item, slot=1 + number, reviewer=reviewer, lease_until=reply.created_at, done_at=reply.created_at
+        )
+        if message:
+            text = mark("analytics.QualityComment.text")
+            QualityComment.objects.create(review=review, message=message, text=text)
 
 
 def _knowledge(user: User, mark: Any) -> None:
