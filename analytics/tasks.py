@@ -33,10 +33,13 @@ def count_moods() -> None:
 
 @shared_task
 def send_reports() -> None:
-    """Make the last week's report once all of it is added up, and mail it."""
-    report = reports.make_report(reports.last_week(timezone.now()))
-    if report is not None:
-        reports.mail_report(report)
+    """Make the reports of the days, weeks and months that are over and added up, and mail them to who subscribed."""
+    now = timezone.now()
+    delivery.follow_settings()
+    for grain in REPORTED:
+        make_due(grain, now, delivery.personas_wanted(grain))
+    delivery.queue(now)
+    delivery.send_due()
 
 
 @shared_task
@@ -45,10 +48,3 @@ def sample_replies() -> None:
     now = timezone.now()
     sampling.clear_queue(now)
     sampling.draw_due(now)
-    """Make the reports of the days, weeks and months that are over and added up, and mail them to who subscribed."""
-    now = timezone.now()
-    delivery.follow_settings()
-    for grain in REPORTED:
-        make_due(grain, now, delivery.personas_wanted(grain))
-    delivery.queue(now)
-    delivery.send_due()
