@@ -4,7 +4,6 @@ from django.urls import path
 
 from analytics.moods import pages as moods
 from analytics.pages import faqs, overview, people, personas
-from analytics.pages import overview
 from analytics.quality import pages as quality
 
 app_name = "analytics"
