@@ -25,7 +25,7 @@ sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder,
 WIDTH, HEIGHT = 480, 210  # near what is drawn, so that texts have their size
 #: Room that pygal leaves for a letter; the style sheet makes texts as large as this where the chart is drawn small.
 TEXT_SIZE = 16
-MOST_TICKS = 6
+MOST_TICKS = 5
 #: So many points have a dot each; of more, those alone that stand by themselves.
 MOST_DOTS = 14
 WIDEST_BAR = 34

@@ -46,17 +46,19 @@ def make_reader(days: int = 8) -> User:
 
 
 def test_every_range_fits_and_reads_in_both_themes(open_tab: OpenTab) -> None:  # noqa: F811
-    staff = apart(lambda: make_reader(days=40))
+    staff = apart(lambda: make_reader(days=20))
     today = timezone.localdate()
     ranges = {"month": "?range=30", "year": "?range=365", "day": f"?from={today}&to={today}"}
     for width, scheme in LOOKS:
         tab = open_tab(staff, "/accounts/profile/", viewport={"width": width, "height": 800}, color_scheme=scheme)
         for name, query in ranges.items():
+            if name != "month" and (width == 1280) == (scheme == "dark"):
+                continue  # half of the looks are enough for what has the same parts
             tab.open(f"/analytics/{query}")
             expect(tab.page.locator("[data-live]")).to_have_attribute("data-state", "open")
             picture(tab, f"overview-{name}-{width}-{scheme}")
             assert overflow(tab) == 0, (name, width)
-            if name == "month":  # the others have the same parts
+            if name == "month":
                 assert violations(tab) == [], (width, scheme)
 
 
@@ -74,14 +76,15 @@ def test_days_and_filters_are_chosen_without_script_and_tables_open(open_tab: Op
     staff = apart(make_reader)
     tab = open_tab(staff, "/analytics/", java_script_enabled=False)
     tab.page.get_by_role("link", name="365 days").click()
-    tab.page.get_by_role("combobox", name="Channel").select_option("api")
-    tab.page.get_by_role("button", name="Show", exact=True).click()
-    assert "channel=api" in tab.page.url
-    assert "range=365" in tab.page.url
     questions = tab.page.locator("figure", has=tab.page.get_by_role("heading", name="Questions", exact=True))
     expect(questions.get_by_role("img", name="Questions")).to_be_visible()
     questions.get_by_text("As a table").click()
     expect(questions.get_by_role("table")).to_be_visible()
+    tab.page.get_by_role("combobox", name="Channel").select_option("api")
+    tab.page.get_by_role("button", name="Show", exact=True).click()
+    assert "channel=api" in tab.page.url
+    assert "range=365" in tab.page.url
+    expect(tab.page.get_by_role("combobox", name="Channel")).to_have_value("api")
 
 
 def test_the_tile_follows_who_comes_and_goes(open_tab: OpenTab) -> None:  # noqa: F811
