@@ -215,7 +215,7 @@ def test_what_there_is_not_is_said_to_be_so(moderator: User, address: str, statu
     assert browser_of(moderator).get(address).status_code == status
 
 
-def test_the_rollups_know_what_the_page_tells(moderator: User, owner: User) -> None:
+def test_what_replies_cite_is_counted_and_other_pages_lead_here(moderator: User, owner: User) -> None:
     from analytics.tests.talks import replies
     from conversations.tests.factories import make_persona
 
@@ -226,3 +226,8 @@ def test_the_rollups_know_what_the_page_tells(moderator: User, owner: User) -> N
     rollups.rebuild()
     totals = read_faq(faq.pk, last_days(7, timezone.now().date(), rollups.reporting_zone()))
     assert (totals.cited, totals.direct, totals.helpful, totals.not_helpful) == (2, 2, 1, 1)
+    browser = browser_of(moderator)
+    assert f'href="{LIST}{faq.pk}/"' in browser.get(f"/admin/faqs/faq/{faq.pk}/change/").content.decode()
+    overview = browser.get("/analytics/?range=7").content.decode()
+    assert f'href="{LIST}{faq.pk}/?range=7"' in overview
+    assert f'href="{LIST}?range=7&amp;sort=never-used"' in overview

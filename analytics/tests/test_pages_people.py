@@ -96,6 +96,11 @@ def test_the_profile_leads_to_it(owner: User) -> None:
 # --- another's
 
 
+def test_the_administration_leads_to_it(owner: User, moderator: User) -> None:
+    page = browser_of(moderator).get(f"/admin/accounts/user/{owner.pk}/change/")
+    assert f'href="{address_of(owner)}"' in page.content.decode()
+
+
 @pytest.mark.parametrize("who", ["moderator", "admin"])
 def test_staff_say_why_first(who: str, asked: None, owner: User, request: pytest.FixtureRequest) -> None:
     staff = request.getfixturevalue(who)

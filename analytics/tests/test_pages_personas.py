@@ -145,6 +145,12 @@ def test_the_diff_of_the_versions_is_linked(versions: Any, moderator: User) -> N
     assert f"/admin/personas/persona/{persona.pk}/versions/?old=1&amp;new=2" in page_of(moderator)
 
 
+def test_the_administration_leads_to_it(versions: Any, moderator: User) -> None:
+    persona = Persona.objects.get(slug="desk")
+    page = browser_of(moderator).get(f"/admin/personas/persona/{persona.pk}/change/")
+    assert f'href="{PAGE}"' in page.content.decode()
+
+
 def test_a_persona_with_one_version_has_nothing_to_compare(moderator: User) -> None:
     make_persona(slug="desk")
     assert "There is but one published version." in page_of(moderator)
