@@ -19,6 +19,7 @@ from accounts.tests.factories import make_user
 from analytics import rollups
 from analytics.metrics import METRICS
 from analytics.models import Report, RollupState
+from analytics.reports.chart import BAR, BASE, chart_of
 from analytics.reports.files import Format, file_of
 from analytics.reports.periods import last_over, period_of
 from analytics.tests.history import make_history
@@ -84,6 +85,16 @@ def test_names_in_any_script_have_their_letters_in_the_pdf(db: None, caplog: Any
     assert b"FiraGO" in content
     assert b"NotoSansCJK" in content
     assert "missing" not in caplog.text  # as fpdf2 says of letters that no font has
+
+
+def test_what_is_not_shown_is_a_grey_bar_and_no_gap(db: None) -> None:
+    rows = [{"name": f"2026-03-{day}", "values": [value]} for day, value in ((23, 9), (24, "suppressed"), (25, 0))]
+    chart = chart_of(make_report(tables={"days": {"columns": ["questions"], "rows": rows}}), "questions")
+    assert chart is not None
+    drawn = chart.svg(70, 30).getvalue().decode()
+    assert drawn.count(f'fill="{BAR}"') == 1
+    assert drawn.count(f'fill="{BASE}"') == 2  # and the line below all
+    assert "Grey: < 5" in chart.told
 
 
 def test_a_long_name_does_not_break_the_page(db: None) -> None:
