@@ -6,7 +6,7 @@ from django.urls import include, path
 from django.utils import timezone, translation
 
 
-def whoami(request: HttpRequest) -> JsonResponse:
+def whoami(request: HttpRequest, **kwargs: object) -> JsonResponse:
     person = request.user
     return JsonResponse(
         {
@@ -19,10 +19,12 @@ def whoami(request: HttpRequest) -> JsonResponse:
 
 conversations = ([path("", whoami, name="home"), path("held-back/", whoami, name="held_back")], "conversations")
 faqs = ([path("", whoami, name="home")], "faqs")
+analytics = ([path("", whoami, name="overview"), path("people/<uuid:person_id>/", whoami, name="person")], "analytics")
 urlpatterns = [
     path("docs", whoami, name="swagger"),
     path("", include(conversations)),
     path("help/", include(faqs)),
+    path("analytics/", include(analytics)),
     path("whoami/", whoami),
     path("privacy/", include("accounts.privacy.urls")),
     path("accounts/", include("accounts.urls")),
