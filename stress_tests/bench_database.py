@@ -1,4 +1,4 @@
-"""A PostgreSQL of a benchmark's own in a temporary directory, migrated, and Python that runs on it."""
+"""A PostgreSQL, migrated, and a Redis of a benchmark's own in a temporary directory, and Python that runs on them."""
 
 import os
 import secrets
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from chatbot_project.embedded.paths import VarPaths, default_database_url, default_redis_url
 from chatbot_project.embedded.postgres import EmbeddedPostgres
+from chatbot_project.embedded.redis import EmbeddedRedis
 
 from .bench_stack import KEPT_VARIABLES, ROOT
 
@@ -26,6 +27,7 @@ def own_database(name: str, **variables: str) -> Iterator[Python]:
     and the words in ``sys.argv[1:]``."""
     directory = Path(tempfile.mkdtemp(prefix=f"nono-bench-{name}-")).resolve()
     postgres = EmbeddedPostgres(VarPaths(directory), dies_with_parent=True)
+    redis = EmbeddedRedis(VarPaths(directory), dies_with_parent=True)
     environment = {
         **{kept: os.environ[kept] for kept in KEPT_VARIABLES if kept in os.environ},
         "NONO_ENV": "local",
@@ -47,8 +49,10 @@ def own_database(name: str, **variables: str) -> Iterator[Python]:
 
     try:
         postgres.start()
+        redis.start()
         python("manage.py", "migrate", "--verbosity", "0")
         yield python
     finally:
+        redis.stop()
         postgres.stop()
         shutil.rmtree(directory, ignore_errors=True)
