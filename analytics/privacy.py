@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import Q
 from django.utils.translation import gettext_noop
 
-from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, Retention, declare
+from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, RedisKeys, Retention, declare
 from analytics.models import (
     Cohort,
     Delivery,
@@ -46,6 +46,7 @@ declare(
         "noted on conversations or people, so a withdrawal, a pause or an erasure has nothing to take out: from then "
         "on nothing of theirs is counted, of the running week either.",
     ),
+    RedisKeys(":1:analytics:part:*", "Parts of the pages of figures", "", "a quarter of an hour"),
     PersonalData(
         model=Subscription,
         about=gettext_noop(

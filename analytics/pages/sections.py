@@ -94,30 +94,54 @@ class Overview:
         return [self.figures[name] for name in HEADLINES]
 
     @cached_property
-    def sections(self) -> Sequence[Section]:
+    def groups(self) -> Sequence[Group]:
         """Those of which there is anything to tell."""
         if self.hidden or self.is_new:
             return []
-        asked, of = self.asked, by_group(self.figures)
-        groups = shown_groups(asked.period, asked.grain, asked.filters)
-        beside = {
-            Group.PEOPLE: _people(asked),
-            Group.TALK: _talk(asked, groups),
-            Group.SPEED: {"charts": [_first_token(asked, groups), _whole(asked, groups)]},
-            Group.ENDINGS: {"charts": [_endings(asked, groups), _trouble(asked, groups)]},
-            Group.KNOWLEDGE: _knowledge(asked, groups),
-            Group.OPINION: {
-                "charts": [_thumbs(asked, groups), _satisfaction(asked, groups)],
-                "links": _disliked(asked),
-            },
-            Group.COST: _cost(asked, groups, prices=self.user.has_perm("analytics.view_price")),
-            Group.SAFETY: {"links": _moderated()},
-        }
-        return [
-            Section(group.value, TITLES[group], of[group], **beside.get(group, {}))
-            for group in Group
-            if any(figure.value is not None for figure in of[group])
-        ]
+        return [group for group in Group if any(figure.value is not None for figure in self._figures_of[group])]
+
+    @property
+    def contents(self) -> Sequence[tuple[str, str | Promise]]:
+        """Key and title of each section."""
+        return [(group.value, TITLES[group]) for group in self.groups]
+
+    @property
+    def sections(self) -> Sequence[Section]:
+        return [self.section(group) for group in self.groups]
+
+    def section(self, group: Group) -> Section:
+        return Section(group.value, TITLES[group], self._figures_of[group], **self._beside(group))
+
+    @cached_property
+    def _figures_of(self) -> Mapping[Group, Sequence[Figure]]:
+        return by_group(self.figures)
+
+    @cached_property
+    def _over_time(self) -> Groups:
+        return shown_groups(self.asked.period, self.asked.grain, self.asked.filters)
+
+    def _beside(self, group: Group) -> dict[str, Any]:
+        asked = self.asked
+        match group:
+            case Group.PEOPLE:
+                return _people(asked)
+            case Group.TALK:
+                return _talk(asked, self._over_time)
+            case Group.SPEED:
+                return {"charts": [_first_token(asked, self._over_time), _whole(asked, self._over_time)]}
+            case Group.ENDINGS:
+                return {"charts": [_endings(asked, self._over_time), _trouble(asked, self._over_time)]}
+            case Group.KNOWLEDGE:
+                return _knowledge(asked, self._over_time)
+            case Group.OPINION:
+                charts = [_thumbs(asked, self._over_time), _satisfaction(asked, self._over_time)]
+                return {"charts": charts, "links": _disliked(asked)}
+            case Group.COST:
+                return _cost(asked, self._over_time, prices=self.user.has_perm("analytics.view_price"))
+            case Group.SAFETY:
+                return {"links": _moderated()}
+            case Group.RIGHTS:
+                return {}
 
     def sheets(self) -> dict[str, Sheet]:
         """What can be fetched as CSV, by its key."""

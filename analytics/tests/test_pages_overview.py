@@ -284,3 +284,22 @@ def test_a_page_takes_a_fixed_number_of_queries(page: Any, django_assert_max_num
     page()
     with django_assert_max_num_queries(60):
         page(range="365")
+
+
+def test_what_was_made_is_shown_until_figures_are_counted_again(page: Any, django_assert_max_num_queries: Any) -> None:
+    first = told(page(range="365"))
+    with django_assert_max_num_queries(40):
+        assert told(page(range="365")) == first
+    Message.objects.filter(role="user").delete()
+    rollups.rebuild()
+    assert told(page(range="365")) != first
+
+
+def test_without_the_cache_the_page_is_made_each_time(page: Any, settings: Any) -> None:
+    first = told(page(range="365"))
+    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}}
+    assert told(page(range="365")) == first
+
+
+def told(text: str) -> list[str]:
+    return re.findall(r'<dd class="figure-value[^>]*>([^<]*)<', text)
