@@ -8,7 +8,7 @@ from django.utils import timezone
 from analytics import rollups
 from analytics.models import Grain
 from analytics.moods.counting import count_week
-from analytics.quality import sampling
+from analytics.quality import judging, sampling
 from analytics.reports import delivery
 from analytics.reports.making import make_due
 from analytics.reports.periods import REPORTED, last_over
@@ -48,3 +48,9 @@ def sample_replies() -> None:
     now = timezone.now()
     sampling.clear_queue(now)
     sampling.draw_due(now)
+
+
+@shared_task
+def ask_judge() -> None:
+    """Ask a model for its opinion on some of the replies under review, where the operator wants that."""
+    judging.judge_due(timezone.now())

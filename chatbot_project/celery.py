@@ -32,6 +32,7 @@ app.conf.beat_schedule = {
     "count-moods": {"task": "analytics.tasks.count_moods", "schedule": HOUR},
     # Finds nothing to do but once a day.
     "sample-replies": {"task": "analytics.tasks.sample_replies", "schedule": HOUR},
+    "ask-judge": {"task": "analytics.tasks.ask_judge", "schedule": HOUR / 6},
     "send-reports": {"task": "analytics.tasks.send_reports", "schedule": HOUR / 6},
     "refresh-gaps": {"task": "faqs.tasks.refresh_gaps", "schedule": HOUR},
 }

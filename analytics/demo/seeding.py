@@ -17,6 +17,7 @@ from analytics.demo.rhythm import days_before
 from analytics.demo.talks import draw_talks
 from analytics.demo.writing import Writer
 from analytics.models import Report
+from analytics.quality.models import QualityItem
 from conversations.models import Conversation
 from conversations.purging import forget_made_up
 from faqs.gap_forgetting import forget_questions
@@ -77,6 +78,7 @@ def remove() -> tuple[int, list[str]]:
     with transaction.atomic():
         _remove_reports()
         _remove_gaps(people)
+        QualityItem.objects.filter(message__owner__in=people).delete()  # judged or not: these people never were
         forget_made_up(people)
         User.objects.filter(pk__in=people).delete()
         FAQ.objects.filter(pk__in=knowledge.faq_ids()).delete()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from django.utils import formats
+from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from analytics.metrics import METRICS
@@ -13,6 +13,7 @@ from analytics.pages.asking import Asked, persona_names, read_asked, version_nam
 from analytics.pages.series import csv_url
 from analytics.pages.tables import Cell, Row, Table
 from analytics.quality.figures import FEW, Accuracy, Agreement, Quality, read_groups, read_quality
+from analytics.quality.judging import failures
 from analytics.quality.rubric import CORRECT, RUBRIC
 from analytics.reports import shown
 from analytics.suppression import SUPPRESSED, is_shown
@@ -31,6 +32,7 @@ class Results:
     quality: Quality | None
     figures: Sequence[tuple[str, str, str]]  # name, value, what is said below it
     tables: Sequence[Table]
+    failures: Sequence[tuple[str, int]] = ()  # today's, of the model that gives opinions
 
     @property
     def is_few(self) -> bool:
@@ -47,7 +49,7 @@ def results(query: Mapping[str, Any]) -> Results:
     tables = [_strata(asked, found), _criteria(asked, found)]
     if not filters.given:
         tables += _groups(asked)
-    return Results(asked, found, _figures(found), tables)
+    return Results(asked, found, _figures(found), tables, failures(timezone.now()))
 
 
 def interval(of: Accuracy) -> str:
