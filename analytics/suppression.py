@@ -17,7 +17,7 @@ from analytics.metrics import METRICS, Value
 from analytics.models import Cohort
 from analytics.period import Period
 from analytics.persons import persons_by
-from analytics.totals import EVERYTHING, By, Filters, Totals, people_by, read_groups, read_totals
+from analytics.totals import EVERYTHING, By, Filters, Totals, people_by, read_groups, read_keys, read_totals
 from personas.models import PersonaVersion
 
 FEWEST_PEOPLE: Final = 5
@@ -171,7 +171,7 @@ def _hidden_versions(period: Period, filters: Filters, persons: Mapping[UUID | N
     """A persona's figures are those of its versions: each persona's are judged by themselves, and none of a persona
     that is not shown is. The only version of a persona is shown as the persona is."""
     of = dict(PersonaVersion.objects.filter(pk__in=[key for key in persons if key]).values_list("pk", "persona"))
-    hidden = _hidden(period, By.PERSONA, filters, read_groups(period, By.PERSONA, filters))
+    hidden = _hidden(period, By.PERSONA, filters, read_keys(period, By.PERSONA, filters))
     families: dict[UUID | None, dict[UUID | None, int]] = defaultdict(dict)
     for version, number in persons.items():
         families[of.get(version) if version else None][version] = number
@@ -205,8 +205,8 @@ class _Judge:
         known = persons_by(self._period, By(name), rest)
         if name != By.VERSION and _is_surely_shown(key, known):
             return True
-        groups = read_groups(self._period, By(name), rest)
-        return key not in _hidden(self._period, By(name), rest, groups)
+        keys = read_keys(self._period, By(name), rest)
+        return key not in _hidden(self._period, By(name), rest, keys)
 
 
 def _is_surely_shown(key: Hashable, known: Mapping[Any, int]) -> bool:

@@ -1,11 +1,23 @@
 """Keeps parts of pages of figures in the cache: they change when figures are counted, not when somebody looks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
+from typing import Protocol
 
+from django.conf import settings
 from django.core.cache import cache
+from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 from redis.exceptions import RedisError
+
+from accounts.models import User
+from analytics.metrics import Group
+from analytics.models import Price, RollupState
+from analytics.pages.asking import Asked
+from analytics.pages.sections import Section
 
 #: Longer than from one count to the next, and not so long that the name of a persona would be an old one.
 KEPT_SECONDS = 15 * 60
@@ -23,3 +35,33 @@ def kept(of: tuple[object, ...], make: Callable[[], SafeString]) -> SafeString:
     except (RedisError, OSError):
         return make()
     return SafeString(found)
+
+
+class Page(Protocol):
+    """A page of sections, of which each is made when it is asked for."""
+
+    asked: Asked
+    user: User
+
+    @property
+    def groups(self) -> Sequence[Group]: ...
+
+    def section(self, group: Group) -> Section: ...
+
+
+def kept_sections(request: HttpRequest, page: Page, *also: object) -> list[SafeString]:
+    """The sections of ``page`` as HTML, which depend on ``also`` beside what is asked for. That which lists what people
+    asked is not kept."""
+
+    def made(group: Group) -> SafeString:
+        return render_to_string("analytics/_section.html", {"section": page.section(group)}, request)
+
+    asked = page.asked
+    counted_until = RollupState.objects.values_list("counted_until", flat=True).first()
+    prices = tuple(Price.objects.order_by("pk").values_list("model", "valid_from", "prompt", "completion"))
+    viewer = (page.user.has_perm("analytics.view_price"), get_language())
+    of = (request.path, asked.period, asked.query, counted_until, prices, settings.PRICE_CURRENCY, viewer, also)
+    return [
+        made(group) if group == Group.KNOWLEDGE else kept((group.value, *of), partial(made, group))
+        for group in page.groups
+    ]

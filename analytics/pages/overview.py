@@ -1,22 +1,17 @@
 """The overview: all figures of the days that are asked for, beside those of the period before."""
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.template.loader import render_to_string
-from django.utils.safestring import SafeString
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from accounts.models import User
 from analytics.live import read_now
-from analytics.metrics import Group
-from analytics.models import Price, RollupState
+from analytics.models import RollupState
 from analytics.pages.access import staff_page
 from analytics.pages.asking import Asked, read_asked
-from analytics.pages.keeping import kept
+from analytics.pages.keeping import kept_sections
 from analytics.pages.sections import Overview
 from analytics.pages.tables import csv_response
 from analytics.rollups import reporting_zone
@@ -43,19 +38,5 @@ def overview(request: HttpRequest, user: User) -> HttpResponse:
         days = f"{asked.period.first.isoformat()}-{asked.period.last.isoformat()}"
         return csv_response(f"nono-{part.key}-{days}", part.sheet())
     context = page_context(asked, tab="overview")
-    prices = tuple(Price.objects.order_by("pk").values_list("model", "valid_from", "prompt", "completion"))
-    viewer = (user.has_perm("analytics.view_price"), get_language())
-    of = (context["counted_until"], asked.period, asked.query, prices, settings.PRICE_CURRENCY, viewer)
-    parts = [_part(request, shown, group, of) for group in shown.groups]
-    return render(
-        request, "analytics/overview.html", {**context, "overview": shown, "parts": parts, "live": read_now()}
-    )
-
-
-def _part(request: HttpRequest, shown: Overview, group: Group, of: tuple[object, ...]) -> SafeString:
-    def made() -> SafeString:
-        return render_to_string("analytics/_section.html", {"section": shown.section(group)}, request)
-
-    if group == Group.KNOWLEDGE:  # lists what people asked
-        return made()
-    return kept((group.value, *of), made)
+    context |= {"overview": shown, "sections": kept_sections(request, shown), "live": read_now()}
+    return render(request, "analytics/overview.html", context)

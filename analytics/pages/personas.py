@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -17,10 +17,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from accounts.models import User
+from analytics.charts import Mark
 from analytics.comparison import Compared, Side, Verdict, compare
+from analytics.metrics import Group
 from analytics.pages.access import staff_page
 from analytics.pages.asking import Asked, read_asked
 from analytics.pages.figures import Figure, told
+from analytics.pages.keeping import kept_sections
 from analytics.pages.marks import marks
 from analytics.pages.overview import page_context
 from analytics.pages.sections import TITLES, Overview, Section
@@ -177,15 +180,22 @@ class PersonaPage:
     def name(self) -> str:
         return self.persona.published.name if self.persona.published else self.persona.slug
 
+    @property
+    def groups(self) -> Sequence[Group]:
+        return self.overview.groups
+
+    def section(self, group: Group) -> Section:
+        """That of the overview, with the moments at which a version was published."""
+        section = self.overview.section(group)
+        return replace(section, charts=[replace(chart, marks=self._published) for chart in section.charts])
+
     @cached_property
-    def sections(self) -> Sequence[Section]:
-        """Those of the overview, with the moments at which a version was published."""
-        moments = [(version.published_at, version.number or 0) for version in self.versions if version.published_at]
-        published = marks(self.asked, moments, _("%(version)s: published on %(day)s"))
-        return [
-            replace(section, charts=[replace(chart, marks=published) for chart in section.charts])
-            for section in self.overview.sections
-        ]
+    def moments(self) -> Sequence[tuple[datetime, int]]:
+        return [(version.published_at, version.number or 0) for version in self.versions if version.published_at]
+
+    @cached_property
+    def _published(self) -> Sequence[Mark]:
+        return marks(self.asked, self.moments, _("%(version)s: published on %(day)s"))
 
     @property
     def links(self) -> Iterable[tuple[str, str]]:
@@ -233,5 +243,7 @@ def persona(request: HttpRequest, user: User, slug: str) -> HttpResponse:
     page = PersonaPage(found, request.GET, user)
     if request.GET.get("format") == "csv":
         return part_response(page.sheets(), request.GET.get("part"), f"nono-{found.slug}-{page.asked.name}")
+    sections = kept_sections(request, page, page.moments)
     context = page_context(page.asked, tab="persona") | {"page": page, "persona": found, "overview": page.overview}
+    context["sections"] = sections
     return render(request, "analytics/persona.html", context)
