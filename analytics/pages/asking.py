@@ -59,7 +59,7 @@ class Point(NamedTuple):
 class Asked:
     """``preset`` is "" for days of one's own. ``choices`` are what the filters offer; ``fixed`` are those that the page
     is narrowed to itself. ``also`` is what else stands in the page's address. ``hourly``: a day or two are told by the
-    hour."""
+    hour; ``weekly``: more than a week is told by weeks."""
 
     period: Period
     filters: Filters
@@ -68,6 +68,7 @@ class Asked:
     fixed: frozenset[str] = frozenset()
     also: Mapping[str, str] = field(default_factory=dict)
     hourly: bool = True
+    weekly: bool = False
 
     @property
     def before(self) -> Period:
@@ -84,6 +85,8 @@ class Asked:
     @property
     def grain(self) -> By:
         """What a point of a chart is: an hour, a day or a week."""
+        if self.weekly and self.days > 7:
+            return By.WEEK
         return By.HOUR if self.days <= 2 and self.hourly else By.DAY if self.days <= 92 else By.WEEK
 
     @cached_property

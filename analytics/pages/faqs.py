@@ -32,17 +32,19 @@ from analytics.faq_figures import (
     read_faq_by,
     state_of,
 )
-from analytics.intervals import wilson
+from analytics.intervals import Interval, wilson
 from analytics.metrics import FAQ_METRICS
 from analytics.pages.access import staff_page
 from analytics.pages.asking import Asked, read_days
+from analytics.pages.figures import told
 from analytics.pages.marks import marks
 from analytics.pages.overview import page_context
 from analytics.pages.sections import AllFigures
 from analytics.pages.series import counted
 from analytics.pages.shares import interval_told, noted
 from analytics.pages.tables import Sheet, csv_response, part_response
-from analytics.reports import shown
+from analytics.suppression import FEWEST_PEOPLE, ShownValue, Suppressed, shown_uses
+from analytics.totals import Totals
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from faqs.models import FAQ, FAQVersion
 
@@ -88,19 +90,40 @@ class Line:
         return str(FAQ.Status(self.faq.status).label)
 
     @property
-    def uses(self) -> Sequence[str]:
-        """How often it was cited, and how often given as it is."""
-        metrics = FAQ_METRICS["faq_cited"], FAQ_METRICS["faq_direct"]
-        return [shown(metric, metric.of(self.faq.totals)) for metric in metrics]
+    def totals(self) -> Totals | Suppressed:
+        return shown_uses(self.faq.totals)
+
+    @property
+    def is_hidden(self) -> bool:
+        return isinstance(self.totals, Suppressed)
+
+    def values(self, *names: str) -> list[ShownValue]:
+        """Of FAQ_METRICS, without their prefix."""
+        totals = self.totals
+        metrics = [FAQ_METRICS[f"faq_{name}"] for name in names]
+        return [totals if isinstance(totals, Suppressed) else metric.of(totals) for metric in metrics]
+
+    @property
+    def cited(self) -> str:
+        return told(FAQ_METRICS["faq_cited"], *self.values("cited"))
+
+    @property
+    def direct(self) -> str:
+        return "–" if self.is_hidden else told(FAQ_METRICS["faq_direct"], *self.values("direct"))
 
     @property
     def helpfulness(self) -> str:
-        return shown(FAQ_METRICS["faq_satisfaction"], FAQ_METRICS["faq_satisfaction"].of(self.faq.totals))
+        return "–" if self.is_hidden else told(FAQ_METRICS["faq_satisfaction"], *self.values("satisfaction"))
+
+    @property
+    def ends(self) -> Interval | None:
+        """Between which the helpfulness lies with 95 % certainty."""
+        totals = self.totals
+        return None if isinstance(totals, Suppressed) else wilson(totals.helpful, totals.helpful + totals.not_helpful)
 
     @property
     def interval(self) -> str:
-        interval = wilson(self.faq.totals.helpful, self.faq.totals.helpful + self.faq.totals.not_helpful)
-        return "" if interval is None else interval_told(interval)
+        return "" if self.ends is None else interval_told(self.ends)
 
 
 @dataclass(frozen=True)
@@ -119,17 +142,16 @@ class FAQList:
         ]
 
     def sheet(self) -> Iterable[Sequence[Any]]:
-        metrics = [FAQ_METRICS[f"faq_{name}"] for name in ("cited", "direct", "helpful", "not_helpful", "satisfaction")]
+        names = ("cited", "direct", "helpful", "not_helpful", "satisfaction")
         yield [
-            *("id", _("FAQ"), _("Language"), _("Status")), *(str(metric.label) for metric in metrics),
+            *("id", _("FAQ"), _("Language"), _("Status")), *(str(FAQ_METRICS[f"faq_{name}"].label) for name in names),
             *(_("at least (95 %)"), _("at most (95 %)"), _("last used"), _("last changed"), _("Note")),
         ]  # fmt: skip
         for line in self.lines():
-            faq, totals = line.faq, line.faq.totals
-            ends = wilson(totals.helpful, totals.helpful + totals.not_helpful) or ("", "")
-            values = [metric.of(totals) for metric in metrics]
+            faq = line.faq
+            values = [str(value) if isinstance(value, Suppressed) else value for value in line.values(*names)]
             named = [str(faq.id), faq.question, faq.language, faq.status]
-            yield [*named, *values, *ends, line.last_used or "", line.changed, line.state]
+            yield [*named, *values, *(line.ends or ("", "")), line.last_used or "", line.changed, line.state]
 
 
 def _day(at: datetime | None, zone: Any) -> date | None:
@@ -159,7 +181,7 @@ def faqs(request: HttpRequest, user: User) -> HttpResponse:
         "further": asked.query_with(page=str(page.number + 1)),
         "csv_url": f"?{asked.query_with(format='csv')}",
     }
-    return render(request, "analytics/faqs.html", page_context(asked, tab="faqs") | context)
+    return render(request, "analytics/faqs.html", page_context(asked, tab="faqs") | context | {"is_alone": True})
 
 
 def _sort(name: str) -> Sort:
@@ -173,9 +195,12 @@ class FAQPage:
     """All that the page of one FAQ shows."""
 
     def __init__(self, asked: Asked, faq: FAQ, user: User) -> None:
-        self.asked, self.faq, self.user = asked, faq, user
+        self.faq, self.user = faq, user
         self.now, then = read_faq(faq.pk, asked.period), read_faq(faq.pk, asked.before)
-        self.figures = {name: noted(metric, self.now, then) for name, metric in FAQ_METRICS.items()}
+        # Weeks, where most days would be of too few uses to be shown.
+        self.asked = replace(asked, weekly=self.now.cited < FEWEST_PEOPLE * asked.days)
+        now, before = shown_uses(self.now), shown_uses(then)
+        self.figures = {name: noted(metric, now, before) for name, metric in FAQ_METRICS.items()}
         zone = asked.period.zone
         at = last_used(faq.pk)
         self.last_used, self.changed = _day(at, zone), faq.updated_at.astimezone(zone).date()
@@ -188,7 +213,9 @@ class FAQPage:
 
     @cached_property
     def charts(self) -> Sequence[Chart]:
-        asked, groups = self.asked, read_faq_by(self.faq.pk, self.asked.period, self.asked.grain)
+        asked = self.asked
+        read = read_faq_by(self.faq.pk, asked.period, asked.grain)
+        groups = {start: shown_uses(totals) for start, totals in read.items()}
         edits = FAQVersion.objects.filter(faq=self.faq, number__gt=1).values_list("created_at", "number")
         changed = marks(asked, edits, _("%(version)s: changed on %(day)s"))
         uses = counted(

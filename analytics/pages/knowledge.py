@@ -17,6 +17,7 @@ from analytics.models import FAQUsage
 from analytics.pages.asking import Asked
 from analytics.pages.tables import Cell, Row, Table
 from analytics.reports import shown
+from analytics.suppression import FEWEST_PEOPLE, SUPPRESSED
 from faqs.models import FAQ, Gap
 
 MOST_ROWS = 8
@@ -63,10 +64,12 @@ def _used(
         use, named = uses[faq], names.get(faq)
         helpful = _helpfulness(use)
         cells = [
-            _number(use["cited"], part=use["cited"] / most),
+            _cited(use, part=use["cited"] / most),
             _number(use["direct"]),
             Cell(shown(METRICS["satisfaction"], helpful), "" if helpful is None else helpful),
         ]
+        if use["cited"] < FEWEST_PEOPLE:
+            cells[1:] = [Cell("–", ""), Cell("–", "")]
         rows.append(Row(named.question if named else _("removed"), cells, _faq_link(asked, named)))
     columns = [_("cited"), _("given as it is"), _("satisfaction")]
     return Table(key, title, _("FAQ"), columns, rows, empty=_("None in these days."), more=_all_faqs(asked, sort))
@@ -75,7 +78,7 @@ def _used(
 def _stale(asked: Asked, uses: Uses) -> Table:
     old = _published().filter(pk__in=list(uses), updated_at__lt=timezone.now() - STALE_AFTER)
     found = sorted(old, key=lambda faq: -uses[faq.pk]["cited"])
-    rows = [Row(f.question, [_number(uses[f.pk]["cited"]), _day(f.updated_at)], _faq_link(asked, f)) for f in found]
+    rows = [Row(f.question, [_cited(uses[f.pk]), _day(f.updated_at)], _faq_link(asked, f)) for f in found]
     note = _("Cited in these days, and not changed for %(days)d days.") % {"days": STALE_AFTER.days}
     title, empty = _("Old answers that are used"), _("No answer that is used is old.")
     return Table(
@@ -126,6 +129,13 @@ def _gaps() -> Table:
 
 def _number(number: int, *, part: float | None = None) -> Cell:
     return Cell(number_format(number, force_grouping=True), number, part)
+
+
+def _cited(use: Mapping[str, Any], *, part: float | None = None) -> Cell:
+    """Nothing of fewer uses than of so many people (suppression.shown_uses)."""
+    if use["cited"] < FEWEST_PEOPLE:
+        return Cell(str(SUPPRESSED), str(SUPPRESSED))
+    return _number(use["cited"], part=part)
 
 
 def _day(at: datetime | None) -> Cell:

@@ -9,6 +9,7 @@ from django.utils.translation import ngettext
 from analytics.intervals import Interval, wilson
 from analytics.metrics import Metric
 from analytics.pages.figures import Figure
+from analytics.suppression import Suppressed
 from analytics.totals import Totals
 
 #: Whole percents would make one of its ends of a narrower interval.
@@ -22,9 +23,10 @@ class NotedFigure(Figure):
     note: str = ""
 
 
-def noted(metric: Metric, now: Totals, before: Totals) -> NotedFigure:
+def noted(metric: Metric, now: Totals | Suppressed, before: Totals | Suppressed) -> NotedFigure:
     """The figure, and of a share that is counted its interval and of how many."""
-    return NotedFigure(metric, metric.of(now), metric.of(before), _note(metric, now))
+    value, then = (each if isinstance(each, Suppressed) else metric.of(each) for each in (now, before))
+    return NotedFigure(metric, value, then, "" if isinstance(now, Suppressed) else _note(metric, now))
 
 
 def _note(metric: Metric, totals: Totals) -> str:

@@ -38,7 +38,7 @@ def quality(request: HttpRequest, user: User) -> HttpResponse:
         if table is None:
             raise NotFound
         return csv_response(f"nono-{table.key}-{found.asked.period.last.isoformat()}", table.sheet())
-    context: dict[str, Any] = {"found": found, "may_review": user.has_perm(handing.PERMISSION)}
+    context: dict[str, Any] = {"found": found, "is_alone": True, "may_review": user.has_perm(handing.PERMISSION)}
     if context["may_review"]:
         mine = QualityReview.objects.filter(reviewer=user, done_at__isnull=False).select_related("item")
         context |= {

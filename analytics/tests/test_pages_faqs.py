@@ -1,6 +1,7 @@
 """FAQs in figures: the lists of them, the page of one, and who sees these."""
 
 import csv
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,9 @@ from accounts.models import User
 from analytics import rollups
 from analytics.faq_figures import SETTLED_AFTER, STALE_AFTER, Sort, count_faqs, list_faqs, read_faq
 from analytics.models import FAQUsage
+from analytics.pages.asking import read_asked
 from analytics.pages.faqs import PAGE
+from analytics.pages.knowledge import knowledge_tables
 from analytics.tests.test_pages_overview import browser_of
 from analytics.totals import last_days
 from faqs.models import FAQ, FAQFeedback, FAQVersion, Gap, GapQuestion
@@ -231,3 +234,35 @@ def test_what_replies_cite_is_counted_and_other_pages_lead_here(moderator: User,
     overview = browser.get("/analytics/?range=7").content.decode()
     assert f'href="{LIST}{faq.pk}/?range=7"' in overview
     assert f'href="{LIST}?range=7&amp;sort=never-used"' in overview
+
+
+# --- few uses
+
+
+def sheet_of(moderator: User, address: str) -> list[list[str]]:
+    answer = browser_of(moderator).get(address)
+    return list(csv.reader(answer.content.decode("utf-8-sig").splitlines()))
+
+
+def test_of_few_uses_no_page_and_no_file_tells_how_many(moderator: User, faqs: dict[str, FAQ]) -> None:
+    FAQUsage.objects.all().delete()
+    rare = make_faq("Where is the unicorn?")
+    used(rare, cited=3, direct=2, up=1)
+    listed_page = browser_of(moderator).get(LIST).content.decode()
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", listed_page, re.DOTALL)
+    assert cells[:4] == ["under 5 people", "–", "–", "–"]
+    (_head, row) = sheet_of(moderator, f"{LIST}?format=csv")
+    assert row[4:11] == ["under 5 people"] * 5 + ["", ""]
+    page = f"{LIST}{rare.pk}/"
+    assert {line[2] for line in sheet_of(moderator, f"{page}?format=csv")[1:5]} == {"under 5 people"}
+    assert {cell for line in sheet_of(moderator, f"{page}?format=csv&part=uses")[1:] for cell in line[1:]} == {"0", ""}
+    (line,) = knowledge_tables(read_asked({}))[0].rows
+    assert [cell.text for cell in line.cells] == ["under 5 people", "–", "–"]
+
+
+def test_what_is_used_seldom_is_told_by_weeks(moderator: User, faqs: dict[str, FAQ]) -> None:
+    seldom = sheet_of(moderator, f"{LIST}{faqs['stale'].pk}/?format=csv&part=uses")
+    assert len(seldom) - 1 in (5, 6)  # of thirty days
+    used(faqs["loved"], 4, cited=200)
+    often = sheet_of(moderator, f"{LIST}{faqs['loved'].pk}/?format=csv&part=uses")
+    assert len(often) - 1 == 30
