@@ -45,7 +45,7 @@ def _active(period: Period) -> Mapping[UUID | None, int]:
     """Who asked in any of the days, each once; by persona, and of all under None. Counted from the rows: people of
     several days cannot be added up."""
     with connection.cursor() as cursor:
-        cursor.execute(_ACTIVE, {"start": period.bounds[0], "end": period.bounds[-1]})
+        cursor.execute(_ACTIVE, {"start": period.start, "end": period.end})
         return dict(cursor.fetchall())
 
 

@@ -134,9 +134,9 @@ def list_faqs(period: Period, sort: Sort, *, first: int = 0, most: int | None = 
 def read_faq(faq: UUID, period: Period) -> Totals:
     """Its sums: the names of SUMS, and of those who said on its page whether it helped, how many it did and did not."""
     sums = _used(faq, period).aggregate(**{name: Sum(name) for name in SUMS})
-    votes = FAQFeedback.objects.filter(
-        faq=faq, created_at__gte=period.bounds[0], created_at__lt=period.bounds[-1]
-    ).aggregate(page_helped=Count("pk", filter=Q(helpful=True)), page_did_not_help=Count("pk", filter=Q(helpful=False)))
+    votes = FAQFeedback.objects.filter(faq=faq, created_at__gte=period.start, created_at__lt=period.end).aggregate(
+        page_helped=Count("pk", filter=Q(helpful=True)), page_did_not_help=Count("pk", filter=Q(helpful=False))
+    )
     return _totals({**sums, **votes})
 
 
@@ -153,7 +153,7 @@ def read_faq_by(faq: UUID, period: Period, grain: By) -> Mapping[datetime, Total
 
 
 def _used(faq: UUID, period: Period) -> QuerySet[FAQUsage]:
-    return FAQUsage.objects.filter(faq=faq, start__gte=period.bounds[0], start__lt=period.bounds[-1])
+    return FAQUsage.objects.filter(faq=faq, start__gte=period.start, start__lt=period.end)
 
 
 def last_used(faq: UUID) -> datetime | None:

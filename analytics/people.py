@@ -9,7 +9,7 @@ from django.db import connection
 from analytics.facts import FIRST_BEGUN, SAID
 from analytics.models import Cohort, Grain, People
 
-_PERSONS = "count(DISTINCT person), count(DISTINCT person) FILTER (WHERE first >= start)"
+_PERSONS = "count(DISTINCT number), count(DISTINCT number) FILTER (WHERE first >= start)"
 _COUNT = f"""
     WITH asked AS MATERIALIZED (
         SELECT DISTINCT date_trunc('day', at, %(zone)s) AS day, persona, version, model, language, channel, person,
@@ -17,13 +17,14 @@ _COUNT = f"""
         FROM ({SAID}) said
     ),
     came AS MATERIALIZED (
-        SELECT person, {FIRST_BEGUN.format(person="person")} AS first FROM (SELECT DISTINCT person FROM asked) each
+        SELECT person, row_number() OVER () AS number, {FIRST_BEGUN.format(person="person")} AS first
+        FROM (SELECT DISTINCT person FROM asked) each
     ),
     active AS MATERIALIZED (
         {
     " UNION ALL ".join(
         f"SELECT DISTINCT '{grain}' AS grain, date_trunc('{grain}', day, %(zone)s) AS start, persona, version, "
-        f"model, language, channel, person, asks, first FROM asked JOIN came USING (person) "
+        f"model, language, channel, number, asks, first FROM asked JOIN came USING (person) "
         f"WHERE date_trunc('{grain}', day, %(zone)s) = ANY(%({grain})s)"
         for grain in (Grain.DAY.value, Grain.WEEK.value, Grain.MONTH.value)
     )
@@ -41,7 +42,7 @@ _COUNT = f"""
         SELECT grain, start, NULL, '*', '*', NULL, model, {_PERSONS} FROM active GROUP BY grain, start, model
     )
     INSERT INTO analytics_cohort (grain, began, start, people)
-    SELECT grain, date_trunc(grain, first, %(zone)s), start, count(DISTINCT person)
+    SELECT grain, date_trunc(grain, first, %(zone)s), start, count(DISTINCT number)
     FROM active WHERE asks AND grain <> 'day' GROUP BY 1, 2, 3
 """  # noqa: S608  texts of ours, no input
 

@@ -18,6 +18,16 @@ class Period:
         return [self.first + timedelta(days=number) for number in range((self.last - self.first).days + 1)]
 
     @property
+    def start(self) -> datetime:
+        """In UTC, as ``end``."""
+        return start_of(self.first, self.zone)
+
+    @property
+    def end(self) -> datetime:
+        """Where the last day ends."""
+        return start_of(self.last + timedelta(days=1), self.zone)
+
+    @property
     def bounds(self) -> list[datetime]:
         """Where each day begins, and at the end where the last one ends. In UTC: a day may have 23 or 25 hours."""
         return [start_of(day, self.zone) for day in [*self.days, self.last + timedelta(days=1)]]

@@ -40,8 +40,8 @@ def read_person(person: User, period: Period, grain: By = By.DAY) -> tuple[Total
     """The sums of the whole ``period``, and of each hour, day, week or month in which the person asked or was answered
     anything, by its start (UTC). What models cost is not among them. Three queries."""
     parameters = {
-        "start": period.bounds[0],
-        "end": period.bounds[-1],
+        "start": period.start,
+        "end": period.end,
         "zone": period.zone.key,
         "grain": grain.value,
         "owner": person.pk,

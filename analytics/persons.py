@@ -2,11 +2,12 @@
 too long to know."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
+from django.db.models import Max, Q, QuerySet
 from django.utils import timezone
 
 from analytics.facts import SAID
@@ -54,24 +55,26 @@ def _is_counted(by: By, filters: Filters) -> bool:
 
 def _from_people(period: Period, by: By, filters: Filters) -> Mapping[Any, int]:
     """The most that were active in any one day, week or month that lies within both the period and the cell."""
-    today = timezone.now().astimezone(period.zone).date()
-    end = date.max if period.last >= today else period.last + timedelta(days=1)
+    rows = _people(period, by, filters)
+    if by not in _WITHIN:
+        return dict(rows.values_list(by.value).annotate(Max("active")))
     found: dict[Any, int] = defaultdict(int)
-    for grain, start, active, key in _people(period, by, filters):
-        span = span_of(grain, start.astimezone(period.zone).date())
-        if span.after <= end:
-            cell = start_of(span_of(by, span.first).first, period.zone) if by in _WITHIN else key
-            found[cell] = max(found[cell], active)
+    for start, active in rows.values_list("start", "active"):
+        day = start.astimezone(period.zone).date()
+        key = start_of(span_of(by, day).first, period.zone)
+        found[key] = max(found[key], active)
     return found
 
 
-def _people(period: Period, by: By, filters: Filters) -> Iterable[tuple[str, datetime, int, Any]]:
-    """Grain, start, how many were active, and the dimension that cells are by (else the start again)."""
-    rows = People.objects.filter(
-        grain__in=_WITHIN.get(by, (Grain.DAY, Grain.WEEK, Grain.MONTH)),
-        start__gte=period.bounds[0],
-        start__lt=period.bounds[-1],
-    )
+def _people(period: Period, by: By, filters: Filters) -> QuerySet[People]:
+    """Of the days, weeks and months that lie within the period, all that is to come of it included."""
+    today = timezone.now().astimezone(period.zone).date()
+    whole = Q(grain=Grain.DAY)
+    for grain in _WITHIN.get(by, (Grain.DAY, Grain.WEEK, Grain.MONTH))[1:]:
+        last = span_of(grain, period.last + timedelta(days=1)).first
+        ended = Q() if period.last >= today else Q(start__lt=start_of(last, period.zone))
+        whole |= Q(grain=grain) & ended
+    rows = People.objects.filter(whole, start__gte=period.start, start__lt=period.end)
     given = {} if by == By.VERSION else filters.given
     every = {"persona": None, "version": None, "model": People.ALL, "language": People.ALL, "channel": People.ALL}
     for name, all_of_it in every.items():
@@ -80,7 +83,7 @@ def _people(period: Period, by: By, filters: Filters) -> Iterable[tuple[str, dat
             rows = rows.exclude(**{name: all_of_it})
         else:
             rows = rows.filter(**{name: wanted})
-    return rows.values_list("grain", "start", "active", "start" if by in _WITHIN else by.value)
+    return rows
 
 
 def _from_facts(period: Period, by: By, filters: Filters) -> Mapping[Any, int]:

@@ -28,12 +28,15 @@ MARGIN = timedelta(minutes=10)
 #: Each night, so many days are added up again: what no sign told of is in the figures a day later.
 AGAIN_DAYS = 35
 
-_DAYS = """
-    SELECT DISTINCT date_trunc('day', at, %(zone)s) FROM (
-        SELECT created_at AS at FROM conversations_message
-        UNION ALL SELECT created_at FROM conversations_conversation
-        UNION ALL SELECT at FROM conversations_tally
-        UNION ALL SELECT start FROM analytics_usage WHERE grain = 'day'
+_KNOWN = """
+    SELECT min(at), max(at) FROM (
+        SELECT min(created_at) AS at FROM conversations_message
+        UNION ALL SELECT max(created_at) FROM conversations_message
+        UNION ALL SELECT min(created_at) FROM conversations_conversation
+        UNION ALL SELECT max(created_at) FROM conversations_conversation
+        UNION ALL SELECT min(at) FROM conversations_tally UNION ALL SELECT max(at) FROM conversations_tally
+        UNION ALL SELECT min(start) FROM analytics_usage WHERE grain = 'day'
+        UNION ALL SELECT max(start) FROM analytics_usage WHERE grain = 'day'
     ) known
 """
 _CHANGED = """
@@ -113,11 +116,13 @@ def _forget_all() -> None:
 
 
 def _all_days(zone: ZoneInfo, now: datetime) -> list[date]:
-    """Those on which anything was said or begun, and those that the rollups know; and today."""
+    """From the first on which anything was said or begun, or that the rollups know, to the last, or today."""
     with connection.cursor() as cursor:
-        cursor.execute(_DAYS, {"zone": zone.key})
-        days = {at.astimezone(zone).date() for (at,) in cursor.fetchall()}
-    return sorted(days | {now.astimezone(zone).date()})
+        cursor.execute(_KNOWN)
+        known = [at.astimezone(zone).date() for at in cursor.fetchone() if at]
+    today = now.astimezone(zone).date()
+    first, last = min([*known, today]), max([*known, today])
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
 def _changed_days(since: datetime, zone: ZoneInfo, now: datetime) -> list[date]:

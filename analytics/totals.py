@@ -202,7 +202,7 @@ _WITHIN = "start >= %(start)s AND start < %(end)s"
 
 
 def _bounds(period: Period) -> dict[str, Any]:
-    return {"start": period.bounds[0], "end": period.bounds[-1], "zone": period.zone.key}
+    return {"start": period.start, "end": period.end, "zone": period.zone.key}
 
 
 def _rows_of(
@@ -244,7 +244,7 @@ def _price_changes(period: Period) -> Sequence[datetime]:
 def people_by(period: Period, grain: str, filters: Filters = EVERYTHING) -> Mapping[datetime, tuple[int, int]]:
     """How many were active, and how many of them new, in each day, week or month that begins in ``period``. Empty
     where ``filters`` name a model or a version, which nobody is counted by."""
-    return {row.start: (row.active, row.new) for row in _people(period.bounds[0], period.bounds[-1], [grain], filters)}
+    return {row.start: (row.active, row.new) for row in _people(period.start, period.end, [grain], filters)}
 
 
 def _people(start: datetime, end: datetime, grains: Sequence[str], filters: Filters) -> Sequence[People]:
@@ -288,7 +288,7 @@ def _happened(period: Period, filters: Filters) -> Mapping[tuple[str, str], int]
     rows = _rows(
         "SELECT name, label, sum(number)::bigint FROM analytics_occurrence"
         " WHERE start >= %(start)s AND start < %(end)s GROUP BY name, label",
-        {"start": period.bounds[0], "end": period.bounds[-1]},
+        {"start": period.start, "end": period.end},
     )
     return {(name, label): number for name, label, number in rows}
 

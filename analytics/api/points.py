@@ -63,7 +63,7 @@ def _firsts(by: By, period: Period) -> list[date]:
 
 
 def _hours(period: Period) -> list[datetime]:
-    begin, end = period.bounds[0], period.bounds[-1]
+    begin, end = period.start, period.end
     return [begin + timedelta(hours=number) for number in range(int((end - begin).total_seconds() // 3600))]
 
 

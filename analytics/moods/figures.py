@@ -80,7 +80,7 @@ def read_moods(period: Period, persona: UUID | None = None) -> Moods:
 
 def weeks_of(period: Period) -> QuerySet[MoodWeek]:
     """The counted ones that ``period`` touches."""
-    return MoodWeek.objects.filter(start__gt=period.bounds[0] - WEEK, start__lt=period.bounds[-1])
+    return MoodWeek.objects.filter(start__gt=period.start - WEEK, start__lt=period.end)
 
 
 def moods_of(weeks: QuerySet[MoodWeek], persona: UUID | None) -> QuerySet[Mood]:

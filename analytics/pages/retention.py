@@ -60,7 +60,7 @@ def retention(asked: Asked, csv_url: str = "") -> Retention:
     zone = asked.period.zone
     grain = Grain.WEEK if asked.days <= MOST_DAYS_OF_WEEKS else Grain.MONTH
     since = start_of(span_of(grain, asked.period.first).first, zone)
-    cohorts = shown_cohorts(grain, since, asked.period.bounds[-1])
+    cohorts = shown_cohorts(grain, since, asked.period.end)
     newest = sorted(cohorts)[-MOST_COHORTS:]
     lines = [_line(grain, began, cohorts[began], zone) for began in newest]
     ages = range(1, max((len(line.returns) for line in lines), default=0) + 1)

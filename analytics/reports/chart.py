@@ -83,7 +83,7 @@ def _places(report: Report, name: str) -> list[str]:
     period = period_of_report(report)
     if name == "days":
         return [day.isoformat() for day in period.days]
-    begin, end = period.bounds[0], period.bounds[-1]
+    begin, end = period.start, period.end
     hours = int((end - begin).total_seconds()) // 3600
     return [
         datetime.fromtimestamp(begin.timestamp() + 3600 * number, period.zone).isoformat() for number in range(hours)

@@ -127,7 +127,7 @@ def _faqs(period: Period) -> dict[str, Any]:
     have helped so many people, and are left out."""
     columns = COLUMNS["faqs"]
     used = (
-        FAQUsage.objects.filter(start__gte=period.bounds[0], start__lt=period.bounds[-1])
+        FAQUsage.objects.filter(start__gte=period.start, start__lt=period.end)
         .values_list("faq")
         .annotate(*(Sum(column, default=0) for column in columns))
     )

@@ -43,7 +43,7 @@ def is_added_up(period: Period) -> bool:
     state = RollupState.objects.first()
     if state is None or state.counted_until is None or state.time_zone != period.zone.key:
         return False
-    return state.counted_until >= period.bounds[-1] + MARGIN
+    return state.counted_until >= period.end + MARGIN
 
 
 def period_of_report(report: Report) -> Period:

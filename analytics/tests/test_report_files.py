@@ -43,7 +43,7 @@ def make_report(*, names: Sequence[str] = ("Desk",), **content: Any) -> Report:
     }
     return Report.objects.create(
         grain="week",
-        start=period.bounds[0],
+        start=period.start,
         time_zone=period.zone.key,
         figures={name: [1, 2.5] for name in METRICS} | {"cost": [-1.5, None]},
         content={"currency": "EUR", "persona": None, "tables": tables, "gaps": 3, **content},

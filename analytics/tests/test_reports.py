@@ -32,7 +32,7 @@ def persona(db: None) -> Persona:
 
 def add_history(period: Period, persona: Persona, *, people: int = 8, size: int = 60) -> None:
     """Something said in ``period`` and a little before it."""
-    begin = period.bounds[0] - timedelta(days=2)
+    begin = period.start - timedelta(days=2)
     make_history(1, [make_user() for _ in range(people)], [persona], begin, len(period.days) + 2, size=size)
 
 
@@ -70,9 +70,7 @@ def test_what_its_days_or_hours_come_to_is_what_it_comes_to(persona: Persona, gr
     assert report is not None
     table = report.content["tables"]["hours" if grain == "day" else "days"]
     if grain == "day":
-        assert all(
-            period.bounds[0].date() <= timezone.datetime.fromisoformat(row["name"]).date() for row in table["rows"]
-        )
+        assert all(period.start.date() <= timezone.datetime.fromisoformat(row["name"]).date() for row in table["rows"])
         return
     assert [row["name"] for row in table["rows"]] == [day.isoformat() for day in period.days]
     place = table["columns"].index("questions")

@@ -49,7 +49,7 @@ class Command(BaseCommand):
             return last_over(grain, timezone.now())
         try:
             period = period_of(grain, date.fromisoformat(day))
-            _before, start = one_before(grain, period).bounds[0], period.bounds[0]  # as far as dates go
+            _before, start = one_before(grain, period).bounds[0], period.start  # as far as dates go
         except (ValueError, OverflowError) as error:
             raise CommandError(f"--date takes a day as YYYY-MM-DD: {error}.") from error
         if start > timezone.now():
