@@ -29,7 +29,7 @@ def _of(person: Any, prefix: str = "") -> Q:
 
 
 declare(
-    Nothing(Usage, "Sums by hour, day and month."),
+    Nothing(Usage, "Sums by hour, day, week and month."),
     Nothing(FAQUsage, "Sums by FAQ and day."),
     Nothing(People, "How many people there were, not who."),
     Nothing(Cohort, "How many of the people who began at one time came back, not who."),

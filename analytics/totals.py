@@ -243,7 +243,7 @@ def _price_changes(period: Period) -> Sequence[datetime]:
 
 def people_by(period: Period, grain: str, filters: Filters = EVERYTHING) -> Mapping[datetime, tuple[int, int]]:
     """How many were active, and how many of them new, in each day, week or month that begins in ``period``. Empty
-    where ``filters`` name a model or a version, which nobody is counted by."""
+    where ``filters`` name a model or a version: by these, people count only to judge what is shown (persons.py)."""
     return {row.start: (row.active, row.new) for row in _people(period.start, period.end, [grain], filters)}
 
 
