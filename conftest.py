@@ -131,7 +131,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         together = "faults" if item.get_closest_marker("faults") else item.path.stem
         item.add_marker(pytest.mark.xdist_group(together))
-    result = yield  # pytest-django sorts
+    result = yield  # pytest-django sorts, pytest-xdist writes the groups into the names
+    if not all("@" in item.nodeid for item in items):
+        raise pytest.UsageError(
+            "This pytest-xdist groups no tests: fixtures of a module would be made in each process."
+        )
     items.sort(key=_long_ones_first)
     return result
 
