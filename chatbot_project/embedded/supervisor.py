@@ -79,12 +79,12 @@ class Supervisor:
 
     def run(self) -> int:
         """Start, supervise until a signal, stop. Returns the exit code: 0 after a signal, 1 if something failed."""
-        with _signals_raise():
+        with _signals_raise() as stop_if_told:
             try:
                 self._claim()
                 password = self._start()
                 self._announce(password)
-                self._supervise()
+                self._supervise(stop_if_told)
             except StopRequestedError:
                 say("\nStopping ...")
                 return 0
@@ -261,11 +261,12 @@ class Supervisor:
             )
         )
 
-    def _supervise(self) -> None:
+    def _supervise(self, stop_if_told: Callable[[], None]) -> None:
         """Look after the children until a signal."""
         for child in self.children:
             child.skip_warnings()
         while True:
+            stop_if_told()
             time.sleep(LOOP_SECONDS)
             for name in self.services.revive():
                 say(f"{name} had ended and runs again. Its log: {self.paths.log(name)}")
@@ -334,18 +335,27 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Raise StopRequestedError at the first Ctrl-C, SIGTERM or SIGHUP; further ones wait for the orderly end."""
+def _signals_raise() -> Iterator[Callable[[], None]]:
+    """Raise StopRequestedError at the first Ctrl-C, SIGTERM or SIGHUP; further ones wait for the orderly end.
+
+    Python swallows what is raised while a destructor runs: what is yielded raises it again where there was a signal.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
         for each in numbers:
             signal.signal(each, signal.SIG_IGN)
         raise StopRequestedError
 
+    def stop_if_told() -> None:
+        if heard:
+            raise StopRequestedError
+
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield
+        yield stop_if_told
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -22,6 +22,7 @@ from django.db import connection
 from faqs import evaluation, retrieval
 from faqs.evaluation import Asked, percentile, report, report_direct, share
 from faqs.evaluation_files import Sample, read_rows
+from faqs.management.commands import evaluate_faqs
 from faqs.scratch import PREFIX
 from faqs.state import knowledge_state
 
@@ -314,6 +315,30 @@ def test_stopped_in_the_midst_it_leaves_nothing(
     out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (code, ""), err
     assert schemas(beside) == []
+
+
+class SignalledAsItGoes:
+    """Python swallows what is raised in a destructor."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.sigtimedwait([], 0)  # the handler runs here
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_falls_into_a_destructor_stops_it_at_the_next_step(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate(sample: Sample, progress: evaluation.Progress) -> None:
+        progress("load", 0, 1)
+        SignalledAsItGoes()
+        progress("load", 1, 1)
+        pytest.fail("It went on.")
+
+    monkeypatch.setattr(evaluate_faqs, "evaluate", evaluate)
+    with pytest.raises(CommandError, match="Stopped") as stopped:
+        call_command("evaluate_faqs", faqs=files["faqs"], questions=files["questions"])
+    assert stopped.value.returncode == 128 + signal.SIGTERM
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 import json
 import signal
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -65,8 +65,13 @@ class Command(BaseCommand):
                 limit=options["limit"],
                 seed=options["seed"],
             )
-            with _ended_by_signals():
-                figures = evaluate(sample, progress=self._progress if self.stderr.isatty() else None)
+            with _ended_by_signals() as end_if_told:
+
+                def progress(step: str, done: int, total: int) -> None:
+                    end_if_told()
+                    self._progress(step, done, total)
+
+                figures = evaluate(sample, progress=progress)
         except BadEvaluationFile as error:
             raise CommandError(str(error)) from None
         except ApplicationError as error:
@@ -76,6 +81,8 @@ class Command(BaseCommand):
         self.stdout.write(_as_json(figures) if json else _as_table(figures))
 
     def _progress(self, step: str, done: int, total: int) -> None:
+        if not self.stderr.isatty():
+            return
         self.stderr.write(f"\r{step}: {done}/{total}   ", ending="\n" if done == total else "")
         self.stderr.flush()
 
@@ -110,11 +117,12 @@ def _shown(value: float | None) -> str:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def _ended_by_signals() -> Iterator[Callable[[], None]]:
     """Have SIGTERM and a closed terminal end the work as Ctrl-C does, in order, with the schema dropped: CommandError.
 
     Each is a KeyboardInterrupt at first, upon which psycopg cancels the query that is running. What that breaks on its
-    way out may raise errors of its own, which then say nothing.
+    way out may raise errors of its own, which then say nothing. One that comes in a destructor Python swallows: what is
+    yielded raises it again, and is to be called at every step of the work.
     """
     heard: list[int] = []
 
@@ -122,12 +130,17 @@ def _ended_by_signals() -> Iterator[None]:
         heard.append(number)
         raise KeyboardInterrupt
 
+    def end_if_told() -> None:
+        if heard:
+            raise KeyboardInterrupt
+
     try:
         before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     except ValueError:  # not the main thread, which alone hears of signals
         before = {}
     try:
-        yield
+        yield end_if_told
+        end_if_told()
     except BaseException:
         if heard:
             raise CommandError("Stopped; nothing is left behind.", returncode=128 + heard[0]) from None
