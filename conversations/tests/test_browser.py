@@ -1,9 +1,10 @@
 """The chat page in a real browser, on the real processes and the fake model server: the main job."""
 
 import re
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocketRoute, expect
 
 from accounts import tokens
 from accounts.models import SignUp, User
@@ -216,6 +217,32 @@ def test_edit_and_regenerate_make_branches_that_the_arrows_reach(tab: Tab, fake_
     expect(tab.reply.locator("[data-branch-label]")).to_have_text("2/2")  # its newest reply
     tab.page.reload()
     expect(tab.question.locator("[data-branch-label]")).to_have_text("1/2")
+
+
+def test_what_is_pressed_before_the_page_is_connected_is_done_when_it_is(tab: Tab) -> None:
+    tab.ask("As it was")
+    tab.ends()
+    held: list[Callable[[], None]] = []
+
+    def stand_between(socket: WebSocketRoute) -> None:
+        def answer(frame: str | bytes) -> None:
+            if "conversation.snapshot" in str(frame):
+                held.append(lambda: socket.send(frame))
+            else:
+                socket.send(frame)
+
+        socket.connect_to_server().on_message(answer)
+
+    tab.page.route_web_socket(re.compile("/ws/chat/"), stand_between)
+    tab.page.reload()
+    tab.question.hover()
+    tab.button("Edit", tab.question).click()
+    editor = tab.page.get_by_label("Your question in other words")
+    wait_until(lambda: tab.page.wait_for_timeout(50) or held, "a snapshot")
+    expect(editor).to_have_count(0)
+    held[0]()
+    expect(editor).to_be_focused()
+    expect(editor).to_have_value("As it was")
 
 
 def test_escape_leaves_a_question_as_it_was(tab: Tab) -> None:

@@ -21,6 +21,7 @@ export class Transcript {
     this.scroll = scroll;
     this.persona = persona;
     this.statuses = new Map();
+    this.early = null; // what was pressed before the first snapshot was here
     for (const element of root.children) this.#adopt(element);
     root.addEventListener("click", (event) => this.#clicked(event));
   }
@@ -39,6 +40,7 @@ export class Transcript {
     this.#restoreFocus(focus);
     this.#announce(items);
     this.scroll.keep();
+    this.#doEarly();
   }
 
   async loadEarlier() {
@@ -168,7 +170,10 @@ export class Transcript {
       case "discard":
         return app.discard(key);
     }
-    if (!message) return undefined;
+    if (!message) {
+      if (!app.info) this.early = { action, id: element.dataset.message };
+      return undefined;
+    }
     switch (action) {
       case "edit":
         return app.isBusy ? undefined : this.#edit(element);
@@ -190,6 +195,15 @@ export class Transcript {
         return message.feedback === -1 ? sendFeedback(app, message, 0) : askForComment(app, message);
     }
     return undefined;
+  }
+
+  /** The page stood before what it stands for was known: nothing that was pressed meanwhile is lost. */
+  #doEarly() {
+    if (!this.early) return;
+    const { action, id } = this.early;
+    this.early = null;
+    const button = this.root.querySelector(`[data-message="${CSS.escape(id)}"] [data-action="${action}"]`);
+    if (button && !button.disabled) button.click();
   }
 
   #edit(element) {
