@@ -1,7 +1,7 @@
 """The protocol's classes: what is decoded, what is refused, and the page that is made of them."""
 
 import json
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import pytest
@@ -36,12 +36,12 @@ BAD_FRAMES = [
     frame(persona="x" * 65), frame(owner="me"), frame(role="system"), frame(type="message.accepted"),
     '{"type":"conversation.follow","conversation":1e999}', "[" * 100_000, '{"a":' * 100_000,
     '{"type":"conversation.follow","conversation":' + "9" * 5000 + "}",
-    json.dumps({"type": "conversation.follow", "conversation": str(uuid4()), "cursors": {"x": [1, 2]}}),
-    json.dumps({"type": "conversation.follow", "conversation": str(uuid4()), "cursors": {str(uuid4()): [1]}}),
-    json.dumps({"type": "conversation.follow", "conversation": str(uuid4()), "cursors": {str(uuid4()): [1, 2.5]}}),
+    json.dumps({"type": "conversation.follow", "conversation": str(UUID(int=1)), "cursors": {"x": [1, 2]}}),
+    json.dumps({"type": "conversation.follow", "conversation": str(UUID(int=2)), "cursors": {str(UUID(int=3)): [1]}}),
+    json.dumps({"type": "conversation.follow", "conversation": str(UUID(int=4)), "cursors": {str(UUID(int=5)): [1, 2.5]}}),
     json.dumps(
-        {"type": "conversation.follow", "conversation": str(uuid4()),
-         "cursors": {str(uuid4()): [1, 2] for _ in range(201)}}
+        {"type": "conversation.follow", "conversation": str(UUID(int=6)),
+         "cursors": {str(UUID(int=number)): [1, 2] for number in range(201)}}
     ),
 ]  # fmt: skip
 
