@@ -26,6 +26,7 @@ def test_a_command_is_decoded_with_its_defaults() -> None:
     assert events.decode_command(frame()) == events.MessageSend(client_id="a1", text="Hello")
 
 
+IDS = [str(UUID(int=number)) for number in range(201)]
 BAD_FRAMES = [
     "", "null", "[]", "1", '"message.send"', "{", "{}", '{"type":null}', '{"type":"nothing"}', '{"type":"Ping"}',
     '{"type":"ready"}', '{"type":"websocket.disconnect"}', '{"type":"frame.push","frame":"x"}',
@@ -36,12 +37,12 @@ BAD_FRAMES = [
     frame(persona="x" * 65), frame(owner="me"), frame(role="system"), frame(type="message.accepted"),
     '{"type":"conversation.follow","conversation":1e999}', "[" * 100_000, '{"a":' * 100_000,
     '{"type":"conversation.follow","conversation":' + "9" * 5000 + "}",
-    json.dumps({"type": "conversation.follow", "conversation": str(UUID(int=1)), "cursors": {"x": [1, 2]}}),
-    json.dumps({"type": "conversation.follow", "conversation": str(UUID(int=2)), "cursors": {str(UUID(int=3)): [1]}}),
-    json.dumps({"type": "conversation.follow", "conversation": str(UUID(int=4)), "cursors": {str(UUID(int=5)): [1, 2.5]}}),
+    json.dumps({"type": "conversation.follow", "conversation": IDS[1], "cursors": {"x": [1, 2]}}),
+    json.dumps({"type": "conversation.follow", "conversation": IDS[2], "cursors": {IDS[3]: [1]}}),
+    json.dumps({"type": "conversation.follow", "conversation": IDS[4], "cursors": {IDS[5]: [1, 2.5]}}),
     json.dumps(
-        {"type": "conversation.follow", "conversation": str(UUID(int=6)),
-         "cursors": {str(UUID(int=number)): [1, 2] for number in range(201)}}
+        {"type": "conversation.follow", "conversation": IDS[6],
+         "cursors": {each: [1, 2] for each in IDS}}
     ),
 ]  # fmt: skip
 
