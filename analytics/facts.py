@@ -57,10 +57,10 @@ CITED = """
     SELECT t.at, faq, t.source, t.feedback FROM conversations_tally t CROSS JOIN LATERAL unnest(t.faqs) AS faq
     WHERE t.role <> '' AND t.at >= %(start)s AND t.at < %(end)s
 """
-#: When a person first began a conversation, removed or not.
-FIRST_BEGUN = """
-    least((SELECT min(c.created_at) FROM conversations_conversation c WHERE c.owner_id = {person}),
-          (SELECT min(t.at) FROM conversations_tally t WHERE t.person = {person}))
+#: person, at: a row for each conversation that was ever begun, removed or not.
+BEGUN_BY_ALL = """
+    SELECT owner_id AS person, created_at AS at FROM conversations_conversation
+    UNION ALL SELECT person, at FROM conversations_tally WHERE person IS NOT NULL
 """
 
 

@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import combinations
 from typing import Any
 
 from django.db import connection
 
-from analytics.facts import FIRST_BEGUN, SAID
+from analytics.facts import BEGUN_BY_ALL, SAID
 from analytics.models import Cohort, Grain, People
 
-_PERSONS = "count(DISTINCT number), count(DISTINCT number) FILTER (WHERE first >= start)"
+_SPANS = "grain, start"
+_TOLD = [told for size in range(4) for told in combinations(("persona", "language", "channel"), size)]
+_SETS = ", ".join(f"({', '.join([_SPANS, 'number', 'is_new', *told])})" for told in [*_TOLD, ("version",)])
+_PERSONS = "count(*), count(*) FILTER (WHERE is_new)"
 _COUNT = f"""
     WITH asked AS MATERIALIZED (
         SELECT DISTINCT date_trunc('day', at, %(zone)s) AS day, persona, version, model, language, channel, person,
@@ -17,29 +21,33 @@ _COUNT = f"""
         FROM ({SAID}) said
     ),
     came AS MATERIALIZED (
-        SELECT person, row_number() OVER () AS number, {FIRST_BEGUN.format(person="person")} AS first
-        FROM (SELECT DISTINCT person FROM asked) each
+        SELECT person, row_number() OVER () AS number, min(at) AS first
+        FROM (SELECT DISTINCT person FROM asked) each LEFT JOIN ({BEGUN_BY_ALL}) begun USING (person) GROUP BY person
     ),
     active AS MATERIALIZED (
-        {
+        SELECT *, first >= start AS is_new FROM ({
     " UNION ALL ".join(
         f"SELECT DISTINCT '{grain}' AS grain, date_trunc('{grain}', day, %(zone)s) AS start, persona, version, "
         f"model, language, channel, number, asks, first FROM asked JOIN came USING (person) "
         f"WHERE date_trunc('{grain}', day, %(zone)s) = ANY(%({grain})s)"
         for grain in (Grain.DAY.value, Grain.WEEK.value, Grain.MONTH.value)
     )
-}
+}) each
+    ),
+    told AS (
+        SELECT {_SPANS}, is_new, persona, CASE WHEN grouping(language) = 0 THEN language ELSE '*' END AS language,
+               CASE WHEN grouping(channel) = 0 THEN channel ELSE '*' END AS channel, version,
+               grouping(version) = 0 AS by_version
+        FROM active WHERE asks GROUP BY GROUPING SETS ({_SETS})
     ),
     counted AS (
-        INSERT INTO analytics_people (grain, start, persona, language, channel, version, model, active, new)
-        SELECT grain, start, persona, CASE WHEN grouping(language) = 0 THEN language ELSE '*' END,
-               CASE WHEN grouping(channel) = 0 THEN channel ELSE '*' END, NULL::uuid, '*', {_PERSONS}
-        FROM active WHERE asks GROUP BY grain, start, CUBE (persona, language, channel)
+        INSERT INTO analytics_people ({_SPANS}, persona, language, channel, version, model, active, new)
+        SELECT {_SPANS}, persona, language, channel, version, '*', {_PERSONS}
+        FROM told WHERE NOT by_version OR version IS NOT NULL
+        GROUP BY {_SPANS}, persona, language, channel, version, by_version
         UNION ALL
-        SELECT grain, start, NULL, '*', '*', version, '*', {_PERSONS}
-        FROM active WHERE asks AND version IS NOT NULL GROUP BY grain, start, version
-        UNION ALL
-        SELECT grain, start, NULL, '*', '*', NULL, model, {_PERSONS} FROM active GROUP BY grain, start, model
+        SELECT {_SPANS}, NULL, '*', '*', NULL, model, {_PERSONS}
+        FROM (SELECT DISTINCT {_SPANS}, model, number, is_new FROM active) each GROUP BY {_SPANS}, model
     )
     INSERT INTO analytics_cohort (grain, began, start, people)
     SELECT grain, date_trunc(grain, first, %(zone)s), start, count(DISTINCT number)
