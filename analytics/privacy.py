@@ -47,6 +47,7 @@ declare(
         "on nothing of theirs is counted, of the running week either.",
     ),
     RedisKeys(":1:analytics:part:*", "Parts of the pages of figures", "", "a quarter of an hour"),
+    RedisKeys(":1:analytics:asked", "Which pages of figures were looked at, not by whom", "", "a week"),
     PersonalData(
         model=Subscription,
         about=gettext_noop(

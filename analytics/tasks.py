@@ -8,6 +8,7 @@ from django.utils import timezone
 from analytics import rollups
 from analytics.models import Grain
 from analytics.moods.counting import count_week
+from analytics.pages.readying import make_ready
 from analytics.quality import judging, sampling
 from analytics.reports import delivery
 from analytics.reports.making import make_due
@@ -23,6 +24,7 @@ def refresh_rollups() -> None:
     """Add up what has changed. A run that another one overlaps does nothing."""
     note_languages(timezone.now() - LANGUAGES_WITHIN)
     rollups.refresh()
+    make_ready()
 
 
 @shared_task

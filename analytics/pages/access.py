@@ -16,7 +16,7 @@ from accounts.pages import current_member
 from chatbot_project.lib.errors import ApplicationError
 
 Params = ParamSpec("Params")
-FIGURES = "analytics.view_figures"
+FIGURES, PRICES = "analytics.view_figures", "analytics.view_price"
 
 
 def staff_page(

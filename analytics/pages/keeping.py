@@ -7,13 +7,11 @@ from typing import Protocol
 
 from django.conf import settings
 from django.core.cache import cache
-from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from redis.exceptions import RedisError
 
-from accounts.models import User
 from analytics.metrics import Group
 from analytics.models import Price, RollupState
 from analytics.pages.asking import Asked
@@ -41,7 +39,9 @@ class Page(Protocol):
     """A page of sections, of which each is made when it is asked for."""
 
     asked: Asked
-    user: User
+
+    @property
+    def prices(self) -> bool: ...
 
     @property
     def groups(self) -> Sequence[Group]: ...
@@ -49,18 +49,18 @@ class Page(Protocol):
     def section(self, group: Group) -> Section: ...
 
 
-def kept_sections(request: HttpRequest, page: Page, *also: object) -> list[SafeString]:
-    """The sections of ``page`` as HTML, which depend on ``also`` beside what is asked for. That which lists what people
-    asked is not kept."""
+def kept_sections(path: str, page: Page, *also: object) -> list[SafeString]:
+    """The sections of ``page``, which stands at ``path``, as HTML; they depend on ``also`` beside what is asked for.
+    That which lists what people asked is not kept."""
 
     def made(group: Group) -> SafeString:
-        return render_to_string("analytics/_section.html", {"section": page.section(group)}, request)
+        return render_to_string("analytics/_section.html", {"section": page.section(group)})
 
     asked = page.asked
     counted_until = RollupState.objects.values_list("counted_until", flat=True).first()
     prices = tuple(Price.objects.order_by("pk").values_list("model", "valid_from", "prompt", "completion"))
-    viewer = (page.user.has_perm("analytics.view_price"), get_language())
-    of = (request.path, asked.period, asked.query, counted_until, prices, settings.PRICE_CURRENCY, viewer, also)
+    viewer = (page.prices, get_language())
+    of = (path, asked.period, asked.query, counted_until, prices, settings.PRICE_CURRENCY, viewer, also)
     return [
         made(group) if group == Group.KNOWLEDGE else kept((group.value, *of), partial(made, group))
         for group in page.groups

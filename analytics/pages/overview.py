@@ -9,9 +9,10 @@ from django.views.decorators.http import require_GET
 from accounts.models import User
 from analytics.live import read_now
 from analytics.models import RollupState
-from analytics.pages.access import staff_page
+from analytics.pages.access import PRICES, staff_page
 from analytics.pages.asking import Asked, read_asked
 from analytics.pages.keeping import kept_sections
+from analytics.pages.readying import note_asked
 from analytics.pages.sections import Overview
 from analytics.pages.tables import csv_response
 from analytics.rollups import reporting_zone
@@ -30,13 +31,14 @@ def page_context(asked: Asked, *, tab: str) -> dict[str, object]:
 def overview(request: HttpRequest, user: User) -> HttpResponse:
     """With ``format=csv`` the part that ``part`` names, as a file."""
     asked = read_asked(request.GET)
-    shown = Overview(asked, user)
+    shown = Overview(asked, prices=user.has_perm(PRICES))
     if request.GET.get("format") == "csv":
         part = shown.sheets().get(request.GET.get("part", "figures"))
         if part is None:
             raise NotFound(_("There is no such table here."))
         days = f"{asked.period.first.isoformat()}-{asked.period.last.isoformat()}"
         return csv_response(f"nono-{part.key}-{days}", part.sheet())
+    note_asked(asked, prices=shown.prices)
     context = page_context(asked, tab="overview")
-    context |= {"overview": shown, "sections": kept_sections(request, shown), "live": read_now()}
+    context |= {"overview": shown, "sections": kept_sections(request.path, shown), "live": read_now()}
     return render(request, "analytics/overview.html", context)

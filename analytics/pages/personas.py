@@ -20,7 +20,7 @@ from accounts.models import User
 from analytics.charts import Mark
 from analytics.comparison import Compared, Side, Verdict, compare
 from analytics.metrics import Group
-from analytics.pages.access import staff_page
+from analytics.pages.access import PRICES, staff_page
 from analytics.pages.asking import Asked, read_asked
 from analytics.pages.figures import Figure, told
 from analytics.pages.keeping import kept_sections
@@ -174,11 +174,15 @@ class PersonaPage:
         given = {name: str(query[name]) for name in ("old", "new") if query.get(name)}
         self.asked = replace(asked, also=given)
         self.comparison = Comparison(self.asked, *chosen) if chosen else None
-        self.overview = Overview(self.asked, user)
+        self.overview = Overview(self.asked, prices=user.has_perm(PRICES))
 
     @property
     def name(self) -> str:
         return self.persona.published.name if self.persona.published else self.persona.slug
+
+    @property
+    def prices(self) -> bool:
+        return self.overview.prices
 
     @property
     def groups(self) -> Sequence[Group]:
@@ -243,7 +247,7 @@ def persona(request: HttpRequest, user: User, slug: str) -> HttpResponse:
     page = PersonaPage(found, request.GET, user)
     if request.GET.get("format") == "csv":
         return part_response(page.sheets(), request.GET.get("part"), f"nono-{found.slug}-{page.asked.name}")
-    sections = kept_sections(request, page, page.moments)
+    sections = kept_sections(request.path, page, page.moments)
     context = page_context(page.asked, tab="persona") | {"page": page, "persona": found, "overview": page.overview}
     context["sections"] = sections
     return render(request, "analytics/persona.html", context)

@@ -12,7 +12,6 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.models import User
 from analytics.charts import Chart, Kind, Series, Tone
 from analytics.metrics import METRICS, Group
 from analytics.models import Grain
@@ -77,10 +76,11 @@ class AllFigures:
 
 
 class Overview:
-    """All that the page shows of what is asked for. ``hidden``: it is of too few people to be shown."""
+    """All that the page shows of what is asked for. ``prices``: the viewer may see their list. ``hidden``: it is of too
+    few people to be shown."""
 
-    def __init__(self, asked: Asked, user: User) -> None:
-        self.asked, self.user = asked, user
+    def __init__(self, asked: Asked, *, prices: bool) -> None:
+        self.asked, self.prices = asked, prices
         now = shown_totals(asked.period, asked.filters)
         self.hidden = isinstance(now, Suppressed)
         self.figures = figures(now, shown_totals(asked.before, asked.filters), asked.filters)
@@ -137,7 +137,7 @@ class Overview:
                 charts = [_thumbs(asked, self._over_time), _satisfaction(asked, self._over_time)]
                 return {"charts": charts, "links": _disliked(asked)}
             case Group.COST:
-                return _cost(asked, self._over_time, prices=self.user.has_perm("analytics.view_price"))
+                return _cost(asked, self._over_time, prices=self.prices)
             case Group.SAFETY:
                 return {"links": _moderated()}
             case Group.RIGHTS:
