@@ -8,6 +8,9 @@ import sys
 def main() -> None:
     """Run the command in sys.argv; what stands in its way is said in a sentence, with exit code 2."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot_project.settings")
+    from chatbot_project.lib import collecting
+
+    collecting.pause()  # until the applications are ready (chatbot_project/apps.py)
     try:
         from django.core.management import execute_from_command_line
     except ImportError:

@@ -15,5 +15,7 @@ class ChatbotProjectConfig(AppConfig):
             task_metrics,  # noqa: F401  counts them
             task_records,  # noqa: F401  keeps how tasks ran
         )
+        from chatbot_project.lib import collecting
 
         logs.configure()
+        collecting.resume()

@@ -3,6 +3,18 @@
 import gc
 
 
+def pause() -> None:
+    """Nothing is collected until ``resume``: what is loaded meanwhile stays, and three rounds over it all would take a
+    third of the time that loading takes."""
+    gc.disable()
+
+
+def resume() -> None:
+    """Collect from now on, and leave what was loaded alone."""
+    gc.freeze()
+    gc.enable()
+
+
 def keep_loaded() -> None:
     """Take all objects that exist now out of the collector's rounds. Called once a process is ready to work.
 
