@@ -100,6 +100,9 @@ TEMPLATES = [
 
 # --- Database: units of work take one pooled connection each
 DATABASE_URL = env.text("DATABASE_URL", default_database_url(VAR_DIR) if IS_LOCAL else "")
+# What answers there is a pooler that gives each transaction another connection of its own (PgBouncer, pool_mode
+# transaction): nothing is prepared, no cursor outlives its transaction.
+DATABASE_TRANSACTION_POOLER = env.flag("DATABASE_TRANSACTION_POOLER", False)
 DATABASE_THREADS = env.whole("DATABASE_THREADS", 8, minimum=1, maximum=200)
 # Requests over HTTP that a web process works on at once; what waits for a model is not among them.
 REQUEST_THREADS = env.whole("REQUEST_THREADS", 8, minimum=1, maximum=200)
@@ -115,9 +118,10 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": parts.pop("password", ""),
         "HOST": parts.pop("host", ""),
         "PORT": parts.pop("port", ""),
+        "DISABLE_SERVER_SIDE_CURSORS": DATABASE_TRANSACTION_POOLER,
         "OPTIONS": {
             # Only lib/db.fetch_prepared prepares: the ORM's cursors send their values within the statement.
-            "prepare_threshold": 1,
+            "prepare_threshold": None if DATABASE_TRANSACTION_POOLER else 1,
             **parts,
             # A lost server is asked again for 4 s, then the next unit of work asks anew: never a back-off of minutes.
             "pool": {"min_size": 1, "max_size": DATABASE_THREADS + 4, "timeout": 8, "reconnect_timeout": 4},

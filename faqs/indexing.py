@@ -11,7 +11,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from chatbot_project.lib.db import session_lock
+from chatbot_project.lib.db import named_lock
 from chatbot_project.lib.errors import ApplicationError
 from faqs.embedding import Embedder, EmbeddingError, embedder
 from faqs.first_stage import as_literal
@@ -148,7 +148,7 @@ def ensure_index(model: EmbeddingModel) -> None:
 @contextmanager
 def filling(model: EmbeddingModel) -> Iterator[None]:
     """The right to fill ``model``. Raises Busy where another process has it."""
-    with session_lock(f"faqs.filling.{model.pk}") as is_mine:
+    with named_lock(f"faqs.filling.{model.pk}") as is_mine:
         if not is_mine:
             raise Busy(model.name)
         yield

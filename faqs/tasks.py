@@ -7,7 +7,7 @@ from celery import shared_task
 from django.db import OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 
-from chatbot_project.lib.db import session_lock
+from chatbot_project.lib.db import named_lock
 from faqs.embedding import EmbeddingError
 from faqs.indexing import Busy, fill_index, waiting_phrasings
 from faqs.matching import is_stale, train_and_store
@@ -59,7 +59,7 @@ def train_matcher(revision: int = 0) -> bool:
     before = knowledge_state()
     if revision and before.revision > revision:
         return False
-    with session_lock(TRAINING) as is_mine:
+    with named_lock(TRAINING) as is_mine:
         if not is_mine or not is_stale(before) or _is_incomplete(before):
             return False
         trained = train_and_store()

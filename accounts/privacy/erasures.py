@@ -24,7 +24,7 @@ from accounts.privacy import erasure_log
 from accounts.privacy.erasing import Held, erase_everywhere, erase_row, plan, refuse_if_held
 from accounts.privacy.registry import Erasure
 from accounts.retention.holds import is_held, let_none_in
-from chatbot_project.lib.db import session_lock
+from chatbot_project.lib.db import named_lock
 
 log = structlog.get_logger(__name__)
 
@@ -123,7 +123,7 @@ def run_erasure(request_id: UUID, *, seconds: float = float("inf")) -> bool:
 
     Raises what keeps it from going on, such as RedisError: it is left as it is, and the next run goes on.
     """
-    with session_lock(f"erasure {request_id}") as is_mine:
+    with named_lock(f"erasure {request_id}") as is_mine:
         user = _begin(request_id) if is_mine else None
         if user is None:
             return False

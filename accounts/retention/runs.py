@@ -20,7 +20,7 @@ from django.utils import timezone
 from accounts.audit.recording import record_audit
 from accounts.models import RetentionRun
 from accounts.retention.sweeps import Sweep, all_sweeps, find_sweep
-from chatbot_project.lib.db import session_lock
+from chatbot_project.lib.db import named_lock
 
 logger = logging.getLogger(__name__)
 LOCK = "accounts.retention"
@@ -60,7 +60,7 @@ def apply(as_of: datetime | None = None, *, seconds: float = float("inf")) -> Re
 
     Returns it; unfinished where ``seconds`` were not enough. Raises Busy while another is at work.
     """
-    with session_lock(LOCK) as is_mine:
+    with named_lock(LOCK) as is_mine:
         if not is_mine:
             raise Busy
         run = RetentionRun.objects.filter(finished_at=None).first() or RetentionRun.objects.create(

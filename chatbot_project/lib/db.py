@@ -12,8 +12,11 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import psycopg
+import structlog
 from django.conf import settings
-from django.db import connection, connections
+from django.db import DatabaseError, connection, connections
+
+log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,25 +50,36 @@ def fetch_prepared(sql: str, parameters: Sequence[Any] | Mapping[str, Any]) -> l
     """Run a statement of a hot path on this thread's connection and return its rows, none where it gives none.
 
     The server keeps its plan per connection, which Django's own cursors do not ask for: with a few joins, planning
-    costs more than running. Raises Django's database errors. ``sql`` must be a constant: each text is one plan.
+    costs more than running. Behind a pooler of transactions nothing is prepared. Raises Django's database errors.
+    ``sql`` must be a constant: each text is one plan.
     """
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(sql, parameters, prepare=True)
+        cursor.execute(sql, parameters, prepare=not settings.DATABASE_TRANSACTION_POOLER)
         if connection.queries_logged:  # budgets of queries count these too
             connection.queries_log.append({"sql": sql, "time": "0"})
         return cursor.fetchall() if cursor.description else []
 
 
 @contextmanager
-def session_lock(name: str) -> Iterator[bool]:
-    """Whether the caller holds the lock ``name`` within the block; at once, where another connection holds it: no."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
-        is_mine: bool = cursor.fetchone()[0]
+def named_lock(name: str) -> Iterator[bool]:
+    """Whether the caller holds the lock ``name`` within the block; at once, where somebody else holds it: no.
+
+    A transaction on a connection of its own holds it, which sees nothing and keeps no row from being tidied up: so it
+    is held also behind a pooler that gives each transaction another of its connections (PgBouncer). Raises Django's
+    database errors.
+    """
+    keeper = connection.copy()
     try:
+        keeper.set_autocommit(False)
+        with keeper.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+            is_mine: bool = cursor.fetchone()[0]
         yield is_mine
     finally:
-        if is_mine:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+        try:
+            keeper.rollback()
+        except DatabaseError:
+            log.warning("lock.lost", name=name)  # somebody else may have had it since the connection broke
+        finally:
+            keeper.close()

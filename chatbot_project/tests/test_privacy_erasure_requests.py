@@ -21,7 +21,7 @@ from accounts.retention import holds
 from accounts.tasks import send_waiting_mail
 from accounts.tests.api_client import ApiClient, refusal
 from accounts.tests.factories import PASSWORD, make_admin, make_guest, make_user
-from chatbot_project.lib.db import session_lock
+from chatbot_project.lib.db import named_lock
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.tests.erased import places
 from conversations.models import Conversation
@@ -173,7 +173,7 @@ def test_the_command_waits_for_a_process_that_is_at_it(places: Path, monkeypatch
     request = erasures.request_erasure(user=user, at_once=True, by_operator=True)
     assert queued == [], "who asked does it: no worker is told"
     with ThreadPoolExecutor(2) as pool:
-        with session_lock(f"erasure {request.pk}") as is_mine:
+        with named_lock(f"erasure {request.pk}") as is_mine:
             assert is_mine
             waiting = pool.submit(apart, erasures.complete_erasure, request.pk, seconds=60)
             assert pool.submit(apart, erasures.complete_erasure, request.pk, seconds=0.5).result(timeout=60) is None

@@ -27,7 +27,7 @@ from accounts.models import AuditEvent, LegalHold, RetentionPolicy, RetentionRun
 from accounts.retention import holds, policies, runs, sweeps
 from accounts.tests.api_client import ApiClient, refusal
 from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user
-from chatbot_project.lib.db import session_lock
+from chatbot_project.lib.db import named_lock
 from chatbot_project.lib.errors import ApplicationError
 from conversations.models import Conversation, Feedback, Message, Tally
 from personas.models import Persona
@@ -292,7 +292,7 @@ def test_two_runs_do_not_meet() -> None:
     taken, done = Event(), Event()
 
     def other() -> None:
-        with session_lock(runs.LOCK) as mine:
+        with named_lock(runs.LOCK) as mine:
             assert mine
             taken.set()
             done.wait(30)
@@ -403,7 +403,7 @@ def test_a_hold_is_placed_and_released_on_its_page(admin: User, owner: User, per
 
 
 def nobody_is_at_work() -> bool:
-    with session_lock(runs.LOCK) as mine:
+    with named_lock(runs.LOCK) as mine:
         return mine
 
 

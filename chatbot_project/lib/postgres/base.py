@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
+from django.conf import settings
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 from psycopg import Connection, Error
@@ -64,7 +65,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _configure_new(self, connection: Connection[Any]) -> None:
         # What lib/db.fetch_prepared prepares is planned once per connection, not for each set of values: its statements
         # find rows by key. Django's own cursors prepare nothing.
-        connection.execute("SET plan_cache_mode = force_generic_plan")
+        if not settings.DATABASE_TRANSACTION_POOLER:
+            connection.execute("SET plan_cache_mode = force_generic_plan")
         self._configure_connection(connection)  # type: ignore[attr-defined]  # missing in the stubs
 
     @property
