@@ -8,6 +8,7 @@ class ChatbotProjectConfig(AppConfig):
 
     def ready(self) -> None:
         from chatbot_project import (
+            beat_heartbeat,  # noqa: F401  beat tells that it is there
             celery,  # noqa: F401  shared tasks belong to this application in every process
             checks,  # noqa: F401  registers the system checks
             logs,

@@ -1,0 +1,87 @@
+"""Who works in the background: reply workers, Celery, beat."""
+
+from datetime import datetime
+from time import perf_counter
+from typing import Any
+
+from django.utils import timezone
+
+from chatbot_project.beat_heartbeat import BEAT_KEY
+from chatbot_project.celery import app
+from chatbot_project.doctor.redis import redis_client
+from chatbot_project.doctor.registry import Findings, Request, check, failed, ok, warning
+from chatbot_project.doctor.running import in_database, in_thread
+from chatbot_project.lib.ids import uuid7
+from chatbot_project.tasks import answer_doctor, answer_key
+from conversations.doorbell import WORKERS_CHANNEL
+from conversations.replies import queue
+from conversations.replies.worker import HEARTBEAT_KEY
+
+LONG_WAIT = 60.0  # seconds that the oldest question may wait
+SILENT_BEAT = 60.0  # it sends something every five seconds
+SHARE = 0.8  # of the check's time that an answer is waited for: the rest says why there is none
+
+
+@check("replies", "A reply worker is there", needs=("redis", "database", "migrations"))
+async def examine_replies(request: Request) -> Findings:
+    """By its heartbeat and by who listens for work: no reply is asked for, which would need a person and a model."""
+    async with redis_client(request.seconds) as client:
+        beat = await client.get(HEARTBEAT_KEY)
+        ((_channel, listening),) = await client.pubsub_numsub(WORKERS_CHANNEL)
+    depth = await in_database(queue.depth, seconds=request.seconds)
+    waiting = f"{depth.queued} wait, {depth.streaming} are streamed"
+    if beat is None:
+        return failed(f"No reply worker has been heard of for 15 s; {waiting}.", "Start one: manage.py runreplies")
+    said = f"Heartbeat {age_of(beat):.0f} s ago, {listening} listening for work; {waiting}."
+    if depth.queued and depth.oldest_wait > LONG_WAIT:
+        return warning(
+            f"{said} The oldest waits for {depth.oldest_wait:.0f} s.",
+            "Start more of manage.py runreplies, or raise REPLY_SLOTS or PROVIDER_SLOTS; see the check “models”.",
+        )
+    return ok(said)
+
+
+@check("celery", "Celery does a task", needs=("redis",))
+async def examine_celery(request: Request) -> Findings:
+    word, began, bound = uuid7().hex, perf_counter(), request.seconds * SHARE
+    await in_thread(_send, word, bound)
+    async with redis_client(request.seconds) as client:
+        if await client.blpop([answer_key(word)], timeout=bound):
+            return ok(f"A task was sent, done and answered in {(perf_counter() - began) * 1000:.0f} ms.")
+        waiting = await client.llen(app.conf.task_default_queue)
+    if await in_thread(_answering, request.seconds - bound):
+        return failed(
+            f"Workers are there, but did not do a task within {bound:.0f} s; {waiting} wait.",
+            "Start more workers or raise --concurrency; the admin's background tasks show what does not end.",
+        )
+    return failed(
+        f"No Celery worker did a task within {bound:.0f} s; {waiting} wait.",
+        "Start one: celery -A chatbot_project worker --pool threads",
+    )
+
+
+def _send(word: str, seconds: float) -> None:
+    answer_doctor.apply_async((word,), expires=seconds, retry=False)
+
+
+def _answering(seconds: float) -> list[Any]:
+    """The workers that answer at once when they are called directly, past the queue."""
+    replies: list[Any] = app.control.ping(timeout=max(0.2, seconds / 2))
+    return replies
+
+
+@check("beat", "Beat keeps the timetable", needs=("redis",))
+async def examine_beat(request: Request) -> Findings:
+    async with redis_client(request.seconds) as client:
+        beat = await client.get(BEAT_KEY)
+    mend = "Start one, and one only: celery -A chatbot_project beat"
+    if beat is None:
+        return failed("Beat has not been heard of for a day.", mend)
+    if (age := age_of(beat)) > SILENT_BEAT:
+        return failed(f"Beat sent its last task {age:.0f} s ago; one is due every 5 s.", mend)
+    return ok(f"Beat sent its last task {age:.0f} s ago.")
+
+
+def age_of(beat: bytes) -> float:
+    """Seconds since a heartbeat, whose value is its time."""
+    return max(0.0, (timezone.now() - datetime.fromisoformat(beat.decode())).total_seconds())
