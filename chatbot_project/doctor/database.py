@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 
 from chatbot_project.doctor.registry import Finding, Findings, Request, check, failed, ok, warning
 from chatbot_project.doctor.running import in_database, in_thread, one_line
@@ -61,13 +61,12 @@ async def examine_migrations(request: Request) -> Findings:
 
 def _migrations() -> tuple[list[str], list[str]]:
     """Those the database lacks, and those it has of apps of ours that are not in the code."""
-    executor = MigrationExecutor(connection)
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    known, replaced = set(executor.loader.disk_migrations), executor.loader.replacements
-    known |= {key for migration in replaced.values() for key in migration.replaces}
-    apps = {app for app, _name in executor.loader.disk_migrations}
-    unknown = [key for key in executor.loader.applied_migrations if key not in known and key[0] in apps]
-    return [f"{m.app_label}.{m.name}" for m, _backwards in plan], sorted(".".join(key) for key in unknown)
+    loader = MigrationLoader(connection)
+    applied, known = set(loader.applied_migrations), set(loader.disk_migrations)
+    known |= {key for migration in loader.replacements.values() for key in migration.replaces}
+    apps = {app for app, _name in loader.disk_migrations}
+    missing, unknown = set(loader.graph.nodes) - applied, {key for key in applied - known if key[0] in apps}
+    return sorted(map(".".join, missing)), sorted(map(".".join, unknown))
 
 
 @check("pgvector", "Vectors can be compared", needs=("database",))
@@ -146,7 +145,7 @@ def _vectors() -> tuple[str, int, int]:
     if state is None or state.model is None:
         return "", 0, 0
     (strangers,) = _row(
-        "SELECT count(*) FROM (SELECT vector FROM faqs_embedding WHERE model_id = %s LIMIT 1000) some "
+        "SELECT count(*) FROM (SELECT vector FROM faqs_embedding WHERE model_id = %s LIMIT 1000) few "
         "WHERE vector_dims(vector) <> %s",
         [state.model.pk, state.model.dimensions],
     )

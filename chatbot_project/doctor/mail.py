@@ -3,6 +3,7 @@
 import smtplib
 import socket
 import ssl
+from contextlib import suppress
 from email.utils import parseaddr
 from typing import Any
 
@@ -24,18 +25,18 @@ async def examine_mail(request: Request) -> Findings:
 
 def _examined(address: str, seconds: float) -> Finding:
     where = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
+    connection: Any = get_connection(fail_silently=False, timeout=seconds)
     try:
-        connection: Any = get_connection(fail_silently=False, timeout=seconds)
         connection.open()  # connects, says EHLO, STARTTLS where it is set, and signs in where there is a user
-        try:
-            code, _text = connection.connection.noop()
-            if address:
-                text = "This is a test of Nono's mail. It was sent by manage.py doctor."
-                EmailMessage("Nono: a test", text, to=[address], connection=connection).send()
-        finally:
-            connection.close()
+        code, _text = connection.connection.noop()
+        if address:
+            text = "This is a test of Nono's mail. It was sent by manage.py doctor."
+            EmailMessage("Nono: a test", text, to=[address], connection=connection).send()
     except (smtplib.SMTPException, OSError) as error:
         return _explained(error, where)
+    finally:
+        with suppress(smtplib.SMTPException, OSError):  # it was told above
+            connection.close()
     if code != 250:
         return failed(f"{where} answers {code}.", "See the mail server's log.")
     return _warned(where) or ok(

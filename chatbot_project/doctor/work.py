@@ -19,7 +19,7 @@ from conversations.replies.worker import HEARTBEAT_KEY
 
 LONG_WAIT = 60.0  # seconds that the oldest question may wait
 SILENT_BEAT = 60.0  # it sends something every five seconds
-SHARE = 0.8  # of the check's time that an answer is waited for: the rest says why there is none
+SHARE = 0.6  # of the check's time that an answer is waited for: the rest says why there is none
 
 
 @check("replies", "A reply worker is there", needs=("redis", "database", "migrations"))
@@ -66,7 +66,7 @@ def _send(word: str, seconds: float) -> None:
 
 def _answering(seconds: float) -> list[Any]:
     """The workers that answer at once when they are called directly, past the queue."""
-    replies: list[Any] = app.control.ping(timeout=max(0.2, seconds / 2))
+    replies: list[Any] = app.control.ping(timeout=seconds / 2)
     return replies
 
 

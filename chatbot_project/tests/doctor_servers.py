@@ -1,5 +1,6 @@
 """Servers that answer the doctor as broken ones do: real sockets, scripted answers."""
 
+import io
 import socketserver
 import ssl
 from collections.abc import Iterator, Mapping
@@ -79,8 +80,7 @@ class _MailHandler(socketserver.StreamRequestHandler):
             self._say("\r\n".join(offered))
         elif verb == "STARTTLS" and self.server.tls:
             self._say("220 go on")
-            self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
-            self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb")
+            self._secure(self.server.tls)
         elif verb == "AUTH":
             self._say("235 welcome" if self.server.accepts else "535 5.7.8 wrong: canary-password")
         elif verb == "DATA":
@@ -89,6 +89,18 @@ class _MailHandler(socketserver.StreamRequestHandler):
             self._say("250 taken")
         else:
             self._say("250 ok")
+
+    def _secure(self, tls: ssl.SSLContext) -> None:
+        try:
+            self.connection = tls.wrap_socket(self.connection, server_side=True)
+        except ssl.SSLError:  # the client does not trust the certificate, and left
+            self.rfile = io.BytesIO()
+            return
+        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb")
+
+    def finish(self) -> None:
+        super().finish()
+        self.connection.close()
 
     def _say(self, line: str) -> None:
         self.wfile.write(f"{line}\r\n".encode())

@@ -4,6 +4,7 @@ take the product's own processes."""
 import asyncio
 import io
 import json
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -56,10 +57,10 @@ def run(*arguments: str) -> tuple[int, str]:
 def redis_settings(settings: Any) -> Iterator[Any]:
     """Redis' configuration, put back afterwards."""
     redis = blocking_redis()
-    before = {name: redis.config_get(name)[name.encode()] for name in ("maxmemory", "maxmemory-policy")}
+    before = {name: redis.config_get(name)[name] for name in ("maxmemory", "maxmemory-policy")}
     yield redis
     for name, value in before.items():
-        redis.config_set(name, value.decode())
+        redis.config_set(name, value)
 
 
 # --- the command
@@ -156,12 +157,12 @@ def test_migrations_that_are_missing_or_of_a_newer_version_are_told() -> None:
     try:
         assert (found := examined("migrations")["migrations"]).status == "warning"
         assert "0999_of_tomorrow" in found.found
-        recorder.record_unapplied("analytics", "0001_initial")
+        recorder.record_unapplied("analytics", "0001_rollups")
         assert (found := examined("migrations")["migrations"]).status == "failed"
         assert found.fix == "Run: manage.py migrate"
     finally:
         recorder.record_unapplied("chatbot_project", "0999_of_tomorrow")
-        recorder.record_applied("analytics", "0001_initial")
+        recorder.record_applied("analytics", "0001_rollups")
 
 
 @pytest.fixture
@@ -233,7 +234,7 @@ def test_a_redis_that_is_away_is_named_and_what_needs_it_is_skipped(settings: An
 @pytest.mark.django_db(transaction=True)
 def test_nobody_at_work_is_told_with_what_to_start() -> None:
     blocking_redis().flushdb()
-    found = examined("replies", "celery", "beat", seconds=1.5)
+    found = examined("replies", "celery", "beat", seconds=4)
     assert [found[name].status for name in ("replies", "celery", "beat")] == ["failed"] * 3
     assert "manage.py runreplies" in found["replies"].fix
     assert "celery -A chatbot_project worker" in found["celery"].fix
@@ -534,3 +535,8 @@ def test_settings_of_production_are_held_against_the_deployment_checks(settings:
     settings.IS_LOCAL, settings.DEBUG = False, True
     found = examined("production")
     assert (found["production nono.E006"].status, found["production nono.E007"].fix) == ("failed", "Unset DEBUG.")
+
+
+def test_the_page_describes_every_check_and_no_other(settings: Any) -> None:
+    page = (settings.BASE_DIR / "docs" / "doctor.md").read_text()
+    assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE) == list(CHECKS)
