@@ -13,6 +13,7 @@ class ChatbotProjectConfig(AppConfig):
             checks,  # noqa: F401  registers the system checks
             logs,
             privacy,  # noqa: F401  says what the tables hold
+            task_ids,  # noqa: F401  takes ids along with background tasks; before those below, whose lines have them
             task_metrics,  # noqa: F401  counts them
             task_records,  # noqa: F401  keeps how tasks ran
         )

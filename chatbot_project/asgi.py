@@ -13,11 +13,12 @@ from django.conf import settings  # noqa: E402
 
 from analytics.routing import websocket_urlpatterns as figures  # noqa: E402  models need the application above
 from chatbot_project.lib.bodies import BoundedBodies  # noqa: E402
+from chatbot_project.lib.correlation import Correlated  # noqa: E402
 from conversations.routing import websocket_urlpatterns as chat  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": BoundedBodies(django_application, settings.MAX_BODY_BYTES),
-        "websocket": URLRouter([*chat, *figures]),
+        "http": Correlated(BoundedBodies(django_application, settings.MAX_BODY_BYTES)),
+        "websocket": Correlated(URLRouter([*chat, *figures])),
     }
 )

@@ -1,4 +1,5 @@
-"""Logs of every process: one event name and its fields per line; readable in a terminal, JSON elsewhere.
+"""Logs of every process: one event name and its fields per line; readable in a terminal, JSON elsewhere. The ids that
+are bound (lib/correlation.py) stand in each.
 
 What people and models write, addresses, tokens and keys never go into a log.
 """
@@ -36,7 +37,9 @@ def hide_queries(logger: Any, method: str, event: MutableMapping[str, Any]) -> M
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _LINES = re.compile(r"[\n\t]")
 _OUR_ID = re.compile(r"[0-9a-f]{12}[47][0-9a-f]{19}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
-_OURS = frozenset({"timestamp", "level", "logger"})
+# Names of events, of our modules and of what they say: nothing in them can be personal or secret, and they are most.
+_NAME = re.compile(r"[a-z_]{0,24}(?:[.:][a-z_]{1,24}){0,4}")
+_OURS = frozenset({"timestamp", "level", "logger", "request_id"})  # the last is judged where it comes in
 _OF_SEVERAL_LINES = frozenset({"exception", "stack"})
 
 
@@ -53,7 +56,7 @@ def hide_personal_data(logger: Any, method: str, event: MutableMapping[str, Any]
 
 def _scrubbed(value: Any, *, lines: bool) -> Any:
     if isinstance(value, str):
-        if _OUR_ID.fullmatch(value):
+        if _OUR_ID.fullmatch(value) or _NAME.fullmatch(value):
             return value
         kept = _CONTROLS.sub(_spelt, redact(_without_secrets(value)))
         return kept if lines else _LINES.sub(_spelt, kept)
@@ -120,8 +123,7 @@ def configure() -> None:
             "root": {"handlers": ["stderr"], "level": settings.LOG_LEVEL},
             "loggers": {
                 "django": {"level": settings.LOG_LEVEL},
-                "django.request": {"level": "ERROR"},  # a refused request is an answer, and django_structlog notes it
-                "django_structlog": {"level": "WARNING"},
+                "django.request": {"level": "ERROR"},  # a refused request is an answer, and lib/handler.py notes it
                 "uvicorn.access": {"level": "WARNING"},
                 "uvicorn.error": {"level": "WARNING"},
                 "httpx": {"level": "WARNING"},

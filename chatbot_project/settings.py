@@ -46,7 +46,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "django_htmx",
-    "django_structlog",
     "corsheaders",
     "rest_framework",
     "drf_spectacular",
@@ -77,7 +76,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
     "chatbot_project.middleware.RestrictionMiddleware",
     "chatbot_project.middleware.ErrorShapeMiddleware",
 ]
@@ -438,5 +436,4 @@ METRICS_TOKEN = env.text("METRICS_TOKEN")
 
 # --- Logs: stable event names, ids and counts; never what people wrote
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
-DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # an address is personal data
 LOGGING_CONFIG = None  # chatbot_project/logs.py sets structlog and the standard library up together

@@ -15,7 +15,7 @@ from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.llm.tokens import estimate_tokens
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell
-from conversations.keeping import announce
+from conversations.keeping import announce, note_accepted
 from conversations.models import Conversation, Message
 from conversations.replies.prompt import Turn, cost_of_instructions
 from conversations.replies.work import read_version
@@ -112,6 +112,7 @@ def _store(user: User, persona_slug: str, asking: Asking, key: Key | None) -> Ac
         announce(conversation, reply_waits=True)
     else:
         transaction.on_commit(doorbell.ring_workers)  # no list shows it
+        note_accepted(conversation.pk, reply.pk)
     return Accepted(conversation, question, reply)
 
 

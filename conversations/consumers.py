@@ -24,6 +24,7 @@ from accounts.models import User
 from accounts.restriction import refuse_if_restricted_now
 from accounts.scopes import ALL_SCOPES, Scope
 from accounts.sources import scope_source
+from chatbot_project.lib.correlation import bound, new_id
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.metrics import names as metrics
@@ -192,8 +193,14 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._obey(command)
 
     async def _obey(self, command: events.AnyCommand) -> None:
+        tag = events.tag_of(type(command))
+        metrics.SOCKET_COMMANDS.labels(tag).inc()
+        with bound(request_id=new_id()):
+            log.debug("socket.command", command=tag)
+            await self._answer(command)
+
+    async def _answer(self, command: events.AnyCommand) -> None:
         client_id = getattr(command, "client_id", "")
-        metrics.SOCKET_COMMANDS.labels(events.tag_of(type(command))).inc()
         try:
             self._require_scope(command)
             if isinstance(command, STORING):

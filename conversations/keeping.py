@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
+import structlog
 from django.db import connection, transaction
 from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
@@ -24,6 +25,8 @@ from conversations.models import Conversation, ConversationQuerySet, Message
 from conversations.refusals import recorded
 from conversations.store import find_persona_version
 from conversations.transcript import conversation_info
+
+log = structlog.get_logger(__name__)
 
 MAX_TITLE = 120
 #: Refuses a change by raising; called with the conversation as it stands, under the lock under which it is changed.
@@ -145,6 +148,13 @@ def announce(conversation: Conversation, client_id: str = "", *, reply_waits: bo
     """Once this is committed, tell the person's open pages; with ``reply_waits``, the workers as well."""
     event = events.ConversationUpdated(conversation=conversation_info(conversation), client_id=client_id)
     transaction.on_commit(partial(doorbell.tell_user, conversation.owner_id, event, reply_waits=reply_waits))
+    if reply_waits and conversation.active_leaf_id is not None:
+        note_accepted(conversation.pk, conversation.active_leaf_id)
+
+
+def note_accepted(conversation: UUID, reply: UUID) -> None:
+    """Once this is committed, log which reply the request at hand has queued: what leads from one to the other."""
+    transaction.on_commit(partial(log.info, "question.accepted", conversation=str(conversation), reply=str(reply)))
 
 
 def newest_leaf(message_id: UUID) -> UUID:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -38,12 +39,13 @@ def _unit_of_work(work: Callable[[], T]) -> T:
 
 
 async def run_db(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run ``work(*args, **kwargs)`` as one unit of work in a database thread and return its result.
+    """Run ``work(*args, **kwargs)`` as one unit of work in a database thread, in a copy of the caller's context, and
+    return its result.
 
     Raises what ``work`` raises; ``django.db.OperationalError`` where no connection could be had.
     """
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_executor(), _unit_of_work, partial(work, *args, **kwargs))
+    return await loop.run_in_executor(_executor(), copy_context().run, _unit_of_work, partial(work, *args, **kwargs))
 
 
 def fetch_prepared(sql: str, parameters: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:

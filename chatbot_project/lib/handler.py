@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 import django
+import structlog
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import settings
 from django.core import signals
@@ -26,6 +27,8 @@ from django.urls import set_script_prefix
 from chatbot_project.lib.api.late import LateResponse
 from chatbot_project.lib.metrics import names as metrics
 
+log = structlog.get_logger(__name__)
+
 # What a load balancer asks must be answered while every other thread waits for a database that is away.
 _PROBES = ("/healthz", "/readyz", "/metrics")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -33,19 +36,25 @@ _LEFT = 499  # counted for a client that left before its answer began
 
 
 class _Exchange:
-    """One request and its answer, for the metrics; counted once."""
+    """One request and its answer, for the metrics and the log; counted once."""
 
-    def __init__(self, method: str) -> None:
+    def __init__(self, method: str, path: str) -> None:
         self._method = method if method in _METHODS else "other"
+        self._path = path
         self._began = perf_counter()
         self._counted = False
         self.route = "unmatched"
 
     def answered(self, status: int) -> None:
-        if not self._counted:
-            self._counted = True
-            metrics.HTTP_REQUESTS.labels(self.route, self._method, str(status)).inc()
-            metrics.HTTP_SECONDS.labels(self.route).observe(perf_counter() - self._began)
+        if self._counted:
+            return
+        self._counted = True
+        seconds = perf_counter() - self._began
+        metrics.HTTP_REQUESTS.labels(self.route, self._method, str(status)).inc()
+        metrics.HTTP_SECONDS.labels(self.route).observe(seconds)
+        say = log.error if status >= 500 else log.warning if status >= 400 and status != _LEFT else log.debug
+        request = f"{self._method} {self._path}"  # without what was asked for behind it
+        say("request.answered", request=request, route=self.route, status=status, seconds=round(seconds, 3))
 
 
 def route_of(request: HttpRequest) -> str:
@@ -72,7 +81,7 @@ class RequestHandler(ASGIHandler):
             body = await self.read_body(receive)
         except RequestAborted:
             return
-        exchange = _Exchange(scope["method"])
+        exchange = _Exchange(scope["method"], scope["path"])
         threads = self._probe_threads if scope["path"] in _PROBES else self._threads
         try:
             in_thread = sync_to_async(self._respond, thread_sensitive=False, executor=threads)

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
+from chatbot_project.lib.correlation import bound
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.llm.client import LLMClient
@@ -149,6 +150,10 @@ class ReplyWorker:
     # --- one reply
 
     async def _run_reply(self, reply: LiveReply) -> None:
+        with bound(reply=reply.reply, conversation=reply.conversation):
+            await self._work_on(reply)
+
+    async def _work_on(self, reply: LiveReply) -> None:
         try:
             ending: Ending | None = await answer(reply, self.llm, self._budget, self._next_tick, self._say)
         except asyncio.CancelledError:
@@ -157,7 +162,7 @@ class ReplyWorker:
                 ending = await judged_shown(reply, self.llm, Ending("stopped", reply.text, reply.model))
         except Exception:
             # The edge of one reply: whatever breaks must not take the other replies with it, nor leave this one live.
-            log.exception("reply.broke", reply=str(reply.reply))
+            log.exception("reply.broke")
             ending = Ending("interrupted" if reply.text else "failed", reply.text, reply.model, code="internal_error")
         reply.ending = True
         try:
@@ -189,11 +194,10 @@ class ReplyWorker:
             await reply.renewing
         entries = await self._until_stored(lambda: run_db(store))
         if not entries:
-            log.warning("reply.overtaken", reply=str(reply.reply), epoch=reply.epoch)
+            log.warning("reply.overtaken", epoch=reply.epoch)
             return
         metering.ended(reply, ending)
-        say = log.debug if ending.status == "completed" else log.info
-        say("reply.ended", reply=str(reply.reply), status=ending.status, code=ending.code, model=ending.model)
+        log.info("reply.ended", status=ending.status, code=ending.code, model=ending.model)
         said = iter(reply.take_entry, None)  # so that the deltas alone make up the text
         self._endings.extend((entry, reply.followers) for entry in (*said, *entries))
         self._at_once.set()  # whoever waits for the whole has waited long enough
@@ -379,7 +383,9 @@ class ReplyWorker:
             self._log_failed(error)
         status = await run_db(queue.settle_orphan, orphan, shown)
         metering.orphan_settled(status)
-        log.warning("reply.orphan_settled", reply=str(orphan.reply), status=status)
+        log.warning(
+            "reply.orphan_settled", reply=str(orphan.reply), conversation=str(orphan.conversation), status=status
+        )
         if status == "queued":
             self._bell.set()
         elif status is not None:
