@@ -59,6 +59,8 @@ class FakeModelServer:
         self.requests: collections.deque[Recorded] = collections.deque(maxlen=keep_requests)
         self.disconnected = 0
         self.huge_bytes_sent = 0
+        #: Called, in the server's thread, when all of a streamed reply and its finish_reason have been written.
+        self.on_finished: Callable[[Recorded], None] = lambda _request: None
         self.connections: set[Connection] = set()
         self._scripts: dict[str, collections.deque[Script]] = collections.defaultdict(collections.deque)
         self._changed = threading.Condition()

@@ -68,6 +68,7 @@ class ReplyStream:
         self._connection = connection
         self._server = connection.server
         self._script = script
+        self._request = request
         self._model = request.model
         self._usage = usage
         last = next((m.get("content") for m in reversed(request.messages) if m.get("role") == "user"), "")
@@ -107,6 +108,8 @@ class ReplyStream:
         if self._fails_at is not None and self._sent >= min(self._fails_at, total):
             self._break_off()
         elif self._sent == total:
+            if self._script.finish_reason is not None:
+                self._server.on_finished(self._request)
             self._end(final_frames(self._model, self._script, self._usage))
         elif self._sent >= self._limit():
             return  # the gate will call

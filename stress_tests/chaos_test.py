@@ -1,0 +1,212 @@
+"""Faults by a seed while people ask: nothing accepted may be lost, doubled, or shown as whole where it was cut.
+
+``python -m stress_tests.chaos_test [--seed 1] [--faults 20] [--messages 500] [--users 16]``. What it does, and what the
+figures mean, stands in docs/chaos.md. Everything runs on this machine, in a temporary directory, on loopback.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from .bench_turns import percentile
+from .chaos.checker import Told, Verdict, check
+from .chaos.client import Client, Habits, Witness
+from .chaos.faults import suffered
+from .chaos.history import History, read_history
+from .chaos.schedule import KINDS, Fault, schedule
+from .chaos.stack import BOUNDS, PERSONA, ChaosStack, StackError, model_script
+
+RECOVERY_SECONDS = 60.0  # for the next reply after a fault
+SETTLE_SECONDS = 120.0  # in the end, for all that is open
+WARM_UP = 20  # replies, before the first fault
+TARGET_P95_SECONDS = 1.0
+SHOWN_VIOLATIONS = 20
+
+
+class Run:
+    """One run: clients that ask all the time, and beside them one fault after the other."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._witness = Witness()
+        self._recoveries: list[dict[str, Any]] = []
+        self._unsettled: list[str] = []
+
+    async def run(self) -> tuple[dict[str, Any], Verdict]:
+        """Figures and verdict. Raises StackError."""
+        options, began = self._options, time.monotonic()
+        script = model_script(options.token_ms)
+        async with ChaosStack(
+            web=options.web, workers=options.workers, users=options.users, script=script, bounds=BOUNDS
+        ) as stack:
+            histories = stack.directory / "histories"
+            histories.mkdir()
+            clients = self._clients(stack, histories)
+            await self._live_through(stack, clients)
+            found = await stack.rows()
+            told = Told(
+                histories={path.stem: list(read_history(path)) for path in sorted(histories.iterdir())},
+                owners={client.name: owner for client, owner in zip(clients, stack.sessions.values(), strict=True)},
+                rows=found["rows"],
+                finished=stack.questions_finished(found["rest"]),
+                rest=found["rest"],
+            )
+            verdict = check(told)
+            if options.keep is not None and verdict.violations:
+                shutil.copytree(stack.directory, options.keep, ignore=_not_the_database, dirs_exist_ok=True)
+        return self._figures(verdict, time.monotonic() - began), verdict
+
+    def _clients(self, stack: ChaosStack, histories: Path) -> list[Client]:
+        habits = Habits(persona=PERSONA, words=self._options.words, think=self._options.think)
+        return [
+            Client(
+                name, key, stack.browser_ports, History(histories / f"{name}.jsonl"), self._witness, habits,
+                self._options.seed,
+            )
+            for number, key in enumerate(stack.sessions)
+            if (name := f"c{number}")
+        ]  # fmt: skip
+
+    async def _live_through(self, stack: ChaosStack, clients: Sequence[Client]) -> None:
+        stop = asyncio.Event()
+        lives = [asyncio.create_task(client.run(stop)) for client in clients]
+        try:
+            await asyncio.wait_for(self._witness.until(lambda: len(self._witness.completed) >= WARM_UP), 120)
+            for fault in schedule(self._options.seed, self._options.faults, self._options.parts):
+                await self._suffer(stack, fault)
+                for life in lives:
+                    if life.done():
+                        life.result()  # raises what broke it
+            wanted = self._options.messages
+            await self._witness.until(lambda: len(self._witness.accepted) >= wanted)
+            stop.set()
+            say(f"{len(self._witness.accepted)} accepted; waiting for what is open")
+            await asyncio.wait(lives, timeout=SETTLE_SECONDS)
+            self._unsettled = [c.name for c, life in zip(clients, lives, strict=True) if not life.done()]
+        finally:
+            for life in lives:
+                life.cancel()
+            await asyncio.gather(*lives, return_exceptions=True)
+
+    async def _suffer(self, stack: ChaosStack, fault: Fault) -> None:
+        """One fault, and how long it takes until a reply is completed after the part is back."""
+        await asyncio.sleep(fault.pause)
+        say(f"{fault} ({len(self._witness.accepted)} accepted)")
+        async with suffered(stack, fault):
+            await asyncio.sleep(fault.seconds)
+        back, done = time.monotonic(), len(self._witness.completed)
+        try:
+            await asyncio.wait_for(self._witness.until(lambda: len(self._witness.completed) > done), RECOVERY_SECONDS)
+            took: float | None = self._witness.completed[done] - back
+        except TimeoutError:
+            took = None
+        self._recoveries.append({"fault": str(fault), "part": fault.part, "kind": fault.kind, "seconds": took})
+        stack.check()
+
+    def _figures(self, verdict: Verdict, seconds: float) -> dict[str, Any]:
+        times = sorted(each["seconds"] if each["seconds"] is not None else RECOVERY_SECONDS for each in self._recoveries)
+        options = self._options
+        return {
+            "seed": options.seed,
+            "users": options.users,
+            "web": options.web,
+            "workers": options.workers,
+            "seconds": round(seconds),
+            "faults": len(self._recoveries),
+            "counts": dict(verdict.counts),
+            "violations": dict(verdict.of_kind),
+            "unsettled": self._unsettled,
+            "recovery_s": {
+                "p50": round(percentile(times, 0.5), 3),
+                "p95": round(percentile(times, 0.95), 3),
+                "max": round(percentile(times, 1.0), 3),
+            },
+            "recoveries": self._recoveries,
+        }
+
+
+def _not_the_database(_directory: str, names: list[str]) -> set[str]:
+    return {"postgres", "redis", "run", "static"} & set(names)
+
+
+def text(figures: dict[str, Any]) -> str:
+    """The figures as a table."""
+    counts = figures["counts"]
+    rows = [
+        ("seed", figures["seed"]),
+        ("faults", figures["faults"]),
+        ("accepted", counts.get("accepted", 0)),
+        ("stored", counts.get("stored", 0)),
+        ("sent again", counts.get("sent again", 0)),
+        *((name, counts.get(name, 0)) for name in ("completed", "stopped", "interrupted", "failed")),
+        ("violations", sum(figures["violations"].values())),
+        *((f"  {kind}", number) for kind, number in figures["violations"].items()),
+        ("recovery P50", f"{figures['recovery_s']['p50']:.2f} s"),
+        ("recovery P95", f"{figures['recovery_s']['p95']:.2f} s (wanted: {TARGET_P95_SECONDS:g} s)"),
+        ("recovery max", f"{figures['recovery_s']['max']:.2f} s"),
+        ("took", f"{figures['seconds']} s"),
+    ]
+    slow = sorted(figures["recoveries"], key=lambda each: -(each["seconds"] or RECOVERY_SECONDS))[:5]
+    lines = [f"{name:<14} {value}" for name, value in rows]
+    lines += ["slowest to recover:", *(f"  {each['fault']}: {each['seconds']}" for each in slow)]
+    return "\n".join(lines)
+
+
+def say(what: str) -> None:
+    """Progress, apart from the result."""
+    print(f"{time.strftime('%H:%M:%S')}  {what}", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="chaos_test", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", type=int, default=20)
+    parser.add_argument("--messages", type=int, default=500, help="accepted ones, at least")
+    parser.add_argument("--users", type=int, default=16)
+    parser.add_argument("--web", type=int, default=2, help="web processes")
+    parser.add_argument("--workers", type=int, default=2, help="reply workers")
+    parser.add_argument("--words", type=int, default=30, help="in a question, and so in its reply")
+    parser.add_argument("--think", type=float, default=0.5, metavar="SECONDS", help="between a reply and a question")
+    parser.add_argument("--token-ms", type=float, default=20)
+    parser.add_argument("--parts", type=lambda words: words.split(","), default=list(KINDS), help=",".join(KINDS))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--keep", type=Path, metavar="DIRECTORY", help="copy histories and logs there after a violation")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0 where all holds and recovery is as quick as is wanted, 1 where not, 2 where it could not run."""
+    options = _parser().parse_args(arguments)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.get_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+            figures, verdict = runner.run(Run(options).run())
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    for violation in verdict.violations[:SHOWN_VIOLATIONS]:
+        print(f"seed {options.seed}: {violation}\n", file=sys.stderr)
+    print(text(figures))
+    if options.json is not None:
+        with contextlib.suppress(FileNotFoundError):
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    whole = not verdict.violations and not figures["unsettled"]
+    return 0 if whole and figures["recovery_s"]["p95"] <= TARGET_P95_SECONDS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
