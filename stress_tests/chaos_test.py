@@ -114,7 +114,9 @@ class Run:
         stack.check()
 
     def _figures(self, verdict: Verdict, seconds: float) -> dict[str, Any]:
-        times = sorted(each["seconds"] if each["seconds"] is not None else RECOVERY_SECONDS for each in self._recoveries)
+        times = sorted(
+            each["seconds"] if each["seconds"] is not None else RECOVERY_SECONDS for each in self._recoveries
+        )
         options = self._options
         return {
             "seed": options.seed,
@@ -180,7 +182,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token-ms", type=float, default=20)
     parser.add_argument("--parts", type=lambda words: words.split(","), default=list(KINDS), help=",".join(KINDS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    parser.add_argument("--keep", type=Path, metavar="DIRECTORY", help="copy histories and logs there after a violation")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIRECTORY", help="copy histories and logs there after a violation"
+    )
     return parser
 
 

@@ -89,6 +89,7 @@ class FakeModelServer:
         self._scripts.clear()
         self.requests.clear()
         self.disconnected = self.huge_bytes_sent = 0
+        self.on_finished = lambda _request: None
 
     def next_script(self, request: Recorded) -> Script:
         """The script for this request. Raises ``ValueError`` for a model name with an unknown field."""

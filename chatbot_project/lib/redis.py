@@ -9,6 +9,7 @@ import redis
 import structlog
 from django.conf import settings
 from redis import asyncio as aioredis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 __all__ = ["RedisError", "blocking_redis", "make_redis", "subscribe"]
@@ -24,7 +25,25 @@ def make_redis(*, timeout: float | None = 2.0) -> Any:
     ``timeout`` bounds connecting and each answer, in seconds; ``None`` is for subscriptions, which wait.
     Belongs to the event loop in which it is first used; the caller closes it with ``aclose()``.
     """
-    return aioredis.from_url(settings.REDIS_URL, socket_timeout=timeout, socket_connect_timeout=2.0, protocol=2)
+    client = aioredis.from_url(settings.REDIS_URL, socket_timeout=timeout, socket_connect_timeout=2.0, protocol=2)
+    client.connection_pool.connection_class = _losing_as_told(client.connection_pool.connection_class)
+    return client
+
+
+def _losing_as_told(kind: Any) -> Any:
+    """A ``kind`` of connection for which one that broke while it was written to is lost like any other.
+
+    uvloop raises RuntimeError then, which neither redis-py nor its callers take for a lost connection.
+    """
+
+    class Connection(kind):  # type: ignore[misc]  # a class by the address: of TCP, TLS or a unix socket
+        async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+            try:
+                await super().send_packed_command(command, check_health)
+            except RuntimeError as error:
+                raise RedisConnectionError("The connection was lost while it was written to.") from error
+
+    return Connection
 
 
 def blocking_redis() -> redis.Redis:

@@ -210,7 +210,7 @@ class Crowd:
         self.talks: list[Talk] = []
 
     async def __aenter__(self) -> Self:
-        keys = await run_db(_people, self._size)
+        keys = await run_db(make_people, self._size)
         clients = []
         for place, (_user, key) in enumerate(keys):
             first = place % len(self._urls)
@@ -245,7 +245,7 @@ class Crowd:
         return await check(self.talks, *allowed, said=said)
 
 
-def _people(size: int) -> list[tuple[User, str]]:
+def make_people(size: int) -> list[tuple[User, str]]:
     users = [make_user() for _ in range(size)]
     return [(user, session_key(user)) for user in users]
 

@@ -168,7 +168,7 @@ class Client:
     async def _connect(self, port: int) -> Any:
         return await websockets.connect(
             f"ws://127.0.0.1:{port}/ws/chat/",
-            origin=f"http://127.0.0.1:{port}",  # type: ignore[arg-type]  a NewType
+            origin=f"http://127.0.0.1:{port}",  # type: ignore[arg-type]  # a NewType
             additional_headers={"Cookie": f"sessionid={self._key}"},
             compression=None,
             max_size=None,

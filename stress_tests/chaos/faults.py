@@ -19,7 +19,9 @@ from .schedule import Fault
 from .stack import ChaosStack, Child
 
 TERM_SECONDS = 35.0
-CUT_BACKENDS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'nono'"
+CUT_BACKENDS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'nono'"
+)
 
 
 @asynccontextmanager

@@ -152,9 +152,7 @@ class _Pair:
             for writer in (here_out, there_out):
                 writer.close()
 
-    async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, towards_client: bool
-    ) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, towards_client: bool) -> None:
         while data := await reader.read(PIECE_BYTES):
             if towards_client and self.left is not None and len(data) > self.left:
                 writer.write(data[: self.left])

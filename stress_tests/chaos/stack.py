@@ -130,7 +130,7 @@ class ChaosStack:
         self._stopping = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> "ChaosStack":
-        self.directory = Path(tempfile.mkdtemp(prefix="nono-chaos-")).resolve()
+        self.directory = _directory()
         self._stopping.callback(shutil.rmtree, self.directory, ignore_errors=True)
         try:
             await self._start()
@@ -295,6 +295,10 @@ class ChaosStack:
 def model_script(token_ms: float) -> Script:
     """A healthy model that says its question back."""
     return dataclasses.replace(Script(), echo=True, first_ms=50, token_ms=token_ms)
+
+
+def _directory() -> Path:
+    return Path(tempfile.mkdtemp(prefix="nono-chaos-")).resolve()
 
 
 async def _answers(port: int) -> bool:
