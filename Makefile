@@ -51,10 +51,11 @@ bench: setup-dev ## what a relayed token costs, against a fake model server
 requirements: setup-dev ## pin again what pyproject.toml names
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --group dev -c requirements.txt -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --group tracing -c requirements.txt -o requirements-tracing.txt
 	@# Every line repeats the platforms pyproject.toml names: said once there, left out here.
 	sed -E -i.bak "s/ ; .*platform_machine.*//; s/ and platform_python_implementation == 'CPython' and sys_platform == '[a-z]+'//g; \
-	  s/ ; .*platform_python_implementation.*//; s/ ; \(implementation_name.*//; s/ ; \((.*)\) or \(\1\)/ ; \1/" requirements.txt requirements-dev.txt
-	rm -f requirements.txt.bak requirements-dev.txt.bak
+	  s/ ; .*platform_python_implementation.*//; s/ ; \(implementation_name.*//; s/ ; \((.*)\) or \(\1\)/ ; \1/" requirements.txt requirements-dev.txt requirements-tracing.txt
+	rm -f requirements.txt.bak requirements-dev.txt.bak requirements-tracing.txt.bak
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -434,6 +434,9 @@ METRICS_PORT = env.whole("METRICS_PORT", 0, maximum=65535)
 METRICS_BIND = env.text("METRICS_BIND", "127.0.0.1")
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 
+# --- Traces: the share of questions of which one is sent, by OTLP over HTTP (the OTEL_… variables say where to)
+TRACING = env.fraction("TRACING", 0.0)
+
 # --- Logs: stable event names, ids and counts; never what people wrote
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
 LOGGING_CONFIG = None  # chatbot_project/logs.py sets structlog and the standard library up together

@@ -24,6 +24,7 @@ from accounts.models import User
 from accounts.restriction import refuse_if_restricted_now
 from accounts.scopes import ALL_SCOPES, Scope
 from accounts.sources import scope_source
+from chatbot_project.lib import tracing
 from chatbot_project.lib.correlation import bound, new_id
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError
@@ -195,7 +196,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _obey(self, command: events.AnyCommand) -> None:
         tag = events.tag_of(type(command))
         metrics.SOCKET_COMMANDS.labels(tag).inc()
-        with bound(request_id=new_id()):
+        with bound(request_id=new_id()), tracing.request_began():
             log.debug("socket.command", command=tag)
             await self._answer(command)
 

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from accounts.audience import visibilities_for
 from accounts.models import User
 from accounts.retention.policies import Class, kept_since
+from chatbot_project.lib import tracing
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
@@ -144,17 +145,26 @@ def touch_conversation(*, user: User, conversation_id: UUID) -> Conversation:
         return conversation
 
 
-def announce(conversation: Conversation, client_id: str = "", *, reply_waits: bool = False) -> None:
-    """Once this is committed, tell the person's open pages; with ``reply_waits``, the workers as well."""
+def announce(
+    conversation: Conversation, client_id: str = "", *, reply_waits: bool = False, again: bool = False
+) -> None:
+    """Once this is committed, tell the person's open pages; with ``reply_waits``, the workers as well: of the active
+    leaf, which goes on where that is ``again``."""
     event = events.ConversationUpdated(conversation=conversation_info(conversation), client_id=client_id)
     transaction.on_commit(partial(doorbell.tell_user, conversation.owner_id, event, reply_waits=reply_waits))
     if reply_waits and conversation.active_leaf_id is not None:
-        note_accepted(conversation.pk, conversation.active_leaf_id)
+        note_accepted(conversation.pk, conversation.active_leaf_id, again=again)
 
 
-def note_accepted(conversation: UUID, reply: UUID) -> None:
-    """Once this is committed, log which reply the request at hand has queued: what leads from one to the other."""
-    transaction.on_commit(partial(log.info, "question.accepted", conversation=str(conversation), reply=str(reply)))
+def note_accepted(conversation: UUID, reply: UUID, *, again: bool = False) -> None:
+    """Once this is committed, log and trace which reply the request at hand has queued: what leads from one to the
+    other. ``again`` for a reply that goes on behind the text it has."""
+
+    def note() -> None:
+        log.info("question.accepted", conversation=str(conversation), reply=str(reply))
+        tracing.question_accepted(reply, again=again)
+
+    transaction.on_commit(note)
 
 
 def newest_leaf(message_id: UUID) -> UUID:

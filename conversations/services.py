@@ -140,7 +140,7 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
             reply.save()
             _move_to(conversation, reply)
             conversation.save(update_fields=["active_leaf", "updated_at", "revision"])
-            announce(conversation, client_id, reply_waits=True)
+            announce(conversation, client_id, reply_waits=True, again=True)
         return Accepted(conversation, reply.parent, reply, again)
 
 

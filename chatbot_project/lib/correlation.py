@@ -13,6 +13,7 @@ from typing import Any
 
 from structlog.contextvars import bound_contextvars, get_contextvars
 
+from chatbot_project.lib import tracing
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.pii import redact
 from chatbot_project.lib.redaction import without_tokens
@@ -79,7 +80,7 @@ class Correlated:
                 message = {**message, "headers": [*message.get("headers", ()), header]}
             await send(message)
 
-        with bound(request_id=request_id):
+        with bound(request_id=request_id), tracing.request_began():
             await self._app(scope, receive, answered)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from django.utils import timezone
 
+from chatbot_project.lib import tracing
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError
@@ -47,7 +48,9 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
         return refused
     reply.filter = output_filter(reply, rules)
     if reply.work.version.answers_from_faqs:
-        consulted = await consult_faqs(reply)
+        with tracing.step("retrieval") as retrieval:
+            consulted = await consult_faqs(reply)
+            retrieval.say(verdict=consulted.verdict.value)
         metering.consulted(consulted.verdict)
         if (approved := approved_ending(reply, consulted)) is not None:
             say(reply, True)
@@ -58,21 +61,25 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
     most = asked + reply.work.reply_tokens
     try:
         async with budget.reserved(person=reply.work.owner, reply=reply.reply, tokens=most) as spending:
-            try:
-                asked_at = time.monotonic()
-                stream = await llm.open_stream(reply.work.models, request)
-                metering.began(stream.model, asked_at)
-            except asyncio.CancelledError:
-                spending.used = asked  # stopped while it was read: that is used up, too
-                raise
-            reply.model = stream.model
-            try:
-                async with watched(reply, llm) as watch:
-                    await relay(stream, reply, next_tick, say, watch)
-            finally:
-                spending.used = stream.usage.prompt_tokens + stream.usage.completion_tokens
-                metering.used(stream.model, stream.usage)
-                await stream.close()
+            with tracing.step("model") as call:
+                try:
+                    asked_at = time.monotonic()
+                    stream = await llm.open_stream(reply.work.models, request)
+                    metering.began(stream.model, asked_at)
+                    call.note("first token")
+                except asyncio.CancelledError:
+                    spending.used = asked  # stopped while it was read: that is used up, too
+                    raise
+                reply.model = stream.model
+                try:
+                    async with watched(reply, llm) as watch:
+                        await relay(stream, reply, next_tick, say, watch)
+                finally:
+                    spending.used = stream.usage.prompt_tokens + stream.usage.completion_tokens
+                    metering.used(stream.model, stream.usage)
+                    call.say(model=stream.model, prompt_tokens=stream.usage.prompt_tokens)
+                    call.say(completion_tokens=stream.usage.completion_tokens)
+                    await stream.close()
     except LLMError as error:
         if (approved := offline_ending(reply, error)) is not None:
             say(reply, True)

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
+from chatbot_project.lib import tracing
 from chatbot_project.lib.correlation import bound
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.ids import uuid7
@@ -150,7 +151,8 @@ class ReplyWorker:
     # --- one reply
 
     async def _run_reply(self, reply: LiveReply) -> None:
-        with bound(reply=reply.reply, conversation=reply.conversation):
+        ids = bound(reply=reply.reply, conversation=reply.conversation)
+        with ids, tracing.reply_taken_up(reply.reply, waited=reply.waited, epoch=reply.epoch):
             await self._work_on(reply)
 
     async def _work_on(self, reply: LiveReply) -> None:
@@ -192,7 +194,9 @@ class ReplyWorker:
 
         if reply.renewing is not None:
             await reply.renewing
-        entries = await self._until_stored(lambda: run_db(store))
+        with tracing.step("saving") as saving:
+            saving.say(status=ending.status, code=ending.code or None)
+            entries = await self._until_stored(lambda: run_db(store))
         if not entries:
             log.warning("reply.overtaken", epoch=reply.epoch)
             return

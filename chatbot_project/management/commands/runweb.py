@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import get_resolver
 
+from chatbot_project.lib import tracing
 from chatbot_project.lib.collecting import keep_loaded
 from chatbot_project.lib.metrics.serving import serve_metrics
 from conversations.events import MAX_FRAME_BYTES
@@ -29,6 +30,7 @@ class DrainingServer(uvicorn.Server):
         get_resolver().url_patterns  # noqa: B018 - imports every view now, not while the first request waits
         keep_loaded()
         serve_metrics("web")
+        tracing.start("web")
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

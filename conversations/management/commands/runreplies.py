@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError
 
+from chatbot_project.lib import tracing
 from chatbot_project.lib.collecting import keep_loaded
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.llm.client import LLMClient
@@ -42,6 +43,7 @@ async def work() -> None:
         worker = ReplyWorker(llm)
         metering.watch(llm.breaker_state)
         serve_metrics("replies")
+        tracing.start("replies")
         running = asyncio.create_task(worker.run())
         warming = asyncio.create_task(_warm_up())
         ended = asyncio.create_task(ending.wait())
