@@ -16,6 +16,7 @@ from stress_tests.otlp_receiver import Received, Receiver
 
 from .client import ChatClient, session_key
 from .fault_stack import eventually
+from .knowledge_stack import make_knowing_persona, make_knowledge
 from .stack import ROOT, CeleryWorker, Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -86,6 +87,36 @@ async def test_one_question_is_one_trace_from_web_to_celery(
     assert reply.began <= spans["model"].began < spans["saving"].began < reply.ended
     assert root.attributes["nono.conversation" if "nono.conversation" in root.attributes else "nono.request_id"]
     assert {said for said in (CANARY, SAID, "bob@", owner.email, key) if said.encode() in receiver.raw} == set()
+
+
+async def test_looking_into_the_faq_is_a_step_and_a_reply_that_goes_on_stays_in_its_trace(
+    stack: Stack, receiver: Receiver, owner: User, fake_model: FakeModelServer
+) -> None:
+    await run_db(make_knowledge)
+    await run_db(make_knowing_persona)
+    fake_model.enqueue(Script(tokens=["It arrives "], finish_reason="length"))
+    key = await run_db(session_key, owner)
+    async with ChatClient(stack.url, key) as tab:
+        accepted = await tab.ask("How do I reset the PIN of my card?")
+        reply = accepted["reply"]["id"]
+        await tab.ended(reply)
+        spans = await trace_of(reply, receiver, {"question accepted", "retrieval", "model", "saving"})
+        assert spans["retrieval"].parent == spans["reply"].span
+        assert spans["retrieval"].attributes["nono.verdict"]
+        await tab.command("reply.continue", reply=reply)
+
+    def twice() -> bool:
+        return {name: names(receiver, spans["reply"].trace).count(name) for name in ("question accepted", "reply")} == {
+            "question accepted": 2, "reply": 2,
+        }  # fmt: skip
+
+    await eventually(twice, "the trace of the reply that goes on")
+    firsts = [span for span in receiver.of_trace(spans["reply"].trace) if span.parent == ""]
+    assert len(firsts) == 1
+
+
+def names(receiver: Receiver, trace: str) -> list[str]:
+    return [span.name for span in receiver.of_trace(trace)]
 
 
 async def test_what_a_model_that_fails_says_is_not_in_the_trace(

@@ -71,6 +71,14 @@ def start(process: str) -> None:
     _exporter = Exporter(process)
 
 
+def stop() -> None:
+    """Send what there is, and no more. A process that ends does so by itself."""
+    global _exporter
+    exporter, _exporter = _exporter, None
+    if exporter is not None:
+        exporter.close()
+
+
 @contextmanager
 def request_began() -> Iterator[None]:
     """What is accepted within the block was asked for now."""

@@ -67,7 +67,7 @@ class Exporter:
         self._tracer = self._provider.get_tracer("nono")
 
     def close(self) -> None:
-        """Send what there is. Done by itself when the process ends."""
+        """Send what there is."""
         self._provider.shutdown()
 
     def accepted(self, identity: Identity, reply: UUID, *, began: int, again: bool) -> None:
