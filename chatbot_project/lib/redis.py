@@ -17,17 +17,27 @@ __all__ = ["RedisError", "blocking_redis", "make_redis", "subscribe"]
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 0.3
+#: A client's connections at most, and how long a command waits for one of them: a thousand people who ask at once are
+#: no reason to say that Redis is away.
+CONNECTIONS, CONNECTION_SECONDS = 32, 20.0
 
 
 def make_redis(*, timeout: float | None = 2.0) -> Any:
-    """A new asyncio client that answers in bytes.
+    """A new asyncio client that answers in bytes. What comes at once beyond its CONNECTIONS waits its turn.
 
     ``timeout`` bounds connecting and each answer, in seconds; ``None`` is for subscriptions, which wait.
     Belongs to the event loop in which it is first used; the caller closes it with ``aclose()``.
     """
-    client = aioredis.from_url(settings.REDIS_URL, socket_timeout=timeout, socket_connect_timeout=2.0, protocol=2)
-    client.connection_pool.connection_class = _losing_as_told(client.connection_pool.connection_class)
-    return client
+    pool = aioredis.BlockingConnectionPool.from_url(
+        settings.REDIS_URL,
+        max_connections=CONNECTIONS,
+        timeout=CONNECTION_SECONDS,
+        socket_timeout=timeout,
+        socket_connect_timeout=2.0,
+        protocol=2,
+    )
+    pool.connection_class = _losing_as_told(pool.connection_class)
+    return aioredis.Redis.from_pool(pool)
 
 
 def _losing_as_told(kind: Any) -> Any:

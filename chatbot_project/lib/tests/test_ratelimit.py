@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +8,7 @@ from django.conf import settings as django_settings
 
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.ratelimit import Budget, RateLimited, take, take_async
-from chatbot_project.lib.redis import blocking_redis, make_redis
+from chatbot_project.lib.redis import CONNECTIONS, blocking_redis, make_redis
 
 REDIS_URL = django_settings.REDIS_URL
 HOUR = 3600
@@ -129,6 +130,17 @@ async def test_both_ways_of_asking_take_from_the_same_budget() -> None:
         take([budget], closed=True)
         with pytest.raises(RateLimited):
             await take_async(client, [budget], closed=True)
+    finally:
+        await client.aclose()
+
+
+async def test_many_more_at_once_than_there_are_connections_are_all_counted() -> None:
+    budget, crowd = Budget("test", ((5000, 60),)), 1000
+    client = make_redis()
+    try:
+        standings = await asyncio.gather(*(take_async(client, [budget], closed=True) for _ in range(crowd)))
+        assert sorted(standing.remaining for standing in standings) == list(range(5000 - crowd, 5000))
+        assert len(await client.client_list()) < 2 * CONNECTIONS, "this client's, and those of the test session"
     finally:
         await client.aclose()
 
