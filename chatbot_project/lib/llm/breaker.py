@@ -7,16 +7,27 @@ State = Literal["closed", "open", "half_open"]
 
 
 class Breaker:
-    """Closed: all pass. Open, after ``threshold`` failures in a row: none for ``open_seconds``. Half-open: one passes.
+    """Closed: all pass. Open, after ``threshold`` failures in a row: none for ``first_seconds``, and after each probe
+    that fails for twice as long as before, at most ``open_seconds`` (from the first where only those are given): who was
+    away for a moment is asked again soon, who stays away seldom. Half-open: one passes.
 
     Whoever ``admit`` lets through ends with exactly one of ``success``, ``failure`` or ``abandon``; a probe that never
     does is replaced after ``open_seconds``. For one event loop; ``clock`` gives monotonic seconds.
     """
 
-    def __init__(self, clock: Callable[[], float], *, threshold: int = 5, open_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        threshold: int = 5,
+        open_seconds: float = 10.0,
+        first_seconds: float | None = None,
+    ) -> None:
         self._clock = clock
         self._threshold = threshold
         self._open_seconds = open_seconds
+        self._first_seconds = open_seconds if first_seconds is None else first_seconds
+        self._rest = self._first_seconds
         self._failures = 0
         self._opened_at: float | None = None
         self._probed_at: float | None = None
@@ -26,7 +37,7 @@ class Breaker:
         """What ``admit`` would see now."""
         if self._opened_at is None:
             return "closed"
-        return "half_open" if self._clock() >= self._opened_at + self._open_seconds else "open"
+        return "half_open" if self._clock() >= self._opened_at + self._rest else "open"
 
     def admit(self) -> bool:
         """Whether a request may go out now. Half-open, the one that may is the probe."""
@@ -46,7 +57,9 @@ class Breaker:
     def failure(self) -> None:
         """The provider failed. A failed probe opens the breaker anew; late failures of an open one change nothing."""
         self._failures += 1
-        if self.state == "half_open" or (self._opened_at is None and self._failures >= self._threshold):
+        is_probe = self.state == "half_open"
+        if is_probe or (self._opened_at is None and self._failures >= self._threshold):
+            self._rest = min(self._open_seconds, 2 * self._rest) if is_probe else self._first_seconds
             self._opened_at = self._clock()
             self._probed_at = None
 

@@ -47,7 +47,7 @@ class LLMClient:
         retries: RetryPolicy = RETRIES,
         bounds: Bounds = BOUNDS,
         connections: int = 2000,
-        make_breaker: Callable[[], Breaker] = lambda: Breaker(time.monotonic),
+        make_breaker: Callable[[], Breaker] = lambda: Breaker(time.monotonic, first_seconds=0.5),
     ) -> None:
         self._providers = dict(providers)
         self._deadlines = deadlines

@@ -85,6 +85,23 @@ def test_late_failures_do_not_prolong_an_open_breaker(breaker, clock):
     assert breaker.admit()
 
 
+def test_who_was_away_for_a_moment_is_asked_again_soon_and_who_stays_away_seldom(clock):
+    breaker = Breaker(clock, threshold=3, open_seconds=3, first_seconds=1)
+    fail(breaker, 3)
+    for rest in (1, 2, 3, 3):
+        clock.now += rest - 0.1
+        assert not breaker.admit()
+        clock.now += 0.1
+        assert breaker.admit()
+        breaker.failure()
+    clock.now += 3
+    assert breaker.admit()
+    breaker.success()
+    fail(breaker, 3)
+    clock.now += 1
+    assert breaker.admit(), "the next absence begins anew"
+
+
 PROVIDERS = {"a": Provider("a", "http://a/v1"), "b": Provider("b", "http://b/v1")}
 
 
