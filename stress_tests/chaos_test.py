@@ -19,10 +19,10 @@ from typing import Any
 import uvloop
 
 from .bench_turns import percentile
-from .chaos.checker import Told, Verdict, check
+from .chaos.checker import Verdict, check
 from .chaos.client import Client, Habits, Witness
 from .chaos.faults import suffered
-from .chaos.history import History, read_history
+from .chaos.people import make_clients, told
 from .chaos.schedule import KINDS, Fault, schedule
 from .chaos.stack import BOUNDS, PERSONA, ChaosStack, StackError, model_script
 
@@ -49,33 +49,13 @@ class Run:
         async with ChaosStack(
             web=options.web, workers=options.workers, users=options.users, script=script, bounds=BOUNDS
         ) as stack:
-            histories = stack.directory / "histories"
-            histories.mkdir()
-            clients = self._clients(stack, histories)
+            habits = Habits(persona=PERSONA, words=options.words, think=options.think)
+            clients = make_clients(stack, self._witness, habits, options.seed)
             await self._live_through(stack, clients)
-            found = await stack.rows()
-            told = Told(
-                histories={path.stem: list(read_history(path)) for path in sorted(histories.iterdir())},
-                owners={client.name: owner for client, owner in zip(clients, stack.sessions.values(), strict=True)},
-                rows=found["rows"],
-                finished=stack.questions_finished(found["rest"]),
-                rest=found["rest"],
-            )
-            verdict = check(told)
+            verdict = check(await told(stack, clients))
             if options.keep is not None and verdict.violations:
                 shutil.copytree(stack.directory, options.keep, ignore=_not_the_database, dirs_exist_ok=True)
         return self._figures(verdict, time.monotonic() - began), verdict
-
-    def _clients(self, stack: ChaosStack, histories: Path) -> list[Client]:
-        habits = Habits(persona=PERSONA, words=self._options.words, think=self._options.think)
-        return [
-            Client(
-                name, key, stack.browser_ports, History(histories / f"{name}.jsonl"), self._witness, habits,
-                self._options.seed,
-            )
-            for number, key in enumerate(stack.sessions)
-            if (name := f"c{number}")
-        ]  # fmt: skip
 
     async def _live_through(self, stack: ChaosStack, clients: Sequence[Client]) -> None:
         stop = asyncio.Event()
