@@ -8,8 +8,8 @@ State = Literal["closed", "open", "half_open"]
 
 class Breaker:
     """Closed: all pass. Open, after ``threshold`` failures in a row: none for ``first_seconds``, and after each probe
-    that fails for twice as long as before, at most ``open_seconds`` (from the first where only those are given): who was
-    away for a moment is asked again soon, who stays away seldom. Half-open: one passes.
+    that fails for twice as long as before, at most ``open_seconds`` (from the first, where only those are given): who
+    was away for a moment is asked again soon, who stays away seldom. Half-open: one passes.
 
     Whoever ``admit`` lets through ends with exactly one of ``success``, ``failure`` or ``abandon``; a probe that never
     does is replaced after ``open_seconds``. For one event loop; ``clock`` gives monotonic seconds.
