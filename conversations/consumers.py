@@ -25,7 +25,7 @@ from accounts.restriction import refuse_if_restricted_now
 from accounts.scopes import ALL_SCOPES, Scope
 from accounts.sources import scope_source
 from chatbot_project.lib import tracing
-from chatbot_project.lib.correlation import bound, new_id
+from chatbot_project.lib.correlation import bound, id_for
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.metrics import names as metrics
@@ -196,7 +196,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _obey(self, command: events.AnyCommand) -> None:
         tag = events.tag_of(type(command))
         metrics.SOCKET_COMMANDS.labels(tag).inc()
-        with bound(request_id=new_id()), tracing.request_began():
+        # The client's own name for it, which errors tell: what somebody reports is found by it.
+        with bound(request_id=id_for(getattr(command, "client_id", ""))), tracing.request_began():
             log.debug("socket.command", command=tag)
             await self._answer(command)
 

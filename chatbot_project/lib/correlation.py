@@ -60,6 +60,11 @@ def new_id() -> str:
     return str(uuid7())
 
 
+def id_for(said: str) -> str:
+    """``said`` where that is acceptable as an id, else a new one."""
+    return said if is_acceptable(said) else new_id()
+
+
 class Correlated:
     """An ASGI application around another. Each request over HTTP gets an id, the one it came with where that is
     acceptable and a new one elsewhere; it goes back as ``X-Request-ID`` whoever answers. Each socket gets one, too."""
@@ -87,4 +92,4 @@ class Correlated:
 def _request_id(headers: Any) -> str:
     """The one acceptable id that the headers say, or a new one."""
     said: list[str] = [value.decode("latin-1") for name, value in headers if name == HEADER]
-    return said[0] if len(said) == 1 and is_acceptable(said[0]) else new_id()
+    return id_for(said[0] if len(said) == 1 else "")

@@ -64,6 +64,7 @@ async def test_one_question_is_followed_from_web_to_worker_to_celery(
         await tab.ended(reply)
     ids = {"reply": reply, "conversation": accepted["conversation"]["id"]}
     (asked,) = named(stack.web[0], "question.accepted", **ids)
+    assert asked["request_id"] == accepted["client_id"]
     (command,) = named(stack.web[0], "socket.command", request_id=asked["request_id"])
     assert (command["command"], command["connection"]) == ("message.send", asked["connection"])
     await eventually(lambda: named(stack.workers[0], "reply.ended", status="completed", **ids), "its ending")
