@@ -1,20 +1,29 @@
 """What every HTTP answer carries, and the one shape of an error."""
 
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from accounts.models import User
 from accounts.restriction import refuse_if_restricted
+from chatbot_project.error_pages import error_page, maintenance_page
+from chatbot_project.lib import maintenance
 from chatbot_project.lib.api.edge import is_api
 from chatbot_project.lib.api.errors import count_error
 from chatbot_project.lib.errors import ApplicationError
 
 Handler = Callable[[HttpRequest], HttpResponse]
+
+NOBODYS = frozenset({"/status/", "/status.json", "/healthz", "/readyz"})
+_OPEN = re.compile(  # while maintenance is on
+    r"/(healthz|readyz|metrics|status/|status\.json)\Z|/(static|admin|jsi18n)/|/api/v1/health\Z"
+    r"|/api/v1/messages/[^/]+/events\Z|/accounts/(sign-in/(code/)?|sign-out/|second-factor/|language/)\Z"
+)
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -85,6 +94,35 @@ class ErrorShapeMiddleware:
         return error_response(request, exception)
 
 
+class NobodyMiddleware:
+    """Stands before sessions: at addresses where it does not matter who asks, nobody does. They answer while there is
+    no database to look somebody up in."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path in NOBODYS:
+            request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
+        return self.get_response(request)
+
+
+class MaintenanceMiddleware:
+    """Answers 503 while maintenance is on. Stands behind AuthenticationMiddleware: staff go on, and everybody may sign
+    in, which is how staff are told from others. A reply that runs can be followed to its end."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        on = maintenance.current()
+        if on is None or _OPEN.match(request.path) or getattr(request.user, "is_staff", False):
+            return self.get_response(request)
+        if "text/html" in request.headers.get("Accept", "") or is_api(request):
+            return maintenance_page(request, on)
+        return error_response(request, maintenance.refusal(on))
+
+
 class RestrictionMiddleware:
     """Refuses what a page sends that would process the data of a person who has that paused. The API's permissions do
     it for the API, where the session's person need not be who calls."""
@@ -106,11 +144,10 @@ class RestrictionMiddleware:
 
 def error_response(request: HttpRequest, error: ApplicationError) -> HttpResponse:
     """What a page's request that was refused is answered: a page, or JSON for a script."""
-    count_error(error)
     if "text/html" in request.headers.get("Accept", "") and not request.headers.get("HX-Request"):
-        response: HttpResponse = render(request, "error.html", error.as_dict(), status=error.status)
-    else:
-        response = JsonResponse(error.as_dict(), status=error.status)
+        return error_page(request, error)
+    count_error(error)
+    response = JsonResponse(error.as_dict(), status=error.status)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response

@@ -41,3 +41,23 @@ class TaskRecord(models.Model):
     def is_running(self) -> bool:
         """Whether the last run that began has not ended; it may also have been killed."""
         return self.started_at is not None and (self.finished_at is None or self.finished_at < self.started_at)
+
+
+class Maintenance(models.Model):
+    """Whether the service rests. At most one row; ``manage.py maintenance`` writes it, lib/maintenance.py reads it."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    is_on = models.BooleanField(_("on"), default=False)
+    since = models.DateTimeField(_("since"), auto_now=True)
+    until = models.DateTimeField(_("expected end"), null=True)
+    message = models.CharField(_("what people are told"), max_length=300, blank=True)
+
+    class Meta:
+        verbose_name = _("maintenance")
+        verbose_name_plural = _("maintenance")
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=models.Q(id=1), name="chatbot_project_one_maintenance"),
+        ]
+
+    def __str__(self) -> str:
+        return "on" if self.is_on else "off"

@@ -67,18 +67,21 @@ MIDDLEWARE = [
     "chatbot_project.middleware.ContentSecurityPolicyMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "chatbot_project.lib.api.edge.ApiMiddleware",
+    "chatbot_project.middleware.NobodyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.middleware.PersonMiddleware",
+    "chatbot_project.middleware.MaintenanceMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "chatbot_project.middleware.RestrictionMiddleware",
     "chatbot_project.middleware.ErrorShapeMiddleware",
 ]
+CSRF_FAILURE_VIEW = "chatbot_project.error_pages.csrf_failure"
 ROOT_URLCONF = "chatbot_project.urls"
 ASGI_APPLICATION = "chatbot_project.asgi.application"
 TEMPLATES = [

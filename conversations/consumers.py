@@ -28,6 +28,7 @@ from chatbot_project.lib import tracing
 from chatbot_project.lib.correlation import bound, id_for
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.maintenance import refuse_if_on
 from chatbot_project.lib.metrics import names as metrics
 from conversations import doorbell, events, services
 from conversations.admission import admit, is_admissible
@@ -264,6 +265,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _accept(self, service: Callable[..., services.Accepted], **arguments: Any) -> None:
         """Acknowledge what ``service`` stored, and follow its reply."""
+        refuse_if_on(self.user)
         await self._hub.take_ask(self.user, scope_source(self.scope))
         accepted = await run_db(service, user=self.user, **arguments)
         reply = accepted.reply

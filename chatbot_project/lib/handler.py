@@ -30,7 +30,7 @@ from chatbot_project.lib.metrics import names as metrics
 log = structlog.get_logger(__name__)
 
 # What a load balancer asks must be answered while every other thread waits for a database that is away.
-_PROBES = ("/healthz", "/readyz", "/metrics")
+_PROBES = ("/healthz", "/readyz", "/metrics", "/status/", "/status.json")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _LEFT = 499  # counted for a client that left before its answer began
 

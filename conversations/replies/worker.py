@@ -50,7 +50,13 @@ REAP_SECONDS = 2.0
 RETRY_SECONDS = 0.5
 HEARTBEAT_KEY = "nono:worker-alive"
 HEARTBEAT_SECONDS = 15
+RESTING_KEY = "nono:resting:"
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
+
+
+def resting_key(provider: str) -> str:
+    """The Redis key that is there while a worker's breaker keeps requests from ``provider``."""
+    return f"{RESTING_KEY}{provider}"
 
 
 class ReplyWorker:
@@ -355,10 +361,14 @@ class ReplyWorker:
             self._cancel(reply, "stop")
 
     async def _beat_loop(self) -> None:
-        """Say that a worker is there. Not with the checkpoints: a hung Redis must not cost replies their lease."""
+        """Say that a worker is there, and which providers are given a rest. Not with the checkpoints: a hung Redis must not cost replies their lease."""
         while True:
             try:
-                await self._redis.set(HEARTBEAT_KEY, timezone.now().isoformat(), ex=HEARTBEAT_SECONDS)
+                pipe = self._redis.pipeline(transaction=False)
+                pipe.set(HEARTBEAT_KEY, timezone.now().isoformat(), ex=HEARTBEAT_SECONDS)
+                for provider in self.llm.resting():
+                    pipe.set(resting_key(provider), b"1", ex=HEARTBEAT_SECONDS)
+                await pipe.execute()
             except RedisError as error:
                 self._log_failed(error)
             await asyncio.sleep(HEARTBEAT_SECONDS / 5)

@@ -73,6 +73,7 @@ _SERVER_ERRORS: Mapping[int, tuple[str, Any]] = {
     404: ("not_found", gettext_lazy("There is no such address.")),
     405: ("method_not_allowed", gettext_lazy("This address does not take that method.")),
     413: ("too_large", gettext_lazy("The request is too large.")),
+    503: ("unavailable", gettext_lazy("A part of the service is away. Try again in a minute.")),
     500: ("internal_error", gettext_lazy("Something went wrong on our side. It has been noted.")),
 }
 _UNREADABLE = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xed[\xa0-\xbf][\x80-\xbf]")

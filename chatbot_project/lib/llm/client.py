@@ -86,6 +86,10 @@ class LLMClient:
         """Whether requests go to a configured provider now."""
         return self._router.breaker(provider).state
 
+    def resting(self) -> list[str]:
+        """The providers that failed repeatedly and have not answered since."""
+        return [name for name in self._providers if self.breaker_state(name) != "closed"]
+
     # Streams
 
     async def open_stream(self, models: Sequence[str], request: ChatRequest) -> ChatStream:

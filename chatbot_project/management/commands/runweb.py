@@ -1,5 +1,6 @@
 """``manage.py runweb``: the web process (pages and WebSockets) under uvicorn, which drains before it ends."""
 
+import asyncio
 import contextlib
 import signal
 import socket
@@ -11,8 +12,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import get_resolver
 
-from chatbot_project.lib import tracing
+from chatbot_project.lib import maintenance, tracing
 from chatbot_project.lib.collecting import keep_loaded
+from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.metrics.serving import serve_metrics
 from conversations.events import MAX_FRAME_BYTES
 from conversations.hub import running_hub
@@ -27,6 +29,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         running_hub()
+        self._looking = asyncio.create_task(maintenance.keep_looking())
         get_resolver().url_patterns  # noqa: B018 - imports every view now, not while the first request waits
         keep_loaded()
         serve_metrics("web")
@@ -39,6 +42,7 @@ class DrainingServer(uvicorn.Server):
         hub = running_hub()
         await hub.drain(DRAIN_SECONDS)
         await super().shutdown(sockets)
+        await cancel_until_done([self._looking])
         await hub.stop()
 
 
