@@ -65,8 +65,8 @@ class Watch:
         self._standing = None
 
     def _look(self) -> Standing:
-        asked = [self._ask("database", _oldest_wait), self._ask("redis", _workers)]
-        wait, workers = (self._answer(each) for each in asked)
+        database, redis = self._ask("database", _oldest_wait), self._ask("redis", _workers)
+        wait, workers = self._answer(database), self._answer(redis)
         works, rests = workers or (False, False)
         return Standing(
             stores=wait is not None,

@@ -361,7 +361,9 @@ class ReplyWorker:
             self._cancel(reply, "stop")
 
     async def _beat_loop(self) -> None:
-        """Say that a worker is there, and which providers are given a rest. Not with the checkpoints: a hung Redis must not cost replies their lease."""
+        """Say that a worker is there, and which providers are given a rest.
+
+        Not with the checkpoints: a hung Redis must not cost replies their lease."""
         while True:
             try:
                 pipe = self._redis.pipeline(transaction=False)

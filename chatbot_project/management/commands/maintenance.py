@@ -16,8 +16,8 @@ from chatbot_project.models import Maintenance
 
 class Command(BaseCommand):
     help = (
-        "Begins or ends maintenance: pages answer 503 with a page that says so, new questions are refused, replies that "
-        "run end. Staff still come in. Without “on” or “off” it tells how things are."
+        "Begins or ends maintenance: pages answer 503 with a page that says so, new questions are refused, replies "
+        "that run end. Staff still come in. Without “on” or “off” it tells how things are."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
