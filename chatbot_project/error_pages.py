@@ -45,7 +45,7 @@ def error_page(request: HttpRequest, error: ApplicationError, **more: Any) -> Ht
     context = {
         **error.as_dict(),
         "title": titles().get(error.code) or _("That did not work"),
-        "request_id": structlog.contextvars.get_contextvars().get("request_id", ""),
+        "request_id": _request_id(),
         **more,
     }
     if error.status in ALONE:
@@ -106,4 +106,11 @@ def too_large_page(accept_language: str) -> bytes:
 
 
 def _answer(request: HttpRequest, error: ApplicationError, **more: Any) -> HttpResponse:
-    return problem_response(error) if is_api(request) else error_page(request, error, **more)
+    response = problem_response(error) if is_api(request) else error_page(request, error, **more)
+    if request_id := _request_id():
+        response.headers["X-Request-ID"] = request_id  # what goes on to the server's own handlers would lack it
+    return response
+
+
+def _request_id() -> str:
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))

@@ -49,7 +49,7 @@ class Maintenance(models.Model):
     id = models.SmallIntegerField(primary_key=True, default=1)
     is_on = models.BooleanField(_("on"), default=False)
     since = models.DateTimeField(_("since"), auto_now=True)
-    until = models.DateTimeField(_("expected end"), null=True)
+    until = models.DateTimeField(_("expected end"), null=True, blank=True)
     message = models.CharField(_("what people are told"), max_length=300, blank=True)
 
     class Meta:

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
                 ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
                 ('is_on', models.BooleanField(default=False, verbose_name='on')),
                 ('since', models.DateTimeField(auto_now=True, verbose_name='since')),
-                ('until', models.DateTimeField(null=True, verbose_name='expected end')),
+                ('until', models.DateTimeField(blank=True, null=True, verbose_name='expected end')),
                 ('message', models.CharField(blank=True, max_length=300, verbose_name='what people are told')),
             ],
             options={

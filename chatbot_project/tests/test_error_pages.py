@@ -76,8 +76,8 @@ def test_pages_that_stand_alone_need_no_database(page: Client, kind: str) -> Non
 
 @pytest.mark.django_db
 def test_the_page_names_the_requests_id_for_support(page: Client) -> None:
-    answer = page.get("/fails/500", headers={**HTML, "X-Request-ID": "0193abcd-support"})
-    assert "0193abcd-support" in answer.content.decode()
+    answer = page.get("/fails/500", headers=HTML)
+    assert answer["X-Request-ID"] in answer.content.decode()
 
 
 @pytest.mark.django_db

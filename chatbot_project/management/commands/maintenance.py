@@ -14,6 +14,9 @@ from chatbot_project.lib.maintenance import LOOK_SECONDS
 from chatbot_project.models import Maintenance
 
 
+LONGEST = 300  # characters of a message
+
+
 class Command(BaseCommand):
     help = (
         "Begins or ends maintenance: pages answer 503 with a page that says so, new questions are refused, replies "
@@ -31,12 +34,13 @@ class Command(BaseCommand):
             self.stdout.write(told(Maintenance.objects.filter(is_on=True).first()))
             return
         is_on = options["state"] == "on"
-        row = Maintenance(is_on=is_on)
+        values: dict[str, Any] = {"is_on": is_on, "until": None, "message": ""}
         if is_on:
-            row.until, row.message = when(options["until"]), options["message"].strip()
-            row.full_clean(exclude=["id"])
+            values |= {"until": when(options["until"]), "message": options["message"].strip()}
+        if len(values["message"]) > LONGEST:
+            raise CommandError(f"--message may have {LONGEST} characters.")
         with transaction.atomic():
-            row.save()
+            row, _made = Maintenance.objects.update_or_create(pk=1, defaults=values)
             record_audit(actor=None, action=f"maintenance.{options['state']}", obj=row, reason=row.message)
         self.stdout.write(told(row if is_on else None))
         self.stdout.write(f"Every web process knows within {LOOK_SECONDS:g} s.")
