@@ -13,7 +13,6 @@ from accounts.services import record_audit
 from chatbot_project.lib.maintenance import LOOK_SECONDS
 from chatbot_project.models import Maintenance
 
-
 LONGEST = 300  # characters of a message
 
 
