@@ -45,7 +45,8 @@ def error_page(request: HttpRequest, error: ApplicationError, **more: Any) -> Ht
     context = {
         **error.as_dict(),
         "title": titles().get(error.code) or _("That did not work"),
-        "request_id": _request_id(),
+        # What is another's is answered to the letter as what there is not.
+        "request_id": _request_id() if error.status != 404 else "",
         **more,
     }
     if error.status in ALONE:
