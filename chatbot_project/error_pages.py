@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
@@ -18,6 +17,7 @@ from django.utils.translation import gettext as _
 from chatbot_project.lib import maintenance
 from chatbot_project.lib.api.edge import is_api
 from chatbot_project.lib.api.errors import count_error, malformed, problem_response, too_large, unavailable
+from chatbot_project.lib.correlation import bound_ids
 from chatbot_project.lib.errors import ApplicationError
 
 ALONE = frozenset({413, 500, 503})  # statuses whose page must need nothing but the template
@@ -46,7 +46,7 @@ def error_page(request: HttpRequest, error: ApplicationError, **more: Any) -> Ht
         **error.as_dict(),
         "title": titles().get(error.code) or _("That did not work"),
         # What is another's is answered to the letter as what there is not.
-        "request_id": _request_id() if error.status != 404 else "",
+        "request_id": bound_ids().get("request_id", "") if error.status != 404 else "",
         **more,
     }
     if error.status in ALONE:
@@ -107,11 +107,4 @@ def too_large_page(accept_language: str) -> bytes:
 
 
 def _answer(request: HttpRequest, error: ApplicationError, **more: Any) -> HttpResponse:
-    response = problem_response(error) if is_api(request) else error_page(request, error, **more)
-    if request_id := _request_id():
-        response.headers["X-Request-ID"] = request_id  # what goes on to the server's own handlers would lack it
-    return response
-
-
-def _request_id() -> str:
-    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+    return problem_response(error) if is_api(request) else error_page(request, error, **more)

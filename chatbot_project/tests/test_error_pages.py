@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import include, path
 
 from chatbot_project.error_pages import too_large_page
+from chatbot_project.lib.correlation import bound
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.urls import handler400, handler403, handler404, handler500  # noqa: F401
 
@@ -76,8 +77,10 @@ def test_pages_that_stand_alone_need_no_database(page: Client, kind: str) -> Non
 
 @pytest.mark.django_db
 def test_the_page_names_the_requests_id_for_support(page: Client) -> None:
-    answer = page.get("/fails/500", headers=HTML)
-    assert answer["X-Request-ID"] in answer.content.decode()
+    with bound(request_id="0193abcd-support"):
+        for kind in ("403", "500", "503"):
+            assert "<code>0193abcd-support</code>" in page.get(f"/fails/{kind}", headers=HTML).content.decode()
+        assert "0193abcd" not in page.get("/fails/404", headers=HTML).content.decode()
 
 
 @pytest.mark.django_db
