@@ -60,6 +60,7 @@ INSTALLED_APPS = [
     "analytics",
 ]
 MIDDLEWARE = [
+    "chatbot_project.middleware.ProbesMiddleware",
     "chatbot_project.lib.api.openai_errors.OpenAIErrorsMiddleware",
     "accounts.middleware.TokenInAddressMiddleware",  # before all that answers: not even a redirect repeats the address
     "django.middleware.security.SecurityMiddleware",
@@ -398,7 +399,7 @@ REPORT_TIME_ZONE = env.time_zone("REPORT_TIME_ZONE", TIME_ZONE)  # whose days ar
 PRICE_CURRENCY = env.text("PRICE_CURRENCY", "USD")  # of the price list of models
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT = VAR_DIR / env.text("STATIC_ROOT", "static")
 UNFOLD = {  # the admin's theme
     "DASHBOARD_CALLBACK": "analytics.admin_index.with_figures",
     "SITE_TITLE": "Nono",

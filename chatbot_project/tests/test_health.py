@@ -56,6 +56,13 @@ def test_alive_is_who_answers_even_without_a_database() -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probes_come_by_an_address_that_is_no_name_of_the_site(path: str, settings: Any) -> None:
+    settings.ALLOWED_HOSTS, settings.BASE_URL = ["chat.example.org"], "https://chat.example.org"
+    assert Client().get("/", headers={"host": "10.0.0.7:8000"}).status_code == 400
+    assert Client().get(path, headers={"host": "10.0.0.7:8000"}).status_code in (200, 503)
+
+
 async def test_ready_is_who_has_every_part(ready: Callable[[], Any]) -> None:
     assert await ready() == (200, set())
 

@@ -1,0 +1,37 @@
+"""``manage.py prepare``: the database as this version needs it, before any of its processes starts."""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from chatbot_project.embedded.bootstrap import has_knowledge, has_personas, migrate, pending_migrations
+from chatbot_project.lib.db import session_lock
+
+
+class Command(BaseCommand):
+    help = (
+        "Brings the database's tables to this version and, where there are none, loads the starter personas and FAQs. "
+        "Run it once before the processes of a new version start; again, it changes nothing."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Raises CommandError where another one is at it."""
+        with session_lock("prepare") as is_mine:
+            if not is_mine:
+                raise CommandError("Another `manage.py prepare` is at it. Wait for its end, then run this again.")
+            self._prepare()
+
+    def _prepare(self) -> None:
+        if pending := pending_migrations():
+            migrate()
+            self.stdout.write(f"{pending} migrations applied.")
+        base = Path(settings.BASE_DIR)
+        if not has_personas():
+            call_command("load_personas", str(base / "personas" / "starters.yaml"), stdout=self.stdout)
+        if not has_knowledge():
+            starters = str(base / "faqs" / "starters.json")
+            call_command("import_faqs", starters, publish=True, create_categories=True, stdout=self.stdout)
+        self.stdout.write("The database is as this version needs it.")

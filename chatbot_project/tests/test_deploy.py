@@ -1,0 +1,126 @@
+"""What is shipped: the image's and the compose file's own rules, and the command that readies a database."""
+
+import os
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from chatbot_project.lib.db import session_lock
+from conversations.tests.stack import free_port
+from faqs.models import FAQ
+from personas.models import Persona
+from stress_tests.fake_model import FakeModelServer
+
+ROOT = Path(settings.BASE_DIR)
+TOOLS = Path(sys.executable).parent
+OWN = ("migrate", "web", "replies", "celery", "beat")
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    return found
+
+
+def test_the_dockerfile_has_nothing_that_its_linter_complains_of() -> None:
+    done = subprocess.run([TOOLS / "hadolint", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_compose_file_is_as_its_specification_says() -> None:
+    command = [TOOLS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_caddy_takes_the_proxys_settings(tmp_path: Path) -> None:
+    command = [TOOLS / "caddy", "validate", "--config", "deploy/Caddyfile", "--adapter", "caddyfile"]
+    environment = {"PATH": os.defpath, "SITE_ADDRESS": "https://chat.example.org", "XDG_DATA_HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_service_is_read_only_unprivileged_bounded_and_checked(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["deploy"]["resources"]["limits"]["memory"], name
+        assert service["healthcheck"], name
+
+
+def test_our_processes_run_as_nobody_in_particular_and_outlive_their_drain(services: dict[str, Any]) -> None:
+    for name in OWN:
+        assert services[name]["user"] == "10001:10001"
+    for name in ("web", "replies"):
+        assert int(services[name]["stop_grace_period"].rstrip("s")) > settings.REPLY_DRAIN_SECONDS + 10
+
+
+def test_only_the_proxy_is_reached_from_outside_and_the_stores_reach_nothing(services: dict[str, Any]) -> None:
+    assert [name for name, service in services.items() if "ports" in service] == ["proxy"]
+    assert services["postgres"]["networks"] == services["redis"]["networks"] == ["inside"]
+
+
+def test_settings_for_compose_hold_new_secrets_that_production_accepts(fake_model: FakeModelServer) -> None:
+    made = [
+        subprocess.run(["sh", "deploy/new_env.sh", "chat.example.org"], cwd=ROOT, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    first, second = (
+        dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line and not line.startswith("#"))
+        for done in made
+    )
+    secret = {"SECRET_KEY", "AUDIT_SIGNING_KEYS", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "METRICS_TOKEN"}
+    assert all(first[name] != second[name] for name in secret)
+    environment = {"PATH": os.environ["PATH"], "VAR_DIR": str(settings.VAR_DIR), "NONO_ENV": "production"} | first
+    environment["DATABASE_URL"] = f"postgresql://nono:{first['POSTGRES_PASSWORD']}@postgres/nono"
+    environment["REDIS_URL"] = f"redis://:{first['REDIS_PASSWORD']}@redis:6379/0"
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.django_db
+def test_a_new_database_is_made_ready_once() -> None:
+    call_command("prepare", stdout=StringIO())
+    found = Persona.objects.count(), FAQ.objects.count()
+    assert min(found) > 0
+    call_command("prepare", stdout=StringIO())
+    assert (Persona.objects.count(), FAQ.objects.count()) == found
+
+
+def test_a_process_that_does_not_answer_is_not_well() -> None:
+    environment = {"PATH": os.defpath, "PORT": str(free_port())}
+    command = [sys.executable, "deploy/healthcheck.py", "web"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "web:" in done.stderr
+
+
+def test_only_one_readies_a_database_at_a_time(transactional_db: None) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from django.db import connection
+
+    def second() -> str:
+        try:
+            call_command("prepare", stdout=StringIO())
+        except CommandError as error:
+            return str(error)
+        finally:
+            connection.close()
+        return ""
+
+    with session_lock("prepare") as is_mine, ThreadPoolExecutor(1) as other:
+        assert is_mine
+        assert "Another" in other.submit(second).result(30)

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Settings for `docker compose up`, with secrets made just now: sh deploy/new_env.sh chat.example.org >.env
+set -eu
+host="${1:?Name the host that people open, such as chat.example.org (localhost to try it)}"
+secret() { head -c 48 /dev/urandom | base64 | tr -d '\n' | tr '+/' '-_'; }
+word() { head -c 24 /dev/urandom | base64 | tr -d '\n' | tr '+/' '-_'; }
+cat <<END
+# Keep this file apart from backups: with a backup of the database and these, everything can be read.
+ALLOWED_HOSTS=$host
+BASE_URL=https://$host
+SITE_ADDRESS=https://$host
+SECRET_KEY=$(secret)
+AUDIT_SIGNING_KEYS=$(secret)
+POSTGRES_PASSWORD=$(word)
+REDIS_PASSWORD=$(word)
+METRICS_TOKEN=$(secret)
+
+# The model: these lines for Ollama beside it (docker compose --profile ollama up), or others of .env.example
+OLLAMA_HOST=http://ollama:11434
+DEFAULT_MODEL=ollama/llama3.2
+END
