@@ -13,11 +13,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from chatbot_project.lib.db import session_lock
+from chatbot_project.lib.db import named_lock
 from conversations.tests.stack import free_port
 from faqs.models import FAQ
 from personas.models import Persona
-from stress_tests.fake_model import FakeModelServer
 
 ROOT = Path(settings.BASE_DIR)
 TOOLS = Path(sys.executable).parent
@@ -69,10 +68,10 @@ def test_only_the_proxy_is_reached_from_outside_and_the_stores_reach_nothing(ser
     assert services["postgres"]["networks"] == services["redis"]["networks"] == ["inside"]
 
 
-def test_settings_for_compose_hold_new_secrets_that_production_accepts(fake_model: FakeModelServer) -> None:
+def test_settings_for_compose_hold_new_secrets_that_production_accepts() -> None:
     made = [
-        subprocess.run(["sh", "deploy/new_env.sh", "chat.example.org"], cwd=ROOT, capture_output=True, text=True, check=True)
-        for _ in range(2)
+        subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        for command in [["sh", "deploy/new_env.sh", "chat.example.org"]] * 2
     ]
     first, second = (
         dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line and not line.startswith("#"))
@@ -108,19 +107,7 @@ def test_a_process_that_does_not_answer_is_not_well() -> None:
 
 
 def test_only_one_readies_a_database_at_a_time(transactional_db: None) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    from django.db import connection
-
-    def second() -> str:
-        try:
-            call_command("prepare", stdout=StringIO())
-        except CommandError as error:
-            return str(error)
-        finally:
-            connection.close()
-        return ""
-
-    with session_lock("prepare") as is_mine, ThreadPoolExecutor(1) as other:
+    with named_lock("prepare") as is_mine:
         assert is_mine
-        assert "Another" in other.submit(second).result(30)
+        with pytest.raises(CommandError, match="Another"):
+            call_command("prepare", stdout=StringIO())

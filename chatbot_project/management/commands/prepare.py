@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from chatbot_project.embedded.bootstrap import has_knowledge, has_personas, migrate, pending_migrations
-from chatbot_project.lib.db import session_lock
+from chatbot_project.lib.db import named_lock
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError where another one is at it."""
-        with session_lock("prepare") as is_mine:
+        with named_lock("prepare") as is_mine:
             if not is_mine:
                 raise CommandError("Another `manage.py prepare` is at it. Wait for its end, then run this again.")
             self._prepare()
