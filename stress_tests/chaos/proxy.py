@@ -143,7 +143,7 @@ class _Pair:
         ]
         try:
             await asyncio.gather(*pumps)
-        except OSError:
+        except (OSError, RuntimeError):  # uvloop's word for a write to what was reset meanwhile
             self.reset()
         finally:
             for pump in pumps:
