@@ -16,6 +16,7 @@ ALLOWED = {
     "chatbot_project/lib/llm/errors.py": "is part of the client",
     "chatbot_project/health.py": "asks whether a provider answers, with no text",
     "chatbot_project/management/commands/models.py": "asks a fixed question, for the operator",
+    "chatbot_project/doctor/models.py": "the operator has each model say OK, as the command above",
     "conversations/management/commands/runreplies.py": "makes the worker's client",
     "conversations/replies/worker.py": "hands its client to the pipeline",
     "conversations/replies/pipeline.py": "judges questions, what streams and what was shown, and notes what broke",
