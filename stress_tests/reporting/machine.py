@@ -1,0 +1,52 @@
+"""The machine a report was made on: what a figure means nothing without."""
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+Machine = Mapping[str, Any]
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processors, memory, Python, the commit (``+`` where files differ from it), the moment, and the load before."""
+    return {
+        "processors": len(os.sched_getaffinity(0)),
+        "processor_name": _field("/proc/cpuinfo", "model name") or platform.machine(),
+        "memory_gib": round(int((_field("/proc/meminfo", "MemTotal") or "0").split()[0]) / 2**20, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "commit": _commit(),
+        "date": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        "load_before": [round(load, 2) for load in os.getloadavg()],
+    }
+
+
+def machine_line(machine: Machine) -> str:
+    """The same in a line. Says so where other work disturbed."""
+    load = ", ".join(f"{load:g}" for load in machine.get("load_before", ()))
+    line = (
+        f"{machine['processors']} processors ({machine['processor_name']}), {machine.get('memory_gib', '?')} GiB, "
+        f"Python {machine['python']}, commit {machine['commit']}, {machine.get('date', '')}; load before: {load}"
+    )
+    return f"{line}; {machine['seconds']} s in all" if "seconds" in machine else line
+
+
+def _field(path: str, name: str) -> str:
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+    commit = git("rev-parse", "--short", "HEAD") or "unknown"
+    return f"{commit}+" if git("status", "--porcelain", "--untracked-files=no") else commit
