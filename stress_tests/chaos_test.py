@@ -23,8 +23,10 @@ from .chaos.checker import Verdict, check
 from .chaos.client import Client, Habits, Witness
 from .chaos.faults import suffered
 from .chaos.people import make_clients, told
+from .chaos.reports import chaos_report
 from .chaos.schedule import KINDS, Fault, schedule
 from .chaos.stack import BOUNDS, PERSONA, ChaosStack, StackError, model_script
+from .reporting import report_page
 
 RECOVERY_SECONDS = 60.0  # for the next reply after a fault
 SETTLE_SECONDS = 120.0  # in the end, for all that is open
@@ -162,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token-ms", type=float, default=20)
     parser.add_argument("--parts", type=lambda words: words.split(","), default=list(KINDS), help=",".join(KINDS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots there")
     parser.add_argument(
         "--keep", type=Path, metavar="DIRECTORY", help="copy histories and logs there after a violation"
     )
@@ -188,6 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(FileNotFoundError):
             options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    if options.html is not None:
+        options.html.write_text(report_page(chaos_report(figures, options, TARGET_P95_SECONDS)))
     whole = not verdict.violations and not figures["unsettled"]
     return 0 if whole and figures["recovery_s"]["p95"] <= TARGET_P95_SECONDS else 1
 

@@ -19,10 +19,12 @@ import uvloop
 from .chaos.checker import check
 from .chaos.client import Client, Habits, Witness
 from .chaos.people import make_clients, told
+from .chaos.reports import soak_report
 from .chaos.samples import Sample, take_sample
 from .chaos.slope import HOUR, count_verdict, slope, verdict
 from .chaos.stack import PERSONA, ChaosStack, StackError, model_script
 from .chaos_test import say
+from .reporting import report_page
 
 RSS_SHARE_PER_HOUR = 0.01
 SETTLE_SECONDS = 120.0
@@ -30,8 +32,8 @@ MIB = 1024 * 1024
 JUDGED = ("web", "worker")
 
 
-async def soak(options: argparse.Namespace) -> dict[str, Any]:
-    """Figures and verdicts. Raises StackError."""
+async def soak(options: argparse.Namespace) -> tuple[dict[str, Any], list[Sample]]:
+    """Figures and verdicts, and the samples that they are of. Raises StackError."""
     script = model_script(options.token_ms)
     async with ChaosStack(web=2, workers=2, users=options.users, script=script, bounds={}) as stack:
         witness = Witness()
@@ -43,7 +45,7 @@ async def soak(options: argparse.Namespace) -> dict[str, Any]:
     figures["messages"] = found.counts["accepted"]
     figures["violations"] = dict(found.of_kind)
     figures["per_message"] = _per_message(samples, found.counts["accepted"])
-    return figures
+    return figures, samples
 
 
 async def _live(stack: ChaosStack, clients: list[Client], options: argparse.Namespace) -> list[Sample]:
@@ -142,10 +144,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--token-ms", type=float, default=20)
     parser.add_argument("--every", type=float, default=10, metavar="SECONDS", help="between two samples")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots there")
     options = parser.parse_args(arguments)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            figures = runner.run(soak(options))
+            figures, samples = runner.run(soak(options))
     except (StackError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -155,6 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(text(figures))
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if options.html is not None:
+        options.html.write_text(report_page(soak_report(figures, samples, options)))
     return exit_code(figures)
 
 

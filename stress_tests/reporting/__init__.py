@@ -1,25 +1,7 @@
-"""What a stress test found, as a table to read, JSON to keep and a page with plots to look at."""
+"""What a stress test found as a page with plots, beside the table that it prints and the JSON that it keeps."""
 
-from .command import Parameters, add_options, at_least, between, finish, loopback_url, raise_file_limit, say
-from .machine import Machine, describe_machine
-from .report import Check, Plot, Report, Series, Table, at_most, exactly
+from .machine import describe_machine
+from .page import report_page
+from .report import Check, Plot, Report, Series, Table
 
-__all__ = [
-    "Check",
-    "Machine",
-    "Parameters",
-    "Plot",
-    "Report",
-    "Series",
-    "Table",
-    "add_options",
-    "at_least",
-    "at_most",
-    "between",
-    "describe_machine",
-    "exactly",
-    "finish",
-    "loopback_url",
-    "raise_file_limit",
-    "say",
-]
+__all__ = ["Check", "Plot", "Report", "Series", "Table", "describe_machine", "report_page"]

@@ -27,13 +27,12 @@ def describe_machine() -> dict[str, Any]:
 
 
 def machine_line(machine: Machine) -> str:
-    """The same in a line. Says so where other work disturbed."""
+    """The same in a line. The load tells whether other work disturbed."""
     load = ", ".join(f"{load:g}" for load in machine.get("load_before", ()))
-    line = (
+    return (
         f"{machine['processors']} processors ({machine['processor_name']}), {machine.get('memory_gib', '?')} GiB, "
         f"Python {machine['python']}, commit {machine['commit']}, {machine.get('date', '')}; load before: {load}"
     )
-    return f"{line}; {machine['seconds']} s in all" if "seconds" in machine else line
 
 
 def _field(path: str, name: str) -> str:

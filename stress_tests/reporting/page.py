@@ -6,7 +6,6 @@ from html import escape
 from .machine import machine_line
 from .plots import plot_svg
 from .report import Cell, Check, Plot, Report, Table
-from .text import shown
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --c0: #2563eb; --c1: #c2410c; --c2: #15803d; --c3: #9333ea;
@@ -21,7 +20,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 9rem; }
-.reached { color: var(--good); } .failed, .missed { color: var(--bad); font-weight: 600; }
+.reached { color: var(--good); } .missed { color: var(--bad); font-weight: 600; }
 .note, footer { font-size: .875rem; } footer { margin-top: 2rem; overflow-wrap: anywhere; }
 figure { margin: 0; }
 .keys { display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: 0; margin: .25rem 0; list-style: none; }
@@ -56,14 +55,23 @@ def report_page(report: Report) -> str:
 
 def _checks(checks: Sequence[Check]) -> str:
     rows = "".join(_check(check) for check in checks)
-    head = _row("th", ("Wanted", "limit", "found", ""))
+    head = _row("th", ("Wanted", "", "limit", "found"))
     return f'<h2>Wanted and found</h2><div class="scroll" tabindex="0"><table>{head}{rows}</table></div>'
 
 
 def _check(check: Check) -> str:
     kind = escape(check.verdict.lower().replace(" ", "-"))
-    cells = "".join(f"<td>{escape(cell)}</td>" for cell in (check.name, check.limit, check.found))
-    return f'<tr>{cells}<td class="{kind}">{escape(check.verdict)}</td></tr>'
+    cells = "".join(f"<td>{escape(cell)}</td>" for cell in (check.limit, check.found))
+    return f'<tr><td>{escape(check.name)}</td><td class="{kind}">{escape(check.verdict)}</td>{cells}</tr>'
+
+
+def shown(cell: Cell) -> str:
+    """A cell for people: three digits that count, thousands apart, a dash where there is nothing."""
+    if cell is None:
+        return "–"
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
+    return f"{cell:,}" if isinstance(cell, int) else cell
 
 
 def _table(table: Table) -> str:

@@ -1,0 +1,70 @@
+"""Pages of stress tests."""
+
+from argparse import Namespace
+from typing import Any
+from xml.etree import ElementTree
+
+from stress_tests.chaos.reports import chaos_report, soak_report
+from stress_tests.reporting import Check, Plot, Report, Series, Table, report_page
+from stress_tests.soak_test import judged
+
+RECOVERIES = [{"fault": "redis killed <at once>", "seconds": 0.4}, {"fault": "model slow", "seconds": None}]
+
+
+def chaos_figures(**changes: Any) -> dict[str, Any]:
+    return {
+        "counts": {"accepted": 1234, "stored": 1234}, "faults": 2, "violations": {}, "unsettled": 0,
+        "recovery_s": {"p95": 0.4}, "recoveries": RECOVERIES,
+    } | changes  # fmt: skip
+
+
+def chaos_page(**changes: Any) -> str:
+    return report_page(chaos_report(chaos_figures(**changes), Namespace(seed=7, html="/somewhere"), 1.0))
+
+
+def test_a_page_needs_nothing_else_and_lets_nothing_of_its_words_through() -> None:
+    page = chaos_page()
+    assert "redis killed &lt;at once&gt;" in page
+    assert "<script" not in page
+    assert "http:" not in page.replace("http://www.w3.org", "")
+    assert "/somewhere" not in page
+    assert page.count("<svg") == 1
+    picture = page[page.index("<svg") : page.index("</svg>") + 6]
+    assert ElementTree.fromstring(picture).get("aria-label") == "Recovery"
+
+
+def test_what_is_wanted_stands_beside_what_was_found() -> None:
+    assert chaos_page().count("reached</td>") == 4
+    for missed in (
+        {"violations": {"lost": 1}}, {"counts": {"accepted": 2, "stored": 1}}, {"unsettled": 3},
+        {"recovery_s": {"p95": 2.0}},
+    ):  # fmt: skip
+        page = chaos_page(**missed)
+        assert (page.count("reached</td>"), page.count("MISSED</td>")) == (3, 1)
+
+
+def test_a_soak_shows_memory_over_time_and_what_grows() -> None:
+    samples = [
+        {"at": 60.0 * minute, "rss/web 1": (100 + minute) * 2.0**20, "fds/web 1": 50.0, "connections/postgres": 8.0}
+        for minute in range(90)
+    ]
+    figures = judged(samples) | {"messages": 5000, "violations": {}}
+    report = soak_report(figures, samples, Namespace(users=200))
+    verdicts = {check.name: check.verdict for check in report.checks}
+    assert verdicts["rss/web 1"] == "MISSED"
+    assert verdicts["fds/web 1"] == "reached"
+    memory = next(plot for plot in report.plots if plot.title == "Memory")
+    assert memory.series == [Series("web 1", [(float(minute), 100.0 + minute) for minute in range(90)])]
+    assert report_page(report).count("<svg") == 3
+
+
+def test_nothing_to_plot_is_no_plot() -> None:
+    machine = {"processors": 1, "processor_name": "p", "python": "3", "commit": "c"}
+    report = Report(
+        name="x", title="X", headline="", machine=machine,
+        parameters={}, checks=[Check("a", "b", "c", None)], tables=[Table("T", ("a",), [(None,)])],
+        plots=[Plot("P", "x", "y", [Series("s", [])])],
+    )  # fmt: skip
+    page = report_page(report)
+    assert "<svg" not in page
+    assert "unclear" in page
