@@ -22,7 +22,7 @@ def chaos_report(figures: Mapping[str, Any], options: argparse.Namespace, wanted
         checks=[
             Check("nothing lost, doubled, cut, mixed or foreign", "0 violations", str(violations), violations == 0),
             Check("accepted messages that are stored", f"{accepted:,}", f"{stored:,}", accepted == stored),
-            Check("replies that ended", "all", f"{figures['unsettled']} did not", not figures["unsettled"]),
+            Check("replies that ended", "all", f"{len(figures['unsettled'])} did not", not figures["unsettled"]),
             Check(
                 "recovery P95", f"≤ {wanted_p95_s:g} s", f"{recovery['p95']:.2f} s", recovery["p95"] <= wanted_p95_s
             ),

@@ -13,7 +13,7 @@ RECOVERIES = [{"fault": "redis killed <at once>", "seconds": 0.4}, {"fault": "mo
 
 def chaos_figures(**changes: Any) -> dict[str, Any]:
     return {
-        "counts": {"accepted": 1234, "stored": 1234}, "faults": 2, "violations": {}, "unsettled": 0,
+        "counts": {"accepted": 1234, "stored": 1234}, "faults": 2, "violations": {}, "unsettled": [],
         "recovery_s": {"p95": 0.4}, "recoveries": RECOVERIES,
     } | changes  # fmt: skip
 
@@ -35,8 +35,9 @@ def test_a_page_needs_nothing_else_and_lets_nothing_of_its_words_through() -> No
 
 def test_what_is_wanted_stands_beside_what_was_found() -> None:
     assert chaos_page().count("reached</td>") == 4
+    assert "2 did not" in chaos_page(unsettled=["m1", "m2"])
     for missed in (
-        {"violations": {"lost": 1}}, {"counts": {"accepted": 2, "stored": 1}}, {"unsettled": 3},
+        {"violations": {"lost": 1}}, {"counts": {"accepted": 2, "stored": 1}}, {"unsettled": ["m1", "m2"]},
         {"recovery_s": {"p95": 2.0}},
     ):  # fmt: skip
         page = chaos_page(**missed)
