@@ -253,10 +253,10 @@ POLICIES_DIR = BASE_DIR / env.text("POLICIES_DIR", "policies")
 CONVERSATION_INSIGHTS = env.flag("CONVERSATION_INSIGHTS", False)
 # How many replies of each day come into the review queue (docs/analytics.md): by chance, with a best source below so
 # much probability, found not helpful. 0: none. Of guests, too; for how many days; how long one is somebody's to judge.
-QUALITY_RANDOM = env.whole("QUALITY_RANDOM", 10, maximum=500)
-QUALITY_UNSURE = env.whole("QUALITY_UNSURE", 5, maximum=500)
+QUALITY_RANDOM = env.whole("QUALITY_RANDOM", 0, maximum=500)
+QUALITY_UNSURE = env.whole("QUALITY_UNSURE", 0, maximum=500)
 QUALITY_UNSURE_BELOW = env.fraction("QUALITY_UNSURE_BELOW", 0.7)
-QUALITY_DISLIKED = env.whole("QUALITY_DISLIKED", 5, maximum=500)
+QUALITY_DISLIKED = env.whole("QUALITY_DISLIKED", 0, maximum=500)
 QUALITY_GUESTS = env.flag("QUALITY_GUESTS", False)
 QUALITY_OPEN_DAYS = env.whole("QUALITY_OPEN_DAYS", 30, minimum=1, maximum=365)
 QUALITY_LEASE_MINUTES = env.whole("QUALITY_LEASE_MINUTES", 30, minimum=1, maximum=1440)

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from analytics.api import faq_views, figure_views, mood_views, views
+from analytics.api import faq_views, figure_views, mood_views, quality_views, views
 
 urlpatterns = [
     path("analytics/dashboard", views.DashboardView.as_view()),
@@ -12,4 +12,5 @@ urlpatterns = [
     path("analytics/faqs", faq_views.FAQsView.as_view()),
     path("analytics/cohorts", figure_views.CohortsView.as_view()),
     path("analytics/moods", mood_views.MoodsView.as_view()),
+    path("analytics/quality", quality_views.QualityView.as_view()),
 ]

@@ -165,6 +165,11 @@ def read_quality(period: Period, filters: Filters = EVERYTHING) -> Quality:
     )
 
 
+def shown_quality(period: Period, filters: Filters = EVERYTHING) -> Quality | None:
+    """The same for whoever may see figures; None where it may be of too few people (suppression.py)."""
+    return read_quality(period, filters) if is_shown(period, filters) else None
+
+
 def read_groups(period: Period) -> Mapping[tuple[UUID, UUID | None], Accuracy | None]:
     """The accuracy of each persona (no version) and each of its versions; None where figures of it are not shown, as
     they may be of too few people (suppression.py)."""

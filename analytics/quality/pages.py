@@ -14,7 +14,7 @@ from accounts.models import User
 from analytics.pages.access import staff_page
 from analytics.pages.overview import page_context
 from analytics.pages.tables import csv_response
-from analytics.quality import handing
+from analytics.quality import handing, sampling
 from analytics.quality.forms import ReviewForm
 from analytics.quality.models import QualityItem, QualityReview
 from analytics.quality.reading import Reading, read
@@ -39,6 +39,7 @@ def quality(request: HttpRequest, user: User) -> HttpResponse:
             raise NotFound
         return csv_response(f"nono-{table.key}-{found.asked.period.last.isoformat()}", table.sheet())
     context: dict[str, Any] = {"found": found, "is_alone": True, "may_review": user.has_perm(handing.PERMISSION)}
+    context["is_on"] = sampling.is_on()
     if context["may_review"]:
         mine = QualityReview.objects.filter(reviewer=user, done_at__isnull=False).select_related("item")
         context |= {

@@ -12,11 +12,11 @@ from analytics.metrics import METRICS
 from analytics.pages.asking import Asked, persona_names, read_asked, version_names
 from analytics.pages.series import csv_url
 from analytics.pages.tables import Cell, Row, Table
-from analytics.quality.figures import FEW, Accuracy, Agreement, Quality, read_groups, read_quality
+from analytics.quality.figures import FEW, Accuracy, Agreement, Quality, read_groups, shown_quality
 from analytics.quality.judging import failures
 from analytics.quality.rubric import CORRECT, RUBRIC
 from analytics.reports import shown
-from analytics.suppression import SUPPRESSED, is_shown
+from analytics.suppression import SUPPRESSED
 from analytics.totals import Filters
 
 SHARE, NUMBER = METRICS["failed_rate"], METRICS["replies"]
@@ -43,9 +43,9 @@ def results(query: Mapping[str, Any]) -> Results:
     asked = read_asked(query)
     asked = replace(asked, fixed=asked.fixed | NOT_TOLD_APART)
     filters = Filters(persona=asked.filters.persona, version=asked.filters.version)
-    if not is_shown(asked.period, filters):
+    found = shown_quality(asked.period, filters)
+    if found is None:
         return Results(asked, None, [], [])
-    found = read_quality(asked.period, filters)
     tables = [_strata(asked, found), _criteria(asked, found)]
     if not filters.given:
         tables += _groups(asked)

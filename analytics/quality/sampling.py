@@ -90,6 +90,11 @@ def clear_queue(now: datetime) -> int:
     return gone
 
 
+def is_on() -> bool:
+    """Whether any replies are drawn."""
+    return any(_sizes().values())
+
+
 def _sizes() -> Mapping[Stratum, int]:
     return {
         Stratum.RANDOM: settings.QUALITY_RANDOM,

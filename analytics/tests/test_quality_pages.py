@@ -136,6 +136,12 @@ def test_results_say_how_sure_they_are(settled: QualityItem, moderator: User) ->
         assert part in text, part
 
 
+def test_where_no_replies_are_drawn_the_page_says_how_to_have_them_drawn(moderator: User, settings: Any) -> None:
+    assert "QUALITY_RANDOM" in browser_of(moderator).get(PAGE).content.decode()
+    settings.QUALITY_DISLIKED = 5
+    assert "QUALITY_RANDOM" not in browser_of(moderator).get(PAGE).content.decode()
+
+
 def test_results_of_few_people_are_not_told_where_they_are_narrowed(settled: QualityItem, moderator: User) -> None:
     text = browser_of(moderator).get(f"{PAGE}?persona={settled.persona}").content.decode()
     assert "Accuracy" not in text

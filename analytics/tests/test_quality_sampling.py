@@ -1,5 +1,8 @@
 """Which replies come into the review queue, with what probability, and which never do."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from random import Random
@@ -15,6 +18,7 @@ from analytics import tasks
 from analytics.quality import sampling
 from analytics.quality.models import QualityDraw, QualityItem, Stratum
 from analytics.tests.replies import make_item, make_reply
+from chatbot_project.embedded.services import BASE_DIR as ROOT
 from conversations.models import Citation, Conversation, Feedback, Message
 from conversations.safety.models import ModerationItem
 from personas.models import Persona
@@ -22,6 +26,20 @@ from personas.tests.factories import make_persona
 
 DAY = date(2026, 3, 10)
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def drawn_daily(settings: Any) -> None:
+    settings.QUALITY_RANDOM, settings.QUALITY_UNSURE, settings.QUALITY_DISLIKED = 10, 5, 5
+
+
+def test_unless_the_operator_says_how_many_nothing_is_drawn() -> None:
+    told = {name: value for name, value in os.environ.items() if not name.startswith("QUALITY_")}
+    program = "from django.conf import settings as s; print(s.QUALITY_RANDOM, s.QUALITY_UNSURE, s.QUALITY_DISLIKED)"
+    said = subprocess.run(
+        [sys.executable, "-c", program], env=told, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == ["0", "0", "0"]
 
 
 @pytest.fixture

@@ -152,6 +152,7 @@ GET    analytics/series                           staff forbid forbid forbid  20
 GET    analytics/cohorts                          staff forbid forbid forbid  200    200    nobody gone   forbid
 GET    analytics/faqs                             staff forbid forbid forbid  200    200    nobody gone   forbid
 GET    analytics/moods                            staff forbid forbid forbid  200    200    nobody gone   forbid
+GET    analytics/quality                          staff forbid forbid forbid  200    200    nobody gone   forbid
 GET    health                                     -     away   away   away    away   away   away   away   away
 GET    /v1/models                                 read  200    200    200     200    200    no-api no-api 200
 GET    /v1/models/{model}                         read  200    200    200     200    200    no-api no-api 200
