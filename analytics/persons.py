@@ -14,7 +14,7 @@ from analytics.facts import SAID
 from analytics.models import Grain, People
 from analytics.period import Period, start_of
 from analytics.rollups import span_of
-from analytics.totals import EVERYTHING, By, Filters
+from analytics.totals import EVERYTHING, By, Filters, keys_of
 
 #: Of a longer period, so many of its days are looked at where people are not counted by what is asked for.
 MOST_DAYS = 31
@@ -22,12 +22,7 @@ MOST_DAYS = 31
 _UNCOUNTED = (By.HOUR, By.HOUR_OF_WEEK)
 #: Spans that lie within one of these as a whole.
 _WITHIN = {By.DAY: (Grain.DAY,), By.WEEK: (Grain.DAY, Grain.WEEK), By.MONTH: (Grain.DAY, Grain.MONTH)}
-_LOCAL = "(at AT TIME ZONE %(zone)s)"
-_KEYS = {
-    By.HOUR_OF_WEEK: f"((extract(isodow FROM {_LOCAL})::int - 1) * 24 + extract(hour FROM {_LOCAL})::int)",
-    **{grain: f"date_trunc('{grain}', at, %(zone)s)" for grain in (By.HOUR, By.DAY, By.WEEK, By.MONTH)},
-    **{dimension: dimension.value for dimension in (By.PERSONA, By.VERSION, By.MODEL, By.LANGUAGE, By.CHANNEL)},
-}
+_KEYS = keys_of("at")
 _COUNT = """
     SELECT {key}, count(DISTINCT person)
     FROM unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[]) AS looked_at(first, after)

@@ -110,10 +110,17 @@ class Totals:
         )
 
 
-_KEYS = {
-    **{grain: f"date_trunc('{grain}', start, %(zone)s)" for grain in (By.HOUR, By.DAY, By.WEEK, By.MONTH)},
-    **{dimension: dimension.value for dimension in (By.PERSONA, By.VERSION, By.MODEL, By.LANGUAGE, By.CHANNEL)},
-}
+def keys_of(at: str) -> Mapping[By, str]:
+    """SQL for the key by which each groups rows whose time is in the column ``at``."""
+    clock = f"({at} AT TIME ZONE %(zone)s)"
+    return {
+        By.HOUR_OF_WEEK: f"((extract(isodow FROM {clock})::int - 1) * 24 + extract(hour FROM {clock})::int)",
+        **{grain: f"date_trunc('{grain}', {at}, %(zone)s)" for grain in (By.HOUR, By.DAY, By.WEEK, By.MONTH)},
+        **{dimension: dimension.value for dimension in (By.PERSONA, By.VERSION, By.MODEL, By.LANGUAGE, By.CHANNEL)},
+    }
+
+
+_KEYS = keys_of("start")
 _SUMS = ", ".join(f"sum({name})::bigint" for name in COUNTERS)
 _SPREAD = " UNION ALL ".join(
     f"SELECT key, '{kind}', array_agg(b), array_agg(n) FROM (SELECT key, b, sum(n)::bigint AS n FROM chosen "  # noqa: S608
