@@ -7,7 +7,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Exists, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -26,6 +26,8 @@ from conversations import moderation
 from conversations.hand_over import resolve_hand_over
 from conversations.models import Conversation, Feedback, HandOver, Message
 from conversations.safety import admin as _safety_admin  # noqa: F401  registers the moderators' pages
+from faqs.languages import LANGUAGES
+from faqs.reading import language_name
 
 TROUBLE = (Message.Status.FAILED, Message.Status.INTERRUPTED)
 
@@ -76,6 +78,43 @@ class StateFilter(admin.SimpleListFilter):
                 return queryset.filter(**conditions.get(state or "", {}))
 
 
+class ChannelFilter(admin.SimpleListFilter):
+    """By where they were held. What is older than that is noted was held on the page."""
+
+    title = _("channel")
+    parameter_name = "channel"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(Conversation.Channel.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> QuerySet[Conversation]:
+        channel = self.value()
+        if channel is None:
+            return queryset
+        chosen = Q(channel=channel)
+        return queryset.filter(chosen | Q(channel=None) if channel == Conversation.Channel.WEB else chosen)
+
+
+class LanguageFilter(admin.SimpleListFilter):
+    """By what was found of their first questions."""
+
+    title = _("language")
+    parameter_name = "language"
+    UNKNOWN = "unknown"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [*((code, language_name(code)) for code in LANGUAGES), (self.UNKNOWN, _("Not known"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Conversation]) -> QuerySet[Conversation]:
+        match self.value():
+            case None:
+                return queryset
+            case self.UNKNOWN:
+                return queryset.filter(Q(language=None) | Q(language=""))
+            case code:
+                return queryset.filter(language=code)
+
+
 def _count(**conditions: Any) -> Coalesce:
     """How many messages of a conversation meet ``conditions``: counted for the rows of a page, not for the table."""
     rows = Message.objects.filter(conversation=OuterRef("pk"), **conditions).order_by().values("conversation")
@@ -90,7 +129,10 @@ class ConversationAdmin(RecordedReading, ReadOnlyAdmin):
         "id", "owner", "persona", "questions", "completed", "stopped", "troubled", "live", "state",
         "created_at", "updated_at",
     )  # fmt: skip
-    list_filter = (StateFilter, ("persona_version__persona", admin.RelatedOnlyFieldListFilter), "created_at")
+    list_filter = (
+        StateFilter, ("persona_version__persona", admin.RelatedOnlyFieldListFilter), ChannelFilter, LanguageFilter,
+        "created_at",
+    )  # fmt: skip
     search_fields = ("owner__email", "owner__username")
     search_help_text = _("Id of a conversation, or e-mail address or username of its owner")
     ordering = ("-id",)  # in the order of creation, by the primary key's index

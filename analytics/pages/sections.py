@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from analytics.charts import Chart, Kind, Series, Tone
 from analytics.metrics import METRICS, Group
 from analytics.models import Grain
-from analytics.pages.asking import Asked
+from analytics.pages.asking import UNKNOWN_LANGUAGE, Asked
 from analytics.pages.breakdowns import breakdown
 from analytics.pages.figures import Figure, by_group, figures, known
 from analytics.pages.knowledge import knowledge_tables
@@ -265,11 +265,15 @@ def _with_csv(asked: Asked, table: Table) -> Table:
 
 
 def _conversations(asked: Asked, **more: str) -> list[tuple[str, str]]:
-    """The list of these conversations in the admin. It knows no language and no channel."""
+    """The list of these conversations in the admin."""
     bounds = asked.period.bounds
     query = {"created_at__gte": bounds[0].isoformat(), "created_at__lt": bounds[-1].isoformat(), **more}
     if asked.filters.persona is not None:
         query["persona_version__persona__id__exact"] = str(asked.filters.persona)
+    if asked.filters.channel is not None:
+        query["channel"] = asked.filters.channel
+    if asked.filters.language is not None:
+        query["language"] = asked.filters.language or UNKNOWN_LANGUAGE
     address = f"{reverse('admin:conversations_conversation_changelist')}?{urlencode(query)}"
     return [(address, _("These conversations"))]
 

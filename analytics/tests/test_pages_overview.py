@@ -178,6 +178,9 @@ def test_the_page_leads_to_the_lists_behind_it(page: Any, moderator: User) -> No
     assert len(conversations) == 2
     for link in conversations:
         assert browser_of(moderator).get(link.replace("&amp;", "&")).status_code == 200
+    for name, value in (("channel", "web"), ("language", "en")):
+        narrowed = page(range="7", **{name: value})
+        assert re.search(rf'href="/admin/conversations/conversation/[^"]+&amp;{name}={value}"', narrowed)
 
 
 def test_faqs_and_gaps_stand_in_their_lists(history: History, moderator: User) -> None:

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.utils import timezone
 
 from accounts.models import User
@@ -18,7 +19,6 @@ from analytics import tasks
 from analytics.quality import sampling
 from analytics.quality.models import QualityDraw, QualityItem, Stratum
 from analytics.tests.replies import make_item, make_reply
-from chatbot_project.embedded.services import BASE_DIR as ROOT
 from conversations.models import Citation, Conversation, Feedback, Message
 from conversations.safety.models import ModerationItem
 from personas.models import Persona
@@ -37,7 +37,12 @@ def test_unless_the_operator_says_how_many_nothing_is_drawn() -> None:
     told = {name: value for name, value in os.environ.items() if not name.startswith("QUALITY_")}
     program = "from django.conf import settings as s; print(s.QUALITY_RANDOM, s.QUALITY_UNSURE, s.QUALITY_DISLIKED)"
     said = subprocess.run(
-        [sys.executable, "-c", program], env=told, cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        env=told,
+        cwd=django_settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert said.stdout.split() == ["0", "0", "0"]
 

@@ -136,6 +136,30 @@ def test_filters_and_counts(moderator: User, owner: User, persona: Persona, conv
     assert str(conversation.pk) in text(view.get(LIST, by_persona))
 
 
+def test_the_list_is_narrowed_by_channel_and_language_as_figures_are(
+    moderator: User, owner: User, persona: Persona
+) -> None:
+    given = {
+        "page": {"channel": "web", "language": "de"},
+        "program": {"channel": "api", "language": "en"},
+        "old": {"channel": None, "language": None},
+        "short": {"channel": "openai", "language": ""},
+    }
+    made = {name: make_conversation(owner, persona=persona) for name in given}
+    for name, fields in given.items():
+        Conversation.objects.filter(pk=made[name].pk).update(**fields)
+    view = browser(moderator)
+    for query, expected in (
+        ({"channel": "web"}, {"page", "old"}),
+        ({"channel": "api"}, {"program"}),
+        ({"language": "de"}, {"page"}),
+        ({"language": "unknown"}, {"old", "short"}),
+        ({"channel": "openai", "language": "en"}, set()),
+    ):
+        found = text(view.get(LIST, query))
+        assert {name for name, each in made.items() if str(each.pk) in found} == expected, query
+
+
 def test_a_reason_opens_the_text_for_one_answer_and_is_recorded(moderator: User, conversation: Conversation) -> None:
     view = browser(moderator)
     answer = view.post(page(conversation, "read"), {"reason": REASON})
