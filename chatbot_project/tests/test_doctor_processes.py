@@ -1,5 +1,6 @@
 """The doctor of a whole installation: a web process, a reply worker, a Celery worker and beat, all real."""
 
+import re
 import sys
 from collections.abc import Iterator
 
@@ -41,7 +42,7 @@ def test_everything_that_runs_is_found_well(processes: Stack, settings: object, 
     found = examined(*names, seconds=20)
     assert {name: found[name].status for name in names} == dict.fromkeys(names, "ok"), found
     assert "closed as it must be for nobody (4401)" in found["websocket"].found
-    assert "1 listening for work; 0 wait" in found["replies"].found
+    assert re.search(r"[1-9]\d* listening for work; 0 wait", found["replies"].found)  # others of the session may too
     assert "sent, done and answered" in found["celery"].found
     code, output = run("--timeout", "20")
     assert (code, "failed" in output) == (0, False), output
