@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1.7
 # Nono's one image: every process of it is a command of this image (docker-compose.yml, deploy/k8s/).
 # Tags stand here, not digests: docs/deploy.md has the command that writes those.
-ARG PYTHON=docker.io/library/python:3.11-slim-bookworm
+ARG PYTHON=python:3.11-slim-bookworm
 
 # --- Packages, into a virtual environment that the last stage takes whole
 FROM ${PYTHON} AS packages
