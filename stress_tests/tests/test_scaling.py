@@ -20,7 +20,7 @@ DEMAND = Demand(tokens=40)
 
 
 def bench(**changes: Any) -> dict[str, Any]:
-    cost = {name: {"ms_per_turn": 2.0, "us_per_token": 20.0} for name in STATIONS}
+    cost = {name: {"ms_per_turn": 2.0, "us_per_token": 20.0} for name in ("product", *STATIONS)}
     return {"cost": cost | changes, "machine": {"processor_name": "A processor", "commit": "abc"}}
 
 
@@ -73,6 +73,10 @@ def test_the_same_seed_plays_the_same_minute() -> None:
 def test_costs_that_only_a_busy_machine_measures_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="quiet machine"):
         costs_of(bad)
+
+
+def test_a_token_that_costs_a_part_nearly_nothing_costs_it_nothing() -> None:
+    assert costs_of(bench(postgres={"ms_per_turn": 2.0, "us_per_token": -1.4})).token_s["postgres"] == 0
 
 
 def test_the_command_tells_of_each_step(
