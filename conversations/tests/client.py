@@ -23,10 +23,14 @@ ENDINGS = {"reply.completed", "reply.stopped", "reply.interrupted", "reply.faile
 
 @dataclass
 class SeenReply:
-    """A reply as this client has it; ``status`` is the name of its ending, or empty while it is live."""
+    """A reply as this client has it; ``status`` is the name of its ending, or empty while it is live.
+
+    ``streamed`` is the text that stood there when its ending came.
+    """
 
     epoch: int = 0
     text: str = ""
+    streamed: str = ""
     status: str = ""
     blocks: list[dict[str, Any]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
@@ -155,6 +159,11 @@ class ChatClient:
         await self.send(type="conversation.follow", conversation=conversation, cursors=cursors)
         return dict(await self.until(lambda: self.snapshots.get(conversation), "the conversation's snapshot"))
 
+    async def started(self, reply: str) -> SeenReply:
+        """Wait until the reply streams to this client: what its model says from now on is heard as it comes."""
+        await self.until(lambda: reply in self.replies and self.replies[reply].epoch, f"the start of {reply}")
+        return self.replies[reply]
+
     async def ended(self, reply: str, seconds: float = 20.0) -> SeenReply:
         """Wait until the reply has ended."""
         await self.until(lambda: reply in self.replies and self.replies[reply].status, f"the end of {reply}", seconds)
@@ -210,7 +219,7 @@ class ChatClient:
         elif kind == "reply.snapshot":
             seen.text, seen.blocks = event["text"], list(event["blocks"])
         elif kind in ENDINGS:
-            seen.text, seen.status, seen.html = event["text"], kind, event["html"]
+            seen.streamed, seen.text, seen.status, seen.html = seen.text, event["text"], kind, event["html"]
             seen.source, seen.citations = event["source"], event["citations"]
         assert event["seq"] == len(seen.text), ("seq does not count the text", event, len(seen.text))
         seen.epoch = event["epoch"]

@@ -1,7 +1,6 @@
 """Every way a model can fail, through the whole product: the right ending, and the next question is answered."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -137,15 +136,12 @@ async def test_before_its_first_token_a_reply_fails_with_its_code_after_capped_t
 ) -> None:
     fake_model.default, code, tries = FAILS[fault]
     async with Crowd(stack.urls, 1) as crowd:
-        began = time.monotonic()
         await crowd.ask()
         await crowd.end()
-        took = time.monotonic() - began
         await crowd.check("failed")
         asked = len(fake_model.requests)
     row = await run_db(Message.objects.get, pk=UUID(crowd.talks[0].reply))
     assert (row.error_code, asked) == (code, tries)
-    assert took < 10, "no Retry-After is slept out, no deadline missed"
     assert crowd.talks[0].seen.events[-1] == "reply.failed"
     fake_model.restore()
     await answer(stack, fake_model)

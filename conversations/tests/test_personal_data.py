@@ -46,13 +46,15 @@ async def test_a_reply_shows_what_its_model_never_saw(
     tab: ChatClient, fake_model: FakeModelServer, tokens: list[str]
 ) -> None:
     await run_db(lambda: make_persona(personal_data="always", slug="careful"))
-    fake_model.enqueue(Script(tokens=tokens))
+    gate = fake_model.hold()
+    fake_model.enqueue(Script(tokens=tokens, gate=gate))
     accepted = await tab.ask(f"I am {ADDRESS}, {PHONE}", persona="careful")
+    seen = await tab.started(accepted["reply"]["id"])
+    gate.release()
     ending = await ending_of(tab, accepted)
     shown = f"I wrote to {ADDRESS} and {PHONE}."
     assert ending["text"] == shown
-    deltas = "".join(e["text"] for e in tab.heard if e["type"] == "reply.delta")
-    assert deltas == shown
+    assert seen.streamed == shown
     sent = sent_to(fake_model)
     assert "I am [E-MAIL 1], [PHONE 1]" in sent
     assert ADDRESS not in sent
@@ -64,11 +66,14 @@ async def test_a_reply_shows_what_its_model_never_saw(
 @pytest.mark.django_db(transaction=True)
 async def test_a_text_that_ends_like_a_placeholder_is_whole(tab: ChatClient, fake_model: FakeModelServer) -> None:
     await run_db(lambda: make_persona(personal_data="always", slug="careful"))
-    fake_model.enqueue(Script(tokens=["see ", "[E-MA"]))
+    gate = fake_model.hold()
+    fake_model.enqueue(Script(tokens=["see ", "[E-MA"], gate=gate))
     accepted = await tab.ask(f"I am {ADDRESS}", persona="careful")
+    seen = await tab.started(accepted["reply"]["id"])
+    gate.release()
     ending = await ending_of(tab, accepted)
     assert (ending["type"], ending["text"]) == ("reply.completed", "see [E-MA")
-    assert "".join(e["text"] for e in tab.heard if e["type"] == "reply.delta") == "see [E-MA"
+    assert seen.streamed == "see [E-MA"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,7 +2,6 @@
 
 import base64
 import sys
-import time
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatbot_project.lib.tests.steps import growth
 from conversations.safety.normalising import plain_words, undisguised_words
 from conversations.safety.rules import OutputFilter, Rule, RuleSet
 
@@ -105,13 +105,12 @@ def test_a_phrase_breaks_its_own_rule(phrase: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "a ", "a.", "1 ", "\u0456", "@", "bomb ", "a\u0301", "YWFh", "YWFhYWFhYWFhYWFh ", "\u200b"]
+    "piece",
+    HOSTILE := ["a", "a ", "a.", "1 ", "\u0456", "@", "bomb ", "a\u0301", "YWFh", "YWFhYWFhYWFhYWFh ", "\u200b"],
 )
-def test_time_is_linear_in_the_text(piece: str) -> None:
+def test_work_is_linear_in_the_text(piece: str) -> None:
     rules = RuleSet([rule(f"word{number} bomb") for number in range(500)] + [rule("bom*")])
-    began = time.process_time()
-    rules.strongest(piece * (100_000 // len(piece)), "input")
-    assert time.process_time() - began < 5, "about 0.2 s where it is linear"
+    assert growth(lambda text: rules.strongest(text, "input"), piece, 10_000) < 2.5
 
 
 # --- in pieces

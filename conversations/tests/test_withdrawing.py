@@ -67,6 +67,7 @@ async def test_what_streams_is_judged_at_intervals_and_withdrawn_while_the_model
     fake_model.enqueue(Script(tokens=["Mix the har", "mful things", " and never this"], gate=gate))
     accepted = await tab.ask("Tell me", persona=persona.slug)
     reply = accepted["reply"]["id"]
+    await tab.started(reply)
     gate.release(2)  # the model stalls then: the verdict must not wait for its next word
     seen = await tab.ended(reply)
     gate.release()

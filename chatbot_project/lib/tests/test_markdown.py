@@ -1,7 +1,8 @@
 """Markdown rendering: what comes out is right, inert, bounded, and the same however a stream was cut."""
 
 import re
-import time
+from importlib import import_module
+from math import isqrt
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from chatbot_project.lib import highlight, markdown
 from chatbot_project.lib.markdown import BlockSplitter, finished_blocks, render
 from chatbot_project.lib.tests.outline import ALLOWED, Outline, assert_inert
+from chatbot_project.lib.tests.steps import steps_of
 
 
 # --- What it makes ----------------------------------------------------------------------------------------------------
@@ -203,56 +205,79 @@ def test_the_sanitiser_alone_stops_what_the_renderer_would_never_make() -> None:
 
 
 # --- Bounds -----------------------------------------------------------------------------------------------------------
-SIZE = 65_536
-HOSTILE = {
-    "quote markers": ">" * SIZE,
-    "spaced quote markers": "> " * (SIZE // 2),
-    "quotes": ">a\n" * (SIZE // 3),
-    "stars": "a " + "*" * 100_000,
-    "open emphasis": "*a " * (SIZE // 3),
-    "mixed emphasis": "**a*b" * (SIZE // 5),
-    "strikethrough": "~~a" * (SIZE // 3),
-    "open brackets": "[" * SIZE,
-    "open images": "![" * (SIZE // 2),
-    "open links": "[a](" * (SIZE // 4),
-    "bracket pairs": "[" * (SIZE // 2) + "]" * (SIZE // 2),
-    "images": "![a](http://b)" * (SIZE // 14),
-    "backticks": "".join("`" * n + " " for n in range(1, 360)),
-    "entities": "&" * SIZE,
-    "less than": "<" * SIZE,
-    "nested lists": "".join("  " * n + "- a\n" for n in range(250)),
-    "list": "- a\n" * (SIZE // 4),
-    "loose list": "- a\n\n b\n" * (SIZE // 8),
-    "wide table": "|a" * 1000 + "\n" + "|-" * 1000 + "\n" + "|\n" * 30_000,
-    "long table": "a|b\n-|-\n" + "a|b\n" * (SIZE // 4),
-    "definitions": "[a]: /b\n" * (SIZE // 8),
-    "setext": "a\n=\n" * (SIZE // 4),
-    "lines": "\n" * SIZE,
-    "code as C#": "```csharp\n" + "a\n" * 8000 + "```\n",
-    "code as make": "```make\n" + "_" * 16_000 + "\n```\n",
-    "many code blocks": ("```make\n" + "_" * 2000 + "\n```\n") * 32,
-    "many languages": "".join(f"```{name}\n" + "\n\n " * 100 + "\n```\n" for name in sorted(highlight.LANGUAGES))[
-        :SIZE
-    ],
-}
+RENDER_STEPS = 600  # Lines of Python per character; the costliest text takes about 280
+STREAM_STEPS = 3000  # For all pieces of 64 characters together; the costliest takes about 1600
+
+
+def hostile(size: int) -> dict[str, str]:
+    """Texts of about ``size`` characters, each made to be as costly as a text can be."""
+    return {
+        "quote markers": ">" * size,
+        "spaced quote markers": "> " * (size // 2),
+        "quotes": ">a\n" * (size // 3),
+        "stars": "a " + "*" * size,
+        "open emphasis": "*a " * (size // 3),
+        "mixed emphasis": "**a*b" * (size // 5),
+        "strikethrough": "~~a" * (size // 3),
+        "open brackets": "[" * size,
+        "open images": "![" * (size // 2),
+        "open links": "[a](" * (size // 4),
+        "bracket pairs": "[" * (size // 2) + "]" * (size // 2),
+        "images": "![a](http://b)" * (size // 14),
+        "backticks": "".join("`" * n + " " for n in range(1, isqrt(2 * size))),
+        "entities": "&" * size,
+        "less than": "<" * size,
+        "nested lists": "".join("  " * n + "- a\n" for n in range(isqrt(size))),
+        "list": "- a\n" * (size // 4),
+        "loose list": "- a\n\n b\n" * (size // 8),
+        "wide table": "|a" * (size // 64) + "\n" + "|-" * (size // 64) + "\n" + "|\n" * (size // 2),
+        "long table": "a|b\n-|-\n" + "a|b\n" * (size // 4),
+        "definitions": "[a]: /b\n" * (size // 8),
+        "setext": "a\n=\n" * (size // 4),
+        "lines": "\n" * size,
+        "code as C#": "```csharp\n" + "a\n" * (size // 8) + "```\n",
+        "code as make": "```make\n" + "_" * (size // 4) + "\n```\n",
+        "many code blocks": ("```make\n" + "_" * (size // 32) + "\n```\n") * 32,
+        "many languages": "".join(f"```{name}\n" + "\n\n " * 100 + "\n```\n" for name in sorted(highlight.LANGUAGES))[
+            :size
+        ],
+    }
+
+
+HOSTILE = hostile(65_536)
+COUNTED = hostile(16_384)
 
 
 @pytest.mark.parametrize("source", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_text_takes_bounded_time_and_space(source: str) -> None:
-    began = time.thread_time()
+def test_hostile_text_takes_bounded_space(source: str) -> None:
     html = markdown._render(source)
-    assert time.thread_time() - began < 3  # the slowest takes about 0.8 s; the margin is for a busy machine
     assert len(html) < 32 * len(source)
     assert_inert(html)
 
 
-@pytest.mark.parametrize("source", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_text_streams_in_linear_time(source: str) -> None:
+@pytest.fixture
+def fewer_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are filled up to a quarter as many cells, as the counted texts are a quarter as long."""
+    table = import_module("markdown_it.rules_block.table")
+    monkeypatch.setattr(table, "MAX_AUTOCOMPLETED_CELLS", table.MAX_AUTOCOMPLETED_CELLS // 4)
+
+
+@pytest.mark.usefixtures("fewer_cells")
+@pytest.mark.parametrize("source", COUNTED.values(), ids=COUNTED)
+def test_hostile_text_takes_bounded_work(source: str) -> None:
+    assert steps_of(lambda: markdown._render(source)) < RENDER_STEPS * len(source)
+
+
+@pytest.mark.usefixtures("fewer_cells")
+@pytest.mark.parametrize("source", COUNTED.values(), ids=COUNTED)
+def test_hostile_text_streams_with_bounded_work(source: str) -> None:
     splitter = BlockSplitter()
-    began = time.thread_time()
-    for end in range(0, len(source) + 64, 64):
-        splitter.feed(source[:end])
-    assert time.thread_time() - began < 6
+
+    def stream() -> None:
+        for end in range(0, len(source) + 64, 64):
+            splitter.feed(source[:end])
+
+    assert steps_of(stream) < STREAM_STEPS * len(source)
 
 
 def test_text_that_nests_too_deep_is_shown_as_written() -> None:

@@ -1,13 +1,13 @@
 """Personal data and secrets: what is taken out, what only looks alike and stays, and that no text takes long."""
 
 import itertools
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot_project.lib.pii import DETECTORS, PLACEHOLDER, Detector, Kind, Span, find, redact
+from chatbot_project.lib.tests.steps import growth
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 
@@ -144,14 +144,11 @@ def _luhn(card: str) -> bool:
 
 @pytest.mark.parametrize(
     "piece",
-    [
+    HOSTILE := [
         "a", "1", "1 ", "0", "0 ", "@", "a@", "a@a.", "1.1.", "::", "1:", "ab12", "DE89 ", "+1", "(0", "12 (3",
         "-----BEGIN PRIVATE KEY-----", "eyJaaaaaa.", "sk-", "a://", "ab://x:", "pin pass", "password: ", "tel ", "aA1",
         "12345678901 ", "0171 1234567 ", "+4915112345678 ", "a (at) ", "AB123456C ", "order 1234 ", "555 ", "call ",
     ],
 )  # fmt: skip
-def test_time_is_linear_in_the_text(piece: str) -> None:
-    text = piece * (200_000 // len(piece))
-    began = time.process_time()
-    find(text)
-    assert time.process_time() - began < 5, "about 0.3 s where it is linear, minutes where it is not"
+def test_work_is_linear_in_the_text(piece: str) -> None:
+    assert growth(find, piece, 10_000) < 2.5
