@@ -1,0 +1,277 @@
+"""deploy/k8s: what it is made into is what Kubernetes takes, runs what docker-compose.yml runs, and is closed but where
+something must flow."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from django.conf import settings
+
+from chatbot_project.lib.metrics import names
+from chatbot_project.lib.metrics.registry import DESCRIBED
+from chatbot_project.management.commands import runweb
+from chatbot_project.tests.cluster import COMPONENT, K8S, OVERLAYS, OWN, Rendered, matches, render
+
+ROOT = Path(settings.BASE_DIR)
+TOLD_BY = {"nono-web": names.WEB, "nono-replies": names.WORKER, "nono-celery": names.CELERY}
+#: Kinds that others than Kubernetes define, of which there is no schema here.
+FOREIGN = {"PodMonitor"}
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def cluster(request: pytest.FixtureRequest) -> Rendered:
+    return render(request.param)
+
+
+@pytest.fixture(scope="module")
+def production() -> Rendered:
+    return render("production")
+
+
+@pytest.fixture(scope="module")
+def small() -> Rendered:
+    return render("small")
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    return found
+
+
+@pytest.mark.parametrize("version", ["1.32", "1.37"])
+def test_kubernetes_takes_every_resource(cluster: Rendered, version: str) -> None:
+    for resource in cluster.resources:
+        if resource["kind"] not in FOREIGN:
+            kubernetes_validate.validate(resource, version, strict=True)
+
+
+def test_every_patch_changes_something(cluster: Rendered) -> None:
+    # A patch whose target there is not is left out without a word.
+    there = {(found["kind"], found["metadata"]["name"]) for found in cluster.resources}
+    kustomizations = [K8S / "base", *(K8S / "components").iterdir()]
+    for folder in kustomizations:
+        kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+        is_used = folder.name == "base" or any(
+            (found["kind"], found["metadata"]["name"]) in there
+            for name in kustomization["resources"]
+            for found in yaml.safe_load_all((folder / name).read_text())
+        )
+        for patch in kustomization.get("patches", []) if is_used else []:
+            assert _targets(patch["target"], there), f"{folder.name}: {patch['target']}"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_patch_of_an_overlay_changes_something(overlay: str) -> None:
+    there = {(found["kind"], found["metadata"]["name"]) for found in render(overlay).resources}
+    for patch in yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())["patches"]:
+        assert _targets(patch["target"], there), patch["target"]
+
+
+def _targets(target: dict[str, str], there: set[tuple[str, str]]) -> bool:
+    kind, name = target["kind"], target.get("name", ".*")
+    return any(re.fullmatch(kind, found[0]) and re.fullmatch(name, found[1]) for found in there)
+
+
+def test_processes_are_those_of_compose(cluster: Rendered, services: dict[str, Any]) -> None:
+    assert set(OWN) <= set(cluster.pods)
+    for component in OWN:
+        assert cluster.container(component)["command"] == shlex.split(services[component]["command"]), component
+
+
+def test_postgresql_and_redis_are_those_of_compose(small: Rendered, services: dict[str, Any]) -> None:
+    for name in ("postgres", "redis"):
+        container = small.container(name)
+        command = [*container.get("command", []), *container.get("args", [])]
+        assert command == shlex.split(services[name]["command"].replace("$$", "$")), name
+        assert container["image"] == services[name]["image"]
+
+
+def test_settings_are_those_of_compose(cluster: Rendered, services: dict[str, Any]) -> None:
+    given = _settings_of(cluster)
+    for name, value in services["web"]["environment"].items():
+        if name not in {"DATABASE_URL", "REDIS_URL"}:
+            assert given[name] == value
+    assert given["BASE_URL"] == f"https://{given['ALLOWED_HOSTS']}"
+    (rule,) = cluster.one("Ingress", "nono")["spec"]["rules"]
+    (tls,) = cluster.one("Ingress", "nono")["spec"]["tls"]
+    assert [rule["host"]] == tls["hosts"] == [given["ALLOWED_HOSTS"]]
+
+
+def test_every_variable_is_one_that_settings_read(cluster: Rendered) -> None:
+    read = set(re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', (ROOT / "chatbot_project" / "settings.py").read_text()))
+    named = set(_settings_of(cluster))
+    for component in OWN:
+        named |= {entry["name"] for entry in cluster.container(component).get("env", []) if "value" in entry}
+    assert len(read) > 100
+    assert named <= read
+
+
+def test_secrets_are_named_and_never_given(cluster: Rendered) -> None:
+    assert not cluster.of_kind("Secret")
+    command = ["sh", "deploy/new_env.sh", "chat.example.org"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for component, pod in cluster.pods.items():
+        for container in (*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]):
+            for entry in container.get("env", []):
+                if "valueFrom" in entry:
+                    assert entry["valueFrom"]["secretKeyRef"]["name"] == "nono-secrets"
+                    assert f"\n{entry['valueFrom']['secretKeyRef']['key']}=" in made, component
+
+
+def test_a_password_is_there_before_the_address_that_holds_it(small: Rendered) -> None:
+    for component in OWN:
+        entries = small.container(component)["env"]
+        for place, entry in enumerate(entries):
+            wanted = re.findall(r"\$\((\w+)\)", entry.get("value", ""))
+            assert set(wanted) <= {before["name"] for before in entries[:place]}, component
+
+
+def test_every_pod_is_read_only_unprivileged_bounded_and_without_a_token(cluster: Rendered) -> None:
+    for component, template in cluster.pods.items():
+        pod = template["spec"]
+        assert pod["automountServiceAccountToken"] is False, component
+        assert pod["enableServiceLinks"] is False, component
+        assert pod["securityContext"]["runAsNonRoot"] is True, component
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, component
+        for container in (*pod.get("initContainers", []), *pod["containers"]):
+            least = container["securityContext"]
+            assert least["readOnlyRootFilesystem"] is True, component
+            assert least["allowPrivilegeEscalation"] is False, component
+            assert least["capabilities"] == {"drop": ["ALL"]}, component
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"]), component
+            assert {"cpu", "memory"} <= set(container["resources"]["limits"]), component
+            assert not container["image"].endswith(":latest"), component
+            assert ":" in container["image"], component
+
+
+def test_what_goes_on_is_looked_at_while_it_starts_serves_and_lives(cluster: Rendered) -> None:
+    for deployment in cluster.of_kind("Deployment", "StatefulSet"):
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container), deployment["metadata"]["name"]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            if get := container[probe].get("httpGet"):
+                assert get["port"] in {port["name"] for port in container["ports"]}
+                assert get["path"] == "/healthz"
+
+
+def test_no_process_starts_before_the_tables_are_this_versions_and_erasures_are_done_again(cluster: Rendered) -> None:
+    for deployment in cluster.of_kind("Deployment"):
+        (first,) = deployment["spec"]["template"]["spec"]["initContainers"]
+        assert "manage.py migrate --check" in first["command"][-1]
+        assert "manage.py replay_erasures --check" in first["command"][-1]
+        assert first["image"] == deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def test_processes_are_given_the_time_that_they_drain_in(cluster: Rendered) -> None:
+    web = cluster.pods["web"]["spec"]
+    leaving = cluster.container("web")["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert web["terminationGracePeriodSeconds"] >= leaving + runweb.DRAIN_SECONDS + runweb.CLOSE_SECONDS + 5
+    assert cluster.pods["replies"]["spec"]["terminationGracePeriodSeconds"] >= settings.REPLY_DRAIN_SECONDS + 10
+    assert cluster.pods["celery"]["spec"]["terminationGracePeriodSeconds"] >= 60
+
+
+def test_a_new_version_comes_before_the_old_one_goes_and_there_is_one_beat(cluster: Rendered) -> None:
+    for component in ("web", "replies", "celery"):
+        strategy = cluster.one("Deployment", f"nono-{component}")["spec"]["strategy"]
+        assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    beat = cluster.one("Deployment", "nono-beat")["spec"]
+    assert (beat["replicas"], beat["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_names_lead_to_what_there_is(cluster: Rendered) -> None:
+    labels = {component: pod["metadata"]["labels"] for component, pod in cluster.pods.items()}
+    for component, found in labels.items():
+        assert found[COMPONENT] == component
+    for service in cluster.of_kind("Service"):
+        (component,) = (name for name in labels if matches({"matchLabels": service["spec"]["selector"]}, labels[name]))
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= set(cluster.ports(component))
+    for budget in cluster.of_kind("PodDisruptionBudget"):
+        assert any(matches(budget["spec"]["selector"], found) for found in labels.values())
+    (rule,) = cluster.one("Ingress", "nono")["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    backend = cluster.one("Service", path["backend"]["service"]["name"])
+    assert path["backend"]["service"]["port"]["name"] in {port["name"] for port in backend["spec"]["ports"]}
+    given = _settings_of(cluster)
+    assert cluster.ports("web") == {"http": int(given["PORT"]), "metrics": int(given["METRICS_PORT"])}
+    for component in ("replies", "celery", "beat"):
+        assert cluster.ports(component) == {"metrics": int(given["METRICS_PORT"])}
+
+
+def test_only_our_processes_reach_the_stores_which_reach_nothing(small: Rendered) -> None:
+    for store, port in (("postgres", 5432), ("redis", 6379)):
+        assert all(small.may_reach(component, store, port) for component in OWN)
+        assert not any(small.may_reach(store, other, port) for other in small.pods)
+        assert not small.may_reach_address(store, 443)
+
+
+def test_processes_reach_the_outside_only_where_they_have_business(cluster: Rendered) -> None:
+    assert [name for name in OWN if cluster.may_reach_address(name, 443)] == ["migrate", "web", "replies", "celery"]
+    assert [name for name in OWN if cluster.may_reach_address(name, 587)] == ["celery"]
+    assert not any(cluster.may_reach_address(name, 80) for name in OWN)
+
+
+def test_processes_do_not_reach_each_other(cluster: Rendered) -> None:
+    for sender in OWN:
+        for receiver in OWN:
+            assert not any(cluster.may_reach(sender, receiver, port) for port in (8000, 9460))
+
+
+def test_models_on_private_networks_and_the_clouds_own_address_are_not_reached(cluster: Rendered) -> None:
+    rule = cluster.one("NetworkPolicy", "models-are-asked")["spec"]["egress"][0]
+    assert {"10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16"} <= set(rule["to"][0]["ipBlock"]["except"])
+
+
+def test_scaling_goes_by_figures_that_there_are(production: Rendered) -> None:
+    scalers = production.of_kind("HorizontalPodAutoscaler")
+    assert {found["spec"]["scaleTargetRef"]["name"] for found in scalers} == set(TOLD_BY)
+    for scaler in scalers:
+        target = scaler["spec"]["scaleTargetRef"]["name"]
+        assert "replicas" not in production.one("Deployment", target)["spec"]
+        for metric in scaler["spec"]["metrics"]:
+            if metric["type"] == "Pods":
+                assert TOLD_BY[target] in DESCRIBED[metric["pods"]["metric"]["name"]].told_by
+            elif metric["type"] == "External":
+                assert DESCRIBED[metric["external"]["metric"]["name"]].told_by == names.BEAT
+    streaming = next(metric for metric in production.one("HorizontalPodAutoscaler", "nono-replies")["spec"]["metrics"])
+    assert int(streaming["pods"]["target"]["averageValue"]) < settings.REPLY_SLOTS
+
+
+def test_the_adapter_gives_every_figure_that_scaling_asks_for(production: Rendered) -> None:
+    wanted: dict[str, set[str]] = {"custom": set(), "external": set()}
+    for scaler in production.of_kind("HorizontalPodAutoscaler"):
+        for metric in scaler["spec"]["metrics"]:
+            if metric["type"] == "Pods":
+                wanted["custom"].add(metric["pods"]["metric"]["name"])
+            elif metric["type"] == "External":
+                wanted["external"].add(metric["external"]["metric"]["name"])
+    rules = yaml.safe_load((K8S / "prometheus-adapter.yaml").read_text())["rules"]
+    for kind, asked in wanted.items():
+        assert {rule["name"]["as"] for rule in rules[kind]} == asked
+        for rule in rules[kind]:
+            assert rule["seriesQuery"].partition("{")[0] == rule["name"]["as"]
+
+
+def test_prometheus_finds_processes_by_the_names_that_alerts_know(production: Rendered) -> None:
+    (endpoint,) = production.one("PodMonitor", "nono")["spec"]["podMetricsEndpoints"]
+    (relabelling,) = endpoint["relabelings"]
+    configured = yaml.safe_load((ROOT / "deploy" / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
+    selected = [name for name, pod in production.pods.items() if _is_monitored(production, pod)]
+    jobs = {relabelling["replacement"].replace("$1", name) for name in selected}
+    assert jobs == {job["job_name"] for job in configured}
+    assert all(endpoint["port"] in production.ports(name) for name in selected)
+
+
+def _is_monitored(production: Rendered, pod: dict[str, Any]) -> bool:
+    return matches(production.one("PodMonitor", "nono")["spec"]["selector"], pod["metadata"]["labels"])
+
+
+def _settings_of(cluster: Rendered) -> dict[str, str]:
+    (found,) = cluster.of_kind("ConfigMap")
+    assert {"configMapRef": {"name": found["metadata"]["name"]}} in cluster.container("web")["envFrom"]
+    return dict(found["data"])
