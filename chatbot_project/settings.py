@@ -183,6 +183,10 @@ LLM_FIRST_TOKEN_SECONDS = env.whole("LLM_FIRST_TOKEN_SECONDS", 60, minimum=1)
 LLM_IDLE_SECONDS = env.whole("LLM_IDLE_SECONDS", 30, minimum=1)
 LLM_TOTAL_SECONDS = env.whole("LLM_TOTAL_SECONDS", 600, minimum=1)
 
+# How many replies are kept to answer the same question of others, and for how many seconds one waits for another's.
+RESPONSE_CACHE_ENTRIES = env.whole("RESPONSE_CACHE_ENTRIES", 5000, minimum=1, maximum=100_000)
+RESPONSE_CACHE_WAIT_SECONDS = env.whole("RESPONSE_CACHE_WAIT_SECONDS", 20, minimum=1, maximum=300)
+
 # --- Knowledge: what makes vectors of FAQs and questions, and how sure an answer from them must be
 EMBEDDING_MODEL = env.text("EMBEDDING_MODEL", "embedded/wordllama")
 # Below this probability that the FAQ holds the answer, the assistant says that it does not know.

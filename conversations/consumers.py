@@ -250,6 +250,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             conversation_id=command.conversation,
             persona_slug=command.persona,
             parent_id=command.parent,
+            bypass_cache=command.bypass_cache,
         )
 
     async def _edit_message(self, command: events.MessageEdit) -> None:

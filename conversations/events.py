@@ -41,13 +41,15 @@ class Command(msgspec.Struct, tag_field="type", tag=event_name, forbid_unknown_f
 
 class MessageSend(Command):
     """A question. ``conversation`` null starts one with ``persona`` (slug). ``parent`` is the reply it follows;
-    left out, the conversation's active leaf. Sending the same ``client_id`` again gives the same answer, once."""
+    left out, the conversation's active leaf. ``bypass_cache``: ask the model, also where it answered the same question
+    before. Sending the same ``client_id`` again gives the same answer, once."""
 
     client_id: ClientId
     text: Text
     conversation: UUID | None = None
     persona: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     parent: UUID | None = None
+    bypass_cache: bool = False
 
 
 class MessageEdit(Command):
@@ -184,7 +186,7 @@ class MessageInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     ``source`` says what a reply came from where the FAQ was asked: ``model``, ``faq`` (an approved answer as it
     stands), ``faq_offline`` (the same, as no model answered) or ``unknown`` (no approved answer; ``offers`` says what
-    else can be done).
+    else can be done). ``cached_at`` says that somebody else had asked the same, and when a model answered it then.
     """
 
     id: UUID
@@ -206,6 +208,7 @@ class MessageInfo(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     citations: list[CitationInfo] = []
     offers: list[OfferInfo] = []
+    cached_at: Time | None = None
 
 
 class MessageAccepted(Event):
@@ -305,7 +308,8 @@ class UsageInfo(msgspec.Struct, frozen=True):
 
 
 class ReplyEnding(ReplyEvent):
-    """What the four endings carry: the whole text, the HTML to show for it, and what it came from."""
+    """What the four endings carry: the whole text, the HTML to show for it, and what it came from; ``cached_at`` as in a
+    message."""
 
     text: str
     html: str
@@ -316,6 +320,7 @@ class ReplyEnding(ReplyEvent):
     finish_reason: str = ""
     code: str = ""
     detail: str = ""
+    cached_at: Time | None = None
 
 
 class ReplyCompleted(ReplyEnding):

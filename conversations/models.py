@@ -202,6 +202,11 @@ class Message(models.Model):
     # other rows, whose insert leaves them out.
     source = models.CharField(_("source"), max_length=12, choices=Source, null=True)  # noqa: DJ001
     offers = models.JSONField(null=True)
+    # Where a reply was given before, to somebody else: when a model wrote it. By which key it is kept for others. And
+    # whether whoever asks wants it anew. Null as above.
+    cached_at = models.DateTimeField(null=True)
+    cache_key = models.CharField(max_length=64, null=True)  # noqa: DJ001  as source
+    bypass_cache = models.BooleanField(null=True)
 
     #: What the reply cites, once ``transcript.load_citations`` has read it.
     cited: "Sequence[Citation]" = ()
@@ -363,4 +368,5 @@ class Tally(models.Model):
 
 
 # Django finds models here.
+from conversations.replies.cache.models import CachedReply  # noqa: E402, F401
 from conversations.safety.models import ModerationItem, ModerationRule  # noqa: E402, F401

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_noop
 from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, RedisKeys, Retention, declare
 from accounts.retention.holds import not_held
 from accounts.retention.policies import Class
-from conversations.models import Citation, Conversation, Feedback, HandOver, Message, Tally
+from conversations.models import CachedReply, Citation, Conversation, Feedback, HandOver, Message, Tally
 from conversations.purging import forget_counted, purge
 from conversations.replies.log import KEEP_LIVE_SECONDS, followers_key, log_key
 from conversations.safety.models import ModerationItem, ModerationRule
@@ -80,9 +80,10 @@ declare(
         exported=(
             *("id", "conversation", "parent", "role", "status", "text", "created_at", "finished_at", "model"),
             *("finish_reason", "error_code", "source", "prompt_tokens", "completion_tokens"),
+            *("cached_at", "bypass_cache"),
         ),
         written=("text", "client_id", "continued_as"),
-        fixed=("provider", "worker", "model", "finish_reason", "error_code", "offers"),
+        fixed=("provider", "worker", "model", "finish_reason", "error_code", "offers", "cache_key"),
     ),
     PersonalData(
         model=Feedback,
@@ -155,6 +156,9 @@ declare(
         written=("appeal",),
         fixed=("note", "answer", "withdrawn"),
         references={"decided_by": "emptied when that moderator is erased"},
+    ),
+    Nothing(
+        CachedReply, "Replies to questions without personal data, which hold none either; not who asked, nor what."
     ),
     Nothing(ModerationRule, "The organisation's rules."),
     PersonalData(

@@ -24,6 +24,7 @@ from conversations import doorbell
 from conversations.keeping import announce
 from conversations.models import Conversation, Feedback, Message
 from conversations.refusals import recorded
+from conversations.replies.cache.models import CachedReply
 from conversations.safety.scores import slow_down
 from conversations.signals import figures_changed, reply_disliked
 from conversations.store import Room, find_persona_version, insert_conversation, insert_messages, lock_conversation
@@ -63,9 +64,10 @@ def send_message(
     persona_slug: str | None = None,
     parent_id: UUID | None = None,
     channel: str | None = None,
+    bypass_cache: bool = False,
 ) -> Accepted:
     """Store a question and queue its reply, in ``conversation_id`` or in a new conversation with ``persona_slug``,
-    which keeps the ``channel`` it came by.
+    which keeps the ``channel`` it came by. With ``bypass_cache`` a model is asked, also where it answered the same before.
 
     The same ``client_id`` again gives what the first call stored. Raises ApplicationError: ``empty_text``,
     ``not_found``, ``reply_in_progress`` (the branch's last reply is still live), ``too_many_replies``.
@@ -74,13 +76,13 @@ def send_message(
     def store() -> Accepted:
         words = checked_text(text)
         if conversation_id is None:
-            return _start_conversation(user, client_id, words, persona_slug, channel)
+            return _start_conversation(user, client_id, words, persona_slug, channel, bypass_cache=bypass_cache)
         conversation = _locked_to_ask(user, conversation_id)
         parent = conversation.active_leaf if parent_id is None else _message(conversation, parent_id)
         if parent is not None and parent.role != Message.Role.ASSISTANT:
             raise ApplicationError("bad_parent", _("A question follows a reply."))
         _refuse_while_live(parent)
-        return _ask(conversation, client_id, words, parent)
+        return _ask(conversation, client_id, words, parent, bypass_cache=bypass_cache)
 
     return _once(user, client_id, store)
 
@@ -101,7 +103,7 @@ def edit_message(*, user: User, client_id: str, message_id: UUID, text: str) -> 
 
 @recorded
 def regenerate_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
-    """Queue another reply to the question that ``reply_id`` answered: a branch beside it."""
+    """Queue another reply, by a model, to the question that ``reply_id`` answered: a branch beside it."""
 
     def store() -> Accepted:
         old = _find(user, reply_id, Message.Role.ASSISTANT)
@@ -109,7 +111,7 @@ def regenerate_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
         _refuse_while_live(conversation.active_leaf)
         if old.parent is None:
             raise NotFound
-        reply = _new_reply(conversation, old.parent, client_id=client_id)
+        reply = _new_reply(conversation, old.parent, client_id=client_id, bypass_cache=True)
         return _save(conversation, old.parent, reply, [reply])
 
     return _once(user, client_id, store)
@@ -197,6 +199,8 @@ def give_feedback(*, user: User, message_id: UUID, value: int, comment: str = ""
             message=reply, defaults={"value": value, "comment": clean_text(comment)[:2000].strip()}
         )
         if value < 0:
+            if reply.cache_key:
+                CachedReply.objects.filter(key=reply.cache_key).delete()
             transaction.on_commit(partial(reply_disliked.send, Message, reply=reply.pk))
         return given
 
@@ -290,7 +294,7 @@ def check_room(user: User, room: Room) -> None:
 
 
 def _start_conversation(
-    user: User, client_id: str, text: str, persona_slug: str | None, channel: str | None
+    user: User, client_id: str, text: str, persona_slug: str | None, channel: str | None, *, bypass_cache: bool
 ) -> Accepted:
     found = find_persona_version(user.pk, visibilities_for(user), persona_slug)
     if found is None:
@@ -299,23 +303,30 @@ def _start_conversation(
     check_room(user, room)
     title = shorten(text, TITLE_LENGTH)
     conversation = Conversation(owner=user, persona_version=version, title=title, channel=channel)
-    question, reply = new_exchange(conversation, client_id, text, None)
+    question, reply = new_exchange(conversation, client_id, text, None, bypass_cache=bypass_cache)
     conversation.active_leaf_id = reply.pk
     insert_conversation(conversation, [question, reply])
     announce(conversation, client_id, reply_waits=True)
     return Accepted(conversation, question, reply)
 
 
-def _ask(conversation: Conversation, client_id: str, text: str, parent: Message | None) -> Accepted:
+def _ask(
+    conversation: Conversation, client_id: str, text: str, parent: Message | None, *, bypass_cache: bool = False
+) -> Accepted:
     if conversation.active_leaf_id is None and conversation.title_source == Conversation.TitleSource.QUESTION:
         conversation.title = shorten(text, TITLE_LENGTH)
         conversation.save(update_fields=["title"])
-    question, reply = new_exchange(conversation, client_id, text, parent)
+    question, reply = new_exchange(conversation, client_id, text, parent, bypass_cache=bypass_cache)
     return _save(conversation, question, reply, [question, reply])
 
 
 def new_exchange(
-    conversation: Conversation, client_id: str | None, text: str, parent: Message | None
+    conversation: Conversation,
+    client_id: str | None,
+    text: str,
+    parent: Message | None,
+    *,
+    bypass_cache: bool = False,
 ) -> tuple[Message, Message]:
     """A question and the queued reply to it, not stored yet."""
     question = Message(
@@ -327,10 +338,12 @@ def new_exchange(
         text=text,
         client_id=client_id,
     )
-    return question, _new_reply(conversation, question)
+    return question, _new_reply(conversation, question, bypass_cache=bypass_cache)
 
 
-def _new_reply(conversation: Conversation, question: Message, client_id: str | None = None) -> Message:
+def _new_reply(
+    conversation: Conversation, question: Message, client_id: str | None = None, *, bypass_cache: bool = False
+) -> Message:
     return Message(
         id=uuid7(),
         conversation=conversation,
@@ -341,6 +354,7 @@ def _new_reply(conversation: Conversation, question: Message, client_id: str | N
         client_id=client_id,
         provider=model_of(conversation.persona_version).partition("/")[0],
         queued_at=timezone.now(),
+        bypass_cache=bypass_cache or None,
     )
 
 

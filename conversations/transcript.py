@@ -143,6 +143,7 @@ def message_info(message: Message, *, with_html: bool = True) -> MessageInfo:
         source=message.source or "",
         citations=citation_infos(message),
         offers=offer_infos(message),
+        cached_at=message.cached_at,
     )
 
 

@@ -48,7 +48,7 @@ class PersonaAdmin(ModelAdmin):
         (_("What people see"), {"fields": ("name", "description", "emoji", "colour", "greeting", "suggestions")}),
         (
             _("What the model gets"),
-            {"fields": ("system_prompt", "model", "temperature", "max_reply_tokens", "context_budget")},
+            {"fields": ("system_prompt", "model", "temperature", "max_reply_tokens", "context_budget", "cache_hours")},
         ),
         (_("Knowledge"), {"fields": ("faq_mode", "faq_categories", "unknown_offers", "contact")}),
         (_("Safety"), {"fields": ("personal_data", "flag_from", "block_from")}),

@@ -21,7 +21,7 @@ TEXT_FIELDS = frozenset(
     }
 )  # fmt: skip
 LIST_FIELDS = frozenset({"suggestions", "faq_categories", "unknown_offers"})
-WHOLE_FIELDS = frozenset({"position", "max_reply_tokens", "context_budget"})
+WHOLE_FIELDS = frozenset({"position", "max_reply_tokens", "context_budget", "cache_hours"})
 
 
 class Problem(NamedTuple):

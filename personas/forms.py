@@ -85,6 +85,8 @@ class PersonaForm(PersonaModelForm):
     flag_from = _version_field("flag_from", widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "0.05"}))
     block_from = _version_field("block_from", widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "0.05"}))
 
+    cache_hours = _version_field("cache_hours", widget=UnfoldAdminIntegerFieldWidget)
+
     class Meta:
         model = Persona
         fields = ("slug", "position")

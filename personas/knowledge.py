@@ -35,12 +35,14 @@ class Verdict(Enum):
 @dataclass(frozen=True, slots=True)
 class Consulted:
     """``language`` is the question's. ``matches`` are the best first, and empty unless something answers. ``text`` is
-    the whole reply where no model is needed for it."""
+    the whole reply where no model is needed for it; ``seen`` says which knowledge was looked at and for whom, where
+    somebody has noted it."""
 
     verdict: Verdict
     language: str
     matches: list[FAQMatch] = field(default_factory=list)
     text: str = ""
+    seen: str = ""
 
 
 def visibilities_of(version: PersonaVersion, user: Any) -> list[str]:

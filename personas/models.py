@@ -63,7 +63,9 @@ CONTENT_FIELDS = (
     "name", "description", "emoji", "colour", "greeting", "suggestions", "system_prompt",
     "model", "temperature", "max_reply_tokens", "context_budget", "visibility",
     "faq_mode", "faq_categories", "unknown_offers", "contact", "personal_data", "flag_from", "block_from",
+    "cache_hours",
 )  # fmt: skip
+MOST_CACHE_HOURS = 24 * 30
 #: Tokens of the context budget that must be left beside the system prompt: room for a question.
 ROOM_FOR_A_QUESTION = 128
 #: And where it answers from the FAQ: room for how to do that and for one short approved answer.
@@ -228,6 +230,15 @@ class PersonaVersion(models.Model):
         default=0.9,
         validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
         help_text=_("The same, from which on it is blocked, and somebody in distress is told where to find help."),
+    )
+    cache_hours = models.PositiveSmallIntegerField(
+        _("give replies again (hours)"),
+        default=0,
+        validators=[MaxValueValidator(MOST_CACHE_HOURS)],
+        help_text=_(
+            "For so long a reply to the first question of a conversation also answers others who ask the same. 0: every "
+            "question is put to the model. Questions with personal data always are."
+        ),
     )
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL,

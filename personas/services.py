@@ -39,6 +39,7 @@ class VersionFields(TypedDict, total=False):
     personal_data: str
     flag_from: float
     block_from: float
+    cache_hours: int
 
 
 def fill(version: PersonaVersion, fields: Mapping[str, Any]) -> PersonaVersion:

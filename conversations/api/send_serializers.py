@@ -39,6 +39,9 @@ class SendSerializer(AnySerializer):
     parent = serializers.UUIDField(  # type: ignore[assignment]  # a field's name, which the metaclass takes out
         required=False, allow_null=True, help_text="The reply it follows; null: the end of the branch that is shown."
     )
+    bypass_cache = serializers.BooleanField(
+        default=False, help_text="Ask the model, also where it has answered the same question before."
+    )
     client_id = ClientIdField()
     wait = WaitField()
 

@@ -91,6 +91,7 @@ class SendView(ReplyView):
             persona_slug=data.get("persona"),
             parent_id=data.get("parent"),
             channel=Conversation.Channel.API,
+            bypass_cache=data["bypass_cache"],
         )
         if accepted.again and accepted.question.text != clean_text(data["text"]).strip():
             raise reused()

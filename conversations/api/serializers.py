@@ -104,6 +104,9 @@ class MessageSerializer(MessageBase):
     )
     citations = CitationSerializer(many=True)
     offers = OfferSerializer(many=True)
+    cached_at = serializers.DateTimeField(
+        allow_null=True, help_text="When a model gave this reply to the same question before; null: it was made anew."
+    )
     usage = UsageSerializer(allow_null=True)
 
     def to_representation(self, instance: Message) -> dict[str, Any]:

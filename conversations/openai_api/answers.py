@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from conversations.events import CitationInfo, OfferInfo
+from conversations.events import CitationInfo, OfferInfo, Time
 from conversations.models import Message
 from conversations.openai_api.reading import Said
 from conversations.openai_api.requests import MODEL_PREFIX
@@ -29,7 +29,7 @@ class Choice(Struct):
 
 
 class Usage(Struct):
-    """Tokens of the model; zero where an approved answer needed none."""
+    """Tokens of the model; zero where an approved answer or one given before needed none."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -46,6 +46,7 @@ class Origin(Struct, omit_defaults=True):
     citations: list[CitationInfo] = []
     offers: list[OfferInfo] = []
     usage_estimated: bool = False
+    cached_at: Time | None = None
 
 
 class ChatCompletion(Struct, kw_only=True):
@@ -187,4 +188,5 @@ def _origin(said: Said, place: Origin) -> Origin:
         said.citations,
         said.offers,
         said.usage is not None and said.usage.estimated,
+        said.cached_at,
     )

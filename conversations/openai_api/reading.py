@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.token_budget import TokenBudgetSpent
-from conversations.events import CitationInfo, OfferInfo, UsageInfo
+from conversations.events import CitationInfo, OfferInfo, Time, UsageInfo
 
 
 class Said(msgspec.Struct):
@@ -25,6 +25,7 @@ class Said(msgspec.Struct):
     offers: list[OfferInfo] = []
     finish_reason: str = ""
     code: str = ""
+    cached_at: Time | None = None
 
 
 read_said = msgspec.json.Decoder(Said).decode

@@ -19,7 +19,8 @@ from conversations.models import Message
 from conversations.replies.live import LiveReply
 from conversations.replies.queue import Ending
 from conversations.replies.work import Work
-from personas.knowledge import Consulted, Verdict, as_sources, consult
+from faqs.state import knowledge_state
+from personas.knowledge import Consulted, Verdict, as_sources, consult, visibilities_of
 from personas.models import PersonaVersion
 from personas.sources import used_sources
 
@@ -47,10 +48,14 @@ async def consult_faqs(reply: LiveReply) -> Consulted:
 
 
 def _consult(work: Work) -> Consulted:
+    # Before the FAQ is asked: what changes meanwhile is a later revision, under which nothing is found of this one.
+    revision = knowledge_state().revision if work.version.cache_hours else 0
     person: Any = User.objects.filter(conversations=work.conversation).first() or AnonymousUser()
     questions = [turn.text for turn in work.turns if turn.role == Message.Role.USER]
     previous = questions[-2] if len(questions) > 1 else ""
-    return consult(work.version, questions[-1] if questions else "", previous=previous, user=person)
+    consulted = consult(work.version, questions[-1] if questions else "", previous=previous, user=person)
+    seen = f"{revision} {' '.join(sorted(visibilities_of(work.version, person)))}"
+    return replace(consulted, seen=seen)
 
 
 def approved_ending(reply: LiveReply, consulted: Consulted) -> Ending | None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from chatbot_project.lib import markdown
 from chatbot_project.lib.pii import Restorer
 from conversations import events
+from conversations.replies.cache.asking import Asked
 from conversations.replies.log import DELTA, END, NOTE, START, Entry
 from conversations.replies.queue import Checkpoint, Claim, Ending
 from conversations.replies.work import Work
@@ -27,7 +28,8 @@ class LiveReply:
     ``ending`` on it is being stored for good and nothing cancels it any more. ``sources`` are the approved answers that
     were found, ``told`` those that its model was told; ``knows`` is set once the FAQ was asked. ``restorer`` puts
     personal data back into what the model says, where it was sent placeholders; ``filter`` is what its words have to
-    pass, and ``findings`` are what broke a moderators' rule: stored with the ending.
+    pass, and ``findings`` are what broke a moderators' rule: stored with the ending. ``shared`` is its question, where
+    others who ask the same wait for what it says.
     """
 
     reply: UUID
@@ -49,6 +51,7 @@ class LiveReply:
     restorer: Restorer | None = None
     filter: OutputFilter | None = None
     findings: list[Finding] = field(default_factory=list)
+    shared: Asked | None = None
     first_token_at: datetime | None = None
     taken_at: datetime = field(default_factory=timezone.now)
     waited: float | None = None  # seconds until it was taken up; None where it had been before
@@ -185,6 +188,7 @@ def ending_event(conversation: UUID, reply: UUID, epoch: int, ending: Ending) ->
         finish_reason=ending.finish_reason,
         code=ending.code,
         detail=ending.detail,
+        cached_at=ending.cached_at,
     )
 
 

@@ -16,6 +16,7 @@ from chatbot_project.lib.llm.types import ChatRequest
 from chatbot_project.lib.pii import Pseudonyms, Restorer
 from chatbot_project.lib.token_budget import TokenBudget
 from conversations.replies import metering
+from conversations.replies.cache.joining import ReplyCache
 from conversations.replies.knowledge import approved_ending, consult_faqs, offline_ending
 from conversations.replies.live import LiveReply
 from conversations.replies.prompt import Turn, build_prompt, cost_of_instructions
@@ -36,17 +37,20 @@ NextTick = Callable[[], Awaitable[None]]
 Say = Callable[[LiveReply, bool], None]
 
 
-async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tick: NextTick, say: Say) -> Ending:
+async def answer(
+    reply: LiveReply, llm: LLMClient, budget: TokenBudget, cache: ReplyCache, next_tick: NextTick, say: Say
+) -> Ending:
     """Stream the reply from its models into ``reply.text`` and return how it ended.
 
     What the models may take at most is reserved from ``budget`` first. ``say(reply, at_once)`` is called whenever there
-    is more text; between two reads it waits for ``next_tick()``.
+    is more text; between two reads it waits for ``next_tick()``. What ``cache`` has of the same question needs no model.
     """
     rules = await rules_in_force()
     if (refused := await checked_question(reply, rules, llm)) is not None:
         say(reply, True)
         return refused
     reply.filter = output_filter(reply, rules)
+    seen = ""
     if reply.work.version.answers_from_faqs:
         with tracing.step("retrieval") as retrieval:
             consulted = await consult_faqs(reply)
@@ -55,6 +59,10 @@ async def answer(reply: LiveReply, llm: LLMClient, budget: TokenBudget, next_tic
         if (approved := approved_ending(reply, consulted)) is not None:
             say(reply, True)
             return approved
+        seen = consulted.seen
+    if (before := await cache.answered_before(reply, rules, seen)) is not None:
+        say(reply, True)
+        return before
     # With a long conversation to read through, not in the loop that all others stream in.
     request = await asyncio.to_thread(ask, reply) if takes_out(reply) else ask(reply)
     asked = estimate_prompt(request.messages)

@@ -44,7 +44,7 @@ _WAITING = f"""
 class Claim:
     """A reply that a worker holds: the epoch it was claimed under, the text it goes on behind, and what its
     conversation says about answering it. ``in_passing`` where a program asked and keeps no conversation; ``waited`` are
-    the seconds since it was first queued."""
+    the seconds since it was first queued; ``bypass_cache``: whoever asks wants it from a model, whatever was said before."""
 
     reply: UUID
     conversation: UUID
@@ -59,6 +59,7 @@ class Claim:
     instructions: str | None = None
     in_passing: bool = False
     waited: float = 0.0
+    bypass_cache: bool = False
 
     @property
     def is_first(self) -> bool:
@@ -79,7 +80,8 @@ class Checkpoint:
 class Ending:
     """How a reply ended. ``status`` is one of completed, stopped, interrupted, failed; ``source`` is empty where the
     FAQ was not asked. One that ``withdraws`` takes back what was shown, with what it cites: the reply's epoch rises, so
-    that nothing of the old text is put together with it."""
+    that nothing of the old text is put together with it. ``cached_at``: when a model said that to somebody else;
+    ``cache_key``: where it is kept to be said again."""
 
     status: str
     text: str
@@ -95,6 +97,8 @@ class Ending:
     citations: tuple[Source, ...] = ()
     offers: Sequence[dict[str, Any]] = ()
     withdraws: bool = False
+    cached_at: datetime | None = None
+    cache_key: str = ""
 
 
 def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_seconds: float) -> list[Claim]:
@@ -125,7 +129,7 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
         WHERE m.id = mine.id
         RETURNING m.id, m.conversation_id, m.epoch, m.text, c.persona_version_id, c.summary, c.summary_upto_id,
                   m.source, m.owner_id, m.max_tokens, c.instructions, c.expires_at IS NOT NULL,
-                  extract(epoch FROM now() - m.queued_at)::float8
+                  extract(epoch FROM now() - m.queued_at)::float8, coalesce(m.bypass_cache, false)
         """,  # noqa: S608  the text is a constant
         {
             "providers": list(free),
@@ -213,7 +217,7 @@ _FINISH = """
     UPDATE conversations_message
     SET status = %s, text = %s, model = %s, finish_reason = %s, error_code = %s, prompt_tokens = %s,
         completion_tokens = %s, usage_estimated = %s, first_token_at = %s, source = nullif(%s, ''), offers = %s::jsonb,
-        finished_at = now(), lease_expires_at = NULL, epoch = epoch + %s
+        cached_at = %s, cache_key = nullif(%s, ''), finished_at = now(), lease_expires_at = NULL, epoch = epoch + %s
     WHERE id = %s AND epoch = %s AND status = 'streaming' RETURNING id
 """
 _HAND_OVER = """
@@ -258,6 +262,8 @@ def finish(reply: UUID, epoch: int, ending: Ending) -> bool:
         ending.first_token_at,
         ending.source,
         json.dumps(ending.offers) if ending.offers else None,
+        ending.cached_at,
+        ending.cache_key,
         int(ending.withdraws),
         reply,
         epoch,

@@ -39,7 +39,8 @@ class Work:
     """All that answering one reply needs from the database. ``turns`` are oldest first and end with the question;
     the first ``summarised`` of them are covered by ``summary``. ``cited`` is what the text that goes on cites.
     ``owner`` is whose budget of tokens it takes from. ``max_tokens``, ``instructions`` and ``in_passing`` are what the
-    program that asked said; ``told`` is all that it said before the question, which nobody has judged."""
+    program that asked said; ``told`` is all that it said before the question, which nobody has judged. ``bypass_cache``:
+    a model is to be asked, whatever was said before."""
 
     reply: UUID
     conversation: UUID
@@ -55,6 +56,7 @@ class Work:
     instructions: str = ""
     in_passing: bool = False
     told: tuple[str, ...] = ()
+    bypass_cache: bool = False
 
     @property
     def reply_tokens(self) -> int:
@@ -107,6 +109,7 @@ def claim_of(reply: Message) -> Claim:
         max_tokens=reply.max_tokens,
         instructions=conversation.instructions,
         in_passing=conversation.expires_at is not None,
+        bypass_cache=bool(reply.bypass_cache),
     )
 
 
@@ -147,6 +150,7 @@ def _work(claimed: Claim, version: PersonaVersion, branch: "list[_Row]", cited: 
         max_tokens=claimed.max_tokens,
         instructions=claimed.instructions or "",
         in_passing=claimed.in_passing,
+        bypass_cache=claimed.bypass_cache,
         told=tuple(text for text in (claimed.instructions or "", *earlier) if text),
     )
 

@@ -27,6 +27,8 @@ from chatbot_project.lib.redis import RedisError, make_redis, subscribe
 from chatbot_project.lib.token_budget import TokenBudget
 from conversations import doorbell, events
 from conversations.replies import background, metering, queue
+from conversations.replies.cache.joining import ReplyCache
+from conversations.replies.cache.keeping import store_ending
 from conversations.replies.knowledge import with_sources
 from conversations.replies.live import LiveReply, ending_event
 from conversations.replies.log import END, Entry, LiveLog
@@ -70,6 +72,7 @@ class ReplyWorker:
         self._redis = make_redis()
         self._log = LiveLog(self._redis)
         self._budget = TokenBudget(self._redis, settings.DAILY_TOKENS)
+        self._cache = ReplyCache()
         self._bell = asyncio.Event()
         self._used: Counter[str] = Counter()
         self._saturated = False
@@ -163,7 +166,7 @@ class ReplyWorker:
 
     async def _work_on(self, reply: LiveReply) -> None:
         try:
-            ending: Ending | None = await answer(reply, self.llm, self._budget, self._next_tick, self._say)
+            ending: Ending | None = await answer(reply, self.llm, self._budget, self._cache, self._next_tick, self._say)
         except asyncio.CancelledError:
             ending = None
             if reply.cancelled_for == "stop":
@@ -182,6 +185,7 @@ class ReplyWorker:
         finally:
             self.live.pop(reply.reply, None)
             self._used[reply.provider] -= 1
+            self._cache.settled(reply)
             metering.let_go(reply)
             self._dirty.pop(reply.reply, None)
             if self._saturated:
@@ -192,7 +196,7 @@ class ReplyWorker:
             whole = with_sources(reply, ending)
             for finding in reply.findings:
                 record_finding(finding)
-            if not queue.finish(reply.reply, reply.epoch, whole):
+            if not store_ending(reply, whole):
                 return []
             if whole.withdraws:
                 reply.withdraw()

@@ -43,6 +43,7 @@ _CONTENT: dict[str, Any] = {
     "contact": "",
     "personal_data": "outside",
     "flag_from": 0.5,
+    "cache_hours": 0,
     "block_from": 0.9,
 }
 _LINE: dict[str, Any] = {

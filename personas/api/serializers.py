@@ -169,6 +169,7 @@ class VersionSerializer(VersionLineSerializer):
     personal_data = serializers.CharField()
     flag_from = serializers.FloatField()
     block_from = serializers.FloatField()
+    cache_hours = serializers.IntegerField()
 
 
 class RollBackSerializer(AnySerializer):

@@ -29,7 +29,7 @@ def form(**changes: Any) -> dict[str, Any]:
         "greeting": "Hi\r\nthere", "suggestions": "One?\r\n\r\n Two? ", "system_prompt": "Be new.", "model": "",
         "temperature": "0.4", "max_reply_tokens": "300", "context_budget": "2000", "visibility": "users",
         "faq_mode": "off", "contact": "", "personal_data": "outside",
-        "flag_from": "0.5", "block_from": "0.9",
+        "flag_from": "0.5", "block_from": "0.9", "cache_hours": "0",
     } | changes  # fmt: skip
 
 

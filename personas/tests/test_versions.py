@@ -51,7 +51,7 @@ CHANGES: dict[str, Any] = {
     "name": "x", "description": "x", "emoji": "x", "colour": "red", "greeting": "x", "suggestions": ["x"],
     "system_prompt": "x", "model": "a/b", "temperature": 1.5, "max_reply_tokens": 99, "context_budget": 999,
     "visibility": "staff", "faq_mode": "direct", "faq_categories": ["x"], "unknown_offers": ["rephrase"],
-    "contact": "x", "personal_data": "never", "flag_from": 0.1, "block_from": 0.8,
+    "contact": "x", "personal_data": "never", "flag_from": 0.1, "block_from": 0.8, "cache_hours": 24,
     "number": 7, "published_at": timezone.now(), "created_at": timezone.now(),
 }  # fmt: skip
 
@@ -259,7 +259,7 @@ def test_an_archived_persona_publishes_nothing_until_it_is_restored() -> None:
         ("max_reply_tokens", None), ("context_budget", 255), ("context_budget", 2_000_001), ("context_budget", "many"),
         ("visibility", "everyone"), ("visibility", ""), ("faq_mode", "on"), ("faq_mode", ""),
         ("personal_data", "off"), ("personal_data", ""),
-        ("flag_from", -0.1), ("block_from", 1.1), ("block_from", 0.4),
+        ("cache_hours", -1), ("cache_hours", 721), ("flag_from", -0.1), ("block_from", 1.1), ("block_from", 0.4),
         ("faq_categories", "a"), ("faq_categories", None), ("faq_categories", [1]), ("faq_categories", ["a b"]),
         ("faq_categories", ["a"] * 2), ("faq_categories", ["nowhere"]), ("unknown_offers", "rephrase"),
         ("unknown_offers", None), ("unknown_offers", ["money"]), ("unknown_offers", ["rephrase"] * 2),

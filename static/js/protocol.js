@@ -307,8 +307,8 @@ function cited(message, event) {
 function ended(message, event) {
   const { epoch, seq, text, html, code, detail } = event;
   const status = ENDINGS[event.type];
-  const { finish_reason = "", source = "", citations = [], offers = [] } = event;
-  const end = { status, epoch, seq, text, html, code, detail, finish_reason, source, citations, offers };
+  const { finish_reason = "", source = "", citations = [], offers = [], cached_at = null } = event;
+  const end = { status, epoch, seq, text, html, code, detail, finish_reason, source, citations, offers, cached_at };
   return { ...message, ...end, position: 0, blocks: [], tail: "", preview: "" };
 }
 

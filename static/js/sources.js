@@ -3,6 +3,7 @@
 import { cloneTemplate } from "./markup.js";
 import { isLive } from "./protocol.js";
 import { say } from "./strings.js";
+import { showTime } from "./times.js";
 
 const WEB = /^https?:\/\/\S+$/;
 const MAIL = /^[^\s@<>?&]+@[^\s@<>?&]+$/;
@@ -13,6 +14,7 @@ export function showSources(element, message) {
   const label = element.querySelector("[data-source]");
   label.textContent = isOver ? sourceLabel(message) : "";
   label.hidden = !label.textContent;
+  showCached(element.querySelector("[data-cached]"), isOver ? message.cached_at : null);
   showCitations(element.querySelector("[data-citations]"), isOver ? (message.citations ?? []) : []);
   showOffers(element.querySelector("[data-offers]"), isOver ? (message.offers ?? []) : []);
 }
@@ -25,6 +27,11 @@ export function saySources(message) {
 
 function sourceLabel(message) {
   return message.source ? say(`source-${message.source}`) : "";
+}
+
+function showCached(line, at) {
+  line.hidden = !at;
+  if (at) showTime(line.querySelector("time"), at);
 }
 
 function showCitations(box, citations) {

@@ -116,6 +116,13 @@ ORPHANS = counter(
 FAQ_VERDICTS = counter(
     "nono_faq_verdicts_total", "What the FAQ said to a question, where it was asked.", ["verdict"], told_by=WORKER
 )
+RESPONSE_CACHE = counter(
+    "nono_response_cache_total",
+    "Questions that others may have asked: answered as before (exact), together with others (joined), by a model for "
+    "all (miss), or by a model alone, as another's took too long (late).",
+    ["result"],
+    told_by=WORKER,
+)
 MODERATION = counter(
     "nono_moderation_total",
     "Questions (input) and replies (output) that broke a rule, by what was done and what found it: a rule, the "

@@ -1,0 +1,117 @@
+"""The table of replies that answer others, too: found, begun, kept and thrown out. Each a unit of work."""
+
+import json
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.conf import settings
+
+from chatbot_project.lib.db import fetch_prepared
+from conversations.replies.cache.asking import Asked
+from conversations.replies.cache.models import CachedReply
+from conversations.replies.queue import Ending
+from personas.sources import Source
+
+
+class Entry(NamedTuple):
+    """What a question was answered, and when."""
+
+    key: str
+    text: str
+    model: str
+    source: str
+    citations: tuple[Source, ...]
+    answered_at: datetime
+
+
+class Seen(NamedTuple):
+    """What there is for a question: an ``entry``, or that a live reply is being made to answer it."""
+
+    entry: Entry | None
+    is_led: bool
+
+
+_ENTRY = "key, text, model, source, citations, answered_at"
+# Its worker renews the leader's lease: nobody waits for a reply whose worker is gone.
+_IS_LED = """EXISTS (
+    SELECT 1 FROM conversations_message m
+    WHERE m.id = {kept}.leader AND m.status = 'streaming' AND m.lease_expires_at > now()
+)"""
+_LOOK = f"""
+    SELECT {_ENTRY}, expires_at > now() AND text <> '', {_IS_LED.format(kept="kept")}
+    FROM conversations_cachedreply kept WHERE key = %s
+"""  # noqa: S608  a constant
+# Whoever finds nothing and nobody at it is at it from now on. The row's lock lets one of many be the first.
+_LEAD = f"""
+    INSERT INTO conversations_cachedreply AS kept
+        (key, near, persona_version_id, leader, text, model, source, citations, answered_at, expires_at)
+    VALUES (%s, %s, %s, %s, '', '', '', '[]', now(), now() + interval '1 hour')
+    ON CONFLICT (key) DO UPDATE
+    SET leader = excluded.leader, near = excluded.near, text = '', vector = NULL,
+        answered_at = excluded.answered_at, expires_at = excluded.expires_at
+    WHERE (kept.text = '' OR kept.expires_at <= now()) AND NOT {_IS_LED.format(kept="kept")}
+    RETURNING key
+"""  # noqa: S608  a constant
+# Found not helpful the moment it was there: then it is not kept.
+_KEEP = """
+    UPDATE conversations_cachedreply
+    SET leader = NULL, text = %s, model = %s, source = %s, citations = %s::jsonb,
+        answered_at = now(), expires_at = now() + make_interval(hours => %s)
+    WHERE key = %s AND leader = %s
+      AND NOT EXISTS (SELECT 1 FROM conversations_feedback f WHERE f.message_id = %s AND f.value < 0)
+    RETURNING key
+"""
+_PRUNE = """
+    DELETE FROM conversations_cachedreply
+    WHERE expires_at <= now()
+       OR key IN (SELECT key FROM conversations_cachedreply ORDER BY answered_at DESC OFFSET %s)
+"""
+
+
+def look(key: str) -> Seen:
+    """What there is under ``key``."""
+    rows = fetch_prepared(_LOOK, [key])
+    if not rows:
+        return Seen(None, is_led=False)
+    *columns, is_good, is_led = rows[0]
+    return Seen(_entry(columns) if is_good else None, is_led)
+
+
+def lead(asked: Asked, reply: UUID) -> bool:
+    """Whether ``reply`` is the one from now on that is made to answer for all; no, where another one is or was."""
+    return bool(fetch_prepared(_LEAD, [asked.key, asked.near, asked.version, reply]))
+
+
+def keep(asked: Asked, reply: UUID, ending: Ending) -> bool:
+    """Let how ``reply`` ended answer others, too, and remove what is over or too much; no, where it does not lead any
+    more: the cache was emptied, or it took so long that another one took over."""
+    citations = json.dumps([_plain(source) for source in ending.citations])
+    values = [ending.text, ending.model, ending.source, citations, asked.hours, asked.key, reply, reply]
+    is_kept = bool(fetch_prepared(_KEEP, values))
+    prune()
+    return is_kept
+
+
+def prune() -> None:
+    """Remove what is over, and the oldest beyond RESPONSE_CACHE_ENTRIES."""
+    fetch_prepared(_PRUNE, [settings.RESPONSE_CACHE_ENTRIES])
+
+
+def throw_out(key: str) -> None:
+    """Let nobody get that reply any more."""
+    CachedReply.objects.filter(key=key).delete()
+
+
+def _plain(source: Source) -> list[Any]:
+    return [source.number, str(source.faq) if source.faq else None, source.question, source.phrasing, source.score]
+
+
+def _entry(columns: list[Any]) -> Entry:
+    key, text, model, source, citations, answered_at = columns
+    cited = json.loads(citations) if isinstance(citations, str) else citations
+    return Entry(key, text, model, source, tuple(_source(*each) for each in cited), answered_at)
+
+
+def _source(number: int, faq: str | None, question: str, phrasing: str, score: float) -> Source:
+    return Source(number, UUID(faq) if faq else None, question, phrasing, score)

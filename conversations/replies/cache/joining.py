@@ -1,0 +1,124 @@
+"""The cache's part in a reply: answered as before, together with others who ask the same, or first of all."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from django.utils import timezone
+
+from chatbot_project.lib.db import run_db
+from chatbot_project.lib.metrics import names as metrics
+from conversations.replies.cache import entries
+from conversations.replies.cache.asking import Asked, asked_of, is_for_all
+from conversations.replies.cache.entries import Entry, Seen
+from conversations.replies.live import LiveReply
+from conversations.replies.queue import Ending
+from conversations.safety.rules import OUTPUT, RuleSet
+from faqs.languages import LANGUAGES, detect_language
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.2  # between two looks at a question that another worker is at
+RESULTS = ("exact", "joined", "miss", "late")
+for _result in RESULTS:
+    metrics.RESPONSE_CACHE.labels(_result)
+
+
+class ReplyCache:
+    """A worker's view of the cache. However many of its replies wait for the same answer, one of them looks."""
+
+    def __init__(self) -> None:
+        self._looks: dict[str, asyncio.Task[Seen]] = {}
+        self._led: dict[str, asyncio.Event] = {}
+
+    async def answered_before(self, reply: LiveReply, rules: RuleSet, seen: str) -> Ending | None:
+        """The ending of a reply whose question was answered before, with its text in the reply. ``None`` where a model
+        is to be asked; where the reply then has ``shared``, others wait for what it says (see ``settled``).
+
+        ``seen`` says which knowledge was looked at, and for whom. A database that is away costs a model call.
+        """
+        if not is_for_all(reply):
+            return None
+        try:
+            asked, found, leads = await run_db(_begin, reply, seen)
+            if found.entry is None and not leads:
+                found, leads = await self._join(asked, reply)
+                result = "joined"
+            else:
+                result = "exact"
+            if leads:
+                reply.shared = asked
+                self._led.setdefault(asked.key, asyncio.Event())
+            elif found.entry is not None:
+                if (ending := await self._again(reply, found.entry, rules)) is not None:
+                    metrics.RESPONSE_CACHE.labels(result).inc()
+                    log.info("reply.answered_before", reply=str(reply.reply), how=result)
+                    return ending
+            metrics.RESPONSE_CACHE.labels("miss" if leads or found.entry else "late").inc()
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("worker.database_away", step="cache", error=type(error).__name__)
+        return None
+
+    def settled(self, reply: LiveReply) -> None:
+        """``reply`` has ended, and what others get of it is stored: those who wait here look at once."""
+        if reply.shared is not None and (event := self._led.pop(reply.shared.key, None)) is not None:
+            event.set()
+
+    async def _join(self, asked: Asked, reply: LiveReply) -> tuple[Seen, bool]:
+        """Wait for the answer that another reply is being made for; and whether ``reply`` has to make it after all,
+        because that one ended without. Neither, where it takes longer than RESPONSE_CACHE_WAIT_SECONDS."""
+        seen = Seen(None, is_led=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.RESPONSE_CACHE_WAIT_SECONDS):
+                while seen.entry is None:
+                    seen = await self._look(asked.key)
+                    if seen.entry is None and not seen.is_led and await run_db(entries.lead, asked, reply.reply):
+                        return seen, True
+        return seen, False
+
+    async def _look(self, key: str) -> Seen:
+        look = self._looks.get(key)
+        if look is None:
+            look = self._looks[key] = asyncio.create_task(self._look_soon(key))
+            look.add_done_callback(lambda _look: self._looks.pop(key, None))
+        return await asyncio.shield(look)
+
+    async def _look_soon(self, key: str) -> Seen:
+        event = self._led.get(key)
+        if event is None:
+            await asyncio.sleep(LOOK_SECONDS)
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await event.wait()
+        return await run_db(entries.look, key)
+
+    async def _again(self, reply: LiveReply, entry: Entry, rules: RuleSet) -> Ending | None:
+        """``entry`` as the ending of ``reply``; ``None`` where moderators have made a rule since that it breaks."""
+        if rules.for_output and await asyncio.to_thread(rules.strongest, entry.text, OUTPUT) is not None:
+            await run_db(entries.throw_out, entry.key)
+            return None
+        reply.text, reply.model, reply.first_token_at = entry.text, entry.model, timezone.now()
+        return Ending(
+            "completed",
+            entry.text,
+            model=entry.model,
+            finish_reason="stop",
+            first_token_at=reply.first_token_at,
+            source=entry.source,
+            citations=entry.citations,
+            cached_at=entry.answered_at,
+            cache_key=entry.key,
+        )
+
+
+def _begin(reply: LiveReply, seen: str) -> tuple[Asked, Seen, bool]:
+    """The reply's question, what there is for it, and whether the reply has to be made for all."""
+    language = detect_language(reply.work.turns[-1].text, among=LANGUAGES, default="")
+    asked = asked_of(reply.work, seen=seen, sources=reply.sources, language=language)
+    found = entries.look(asked.key)
+    if found.entry is not None or found.is_led:
+        return asked, found, False
+    return asked, found, entries.lead(asked, reply.reply)

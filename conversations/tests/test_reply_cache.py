@@ -1,0 +1,144 @@
+"""Replies that answer the same question of others: exactly when, and never otherwise. Through real processes."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from accounts.models import User
+from chatbot_project.lib.db import run_db
+from conversations import services
+from conversations.models import CachedReply, Message
+from conversations.replies.cache.questions import is_general, normalised
+from stress_tests.fake_model import FakeModelServer
+from stress_tests.fake_script import Script
+
+from .client import ChatClient, session_key
+from .factories import make_persona
+from .stack import Stack
+
+pytestmark = pytest.mark.django_db(transaction=True)
+QUESTION = "What is a tree?"
+
+
+@pytest.fixture
+async def tab(live_stack: Stack, owner: User) -> Any:
+    await run_db(make_persona, cache_hours=24)
+    async with ChatClient(live_stack.url, await run_db(session_key, owner)) as client:
+        yield client
+
+
+@pytest.fixture
+async def other_tab(live_stack: Stack, other: User) -> Any:
+    async with ChatClient(live_stack.url, await run_db(session_key, other)) as client:
+        yield client
+
+
+async def asked(tab: ChatClient, text: str = QUESTION, **fields: Any) -> dict[str, Any]:
+    accepted = await tab.ask(text, **fields)
+    return await ended(tab, accepted)
+
+
+async def ended(tab: ChatClient, accepted: dict[str, Any]) -> dict[str, Any]:
+    await tab.ended(accepted["reply"]["id"])
+    return next(e for e in reversed(tab.heard) if e.get("reply") == accepted["reply"]["id"] and "text" in e)
+
+
+async def test_the_same_question_of_somebody_else_is_answered_as_before(
+    tab: ChatClient, other_tab: ChatClient, fake_model: FakeModelServer
+) -> None:
+    first = await asked(tab)
+    again = await asked(other_tab, "  what is a TREE ")
+    assert len(fake_model.requests) == 1
+    assert first["cached_at"] is None
+    assert (again["type"], again["text"], again["usage"]) == ("reply.completed", first["text"], None)
+    assert again["cached_at"] is not None
+    kept = await run_db(Message.objects.get, pk=UUID(again["reply"]))
+    assert kept.cached_at is not None
+    assert kept.status == "completed"
+
+
+async def test_many_who_ask_at_once_get_the_answer_of_one(
+    tab: ChatClient, other_tab: ChatClient, fake_model: FakeModelServer
+) -> None:
+    gate = fake_model.hold()
+    fake_model.default = Script(tokens=["A ", "plant."], gate=gate)
+    accepted = [(who, await who.ask(QUESTION)) for who in (tab, other_tab) * 4]
+    await asyncio.to_thread(fake_model.wait_requests, 1)
+    gate.open()
+    endings = [await ended(who, each) for who, each in accepted]
+    assert {each["text"] for each in endings} == {"A plant."}
+    assert len(fake_model.requests) == 1
+
+
+async def test_where_the_first_fails_another_one_asks_for_all(
+    tab: ChatClient, other_tab: ChatClient, fake_model: FakeModelServer
+) -> None:
+    gate = fake_model.hold()
+    fake_model.enqueue(Script(tokens=4, gate=gate, cut_after=2))
+    accepted = [(who, await who.ask(QUESTION)) for who in (tab, other_tab, tab)]
+    await asyncio.to_thread(fake_model.wait_requests, 1)
+    gate.open()
+    kinds = sorted([(await ended(who, each))["type"] for who, each in accepted])
+    assert kinds == ["reply.completed", "reply.completed", "reply.interrupted"]
+    assert len(fake_model.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["My address is ada@example.org. Is it a good one?", "Long. " * 60], ids=["personal data", "long"]
+)
+async def test_what_may_tell_of_a_person_is_always_put_to_the_model(
+    tab: ChatClient, fake_model: FakeModelServer, text: str
+) -> None:
+    await asked(tab, text)
+    await asked(tab, text)
+    assert len(fake_model.requests) == 2
+    assert not await run_db(CachedReply.objects.exists)
+
+
+async def test_a_reply_with_personal_data_a_cut_one_and_one_not_helpful_are_given_to_nobody(
+    tab: ChatClient, owner: User, fake_model: FakeModelServer
+) -> None:
+    fake_model.enqueue(Script(tokens=["Ask ", "ada@example.org."]), Script(tokens=4, cut_after=2))
+    for _ in range(3):
+        ending = await asked(tab)
+        assert ending["cached_at"] is None
+    assert len(fake_model.requests) == 3
+    await run_db(services.give_feedback, user=owner, message_id=UUID(ending["reply"]), value=-1)
+    assert (await asked(tab))["cached_at"] is None
+
+
+async def test_who_wants_it_anew_gets_it_from_the_model(tab: ChatClient, fake_model: FakeModelServer) -> None:
+    await asked(tab)
+    assert (await asked(tab, bypass_cache=True))["cached_at"] is None
+    again = await asked(tab)
+    assert again["cached_at"] is not None
+    assert len(fake_model.requests) == 2
+
+
+async def test_a_new_version_and_a_persona_that_does_not_allow_it_begin_anew(
+    tab: ChatClient, fake_model: FakeModelServer
+) -> None:
+    plain = await run_db(make_persona, cache_hours=0)
+    await asked(tab, persona=plain.slug)
+    await asked(tab, persona=plain.slug)
+    assert len(fake_model.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_equal"),
+    [
+        ("What is Nono?", " what is  NONO", True),
+        ("Can I?", "Can't I?", False),
+        ("print(A) == x", "print(a) == x", False),
+        ("¿?", "?", False),
+    ],
+)
+def test_questions_are_the_same_however_they_are_written(one: str, other: str, are_equal: bool) -> None:
+    assert (normalised(one) == normalised(other)) is are_equal
+
+
+def test_personal_data_makes_a_question_nobody_elses() -> None:
+    assert is_general("When are you open?")
+    assert not is_general("Call me at +49 30 901820, please")
