@@ -308,7 +308,8 @@ class UsageInfo(msgspec.Struct, frozen=True):
 
 
 class ReplyEnding(ReplyEvent):
-    """What the four endings carry: the whole text, the HTML to show for it, and what it came from; ``cached_at`` as in a
+    """What the four endings carry: the whole text, the HTML to show for it, and what it came from;
+    ``cached_at`` as in a
     message."""
 
     text: str

@@ -67,7 +67,7 @@ def send_message(
     bypass_cache: bool = False,
 ) -> Accepted:
     """Store a question and queue its reply, in ``conversation_id`` or in a new conversation with ``persona_slug``,
-    which keeps the ``channel`` it came by. With ``bypass_cache`` a model is asked, also where it answered the same before.
+    which keeps the ``channel`` it came by. With ``bypass_cache`` a model is asked, whatever it said before.
 
     The same ``client_id`` again gives what the first call stored. Raises ApplicationError: ``empty_text``,
     ``not_found``, ``reply_in_progress`` (the branch's last reply is still live), ``too_many_replies``.

@@ -236,8 +236,8 @@ class PersonaVersion(models.Model):
         default=0,
         validators=[MaxValueValidator(MOST_CACHE_HOURS)],
         help_text=_(
-            "For so long a reply to the first question of a conversation also answers others who ask the same. 0: every "
-            "question is put to the model. Questions with personal data always are."
+            "For so long a reply to the first question of a conversation also answers others who ask the same. 0: "
+            "every question is put to the model. Questions with personal data always are."
         ),
     )
     author = models.ForeignKey(

@@ -43,7 +43,7 @@ async def answer(
     """Stream the reply from its models into ``reply.text`` and return how it ended.
 
     What the models may take at most is reserved from ``budget`` first. ``say(reply, at_once)`` is called whenever there
-    is more text; between two reads it waits for ``next_tick()``. What ``cache`` has of the same question needs no model.
+    is more text; between two reads it waits for ``next_tick()``. What ``cache`` has needs no model.
     """
     rules = await rules_in_force()
     if (refused := await checked_question(reply, rules, llm)) is not None:

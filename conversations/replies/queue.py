@@ -44,7 +44,7 @@ _WAITING = f"""
 class Claim:
     """A reply that a worker holds: the epoch it was claimed under, the text it goes on behind, and what its
     conversation says about answering it. ``in_passing`` where a program asked and keeps no conversation; ``waited`` are
-    the seconds since it was first queued; ``bypass_cache``: whoever asks wants it from a model, whatever was said before."""
+    the seconds since it was first queued; ``bypass_cache``: a model is to be asked."""
 
     reply: UUID
     conversation: UUID

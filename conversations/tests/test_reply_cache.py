@@ -66,7 +66,7 @@ async def test_many_who_ask_at_once_get_the_answer_of_one(
     fake_model.default = Script(tokens=["A ", "plant."], gate=gate)
     accepted = [(who, await who.ask(QUESTION)) for who in (tab, other_tab) * 4]
     await asyncio.to_thread(fake_model.wait_requests, 1)
-    gate.open()
+    gate.release()
     endings = [await ended(who, each) for who, each in accepted]
     assert {each["text"] for each in endings} == {"A plant."}
     assert len(fake_model.requests) == 1
@@ -79,7 +79,7 @@ async def test_where_the_first_fails_another_one_asks_for_all(
     fake_model.enqueue(Script(tokens=4, gate=gate, cut_after=2))
     accepted = [(who, await who.ask(QUESTION)) for who in (tab, other_tab, tab)]
     await asyncio.to_thread(fake_model.wait_requests, 1)
-    gate.open()
+    gate.release()
     kinds = sorted([(await ended(who, each))["type"] for who, each in accepted])
     assert kinds == ["reply.completed", "reply.completed", "reply.interrupted"]
     assert len(fake_model.requests) == 2

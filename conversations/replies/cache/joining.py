@@ -51,11 +51,10 @@ class ReplyCache:
             if leads:
                 reply.shared = asked
                 self._led.setdefault(asked.key, asyncio.Event())
-            elif found.entry is not None:
-                if (ending := await self._again(reply, found.entry, rules)) is not None:
-                    metrics.RESPONSE_CACHE.labels(result).inc()
-                    log.info("reply.answered_before", reply=str(reply.reply), how=result)
-                    return ending
+            elif found.entry is not None and (ending := await self._again(reply, found.entry, rules)) is not None:
+                metrics.RESPONSE_CACHE.labels(result).inc()
+                log.info("reply.answered_before", reply=str(reply.reply), how=result)
+                return ending
             metrics.RESPONSE_CACHE.labels("miss" if leads or found.entry else "late").inc()
         except (DatabaseError, InterfaceError) as error:
             log.warning("worker.database_away", step="cache", error=type(error).__name__)

@@ -12,7 +12,7 @@ from conversations.replies.queue import Ending
 
 
 def store_ending(reply: LiveReply, ending: Ending) -> bool:
-    """Store how ``reply`` ended (see ``queue.finish``) and, where others may get it, that: whoever sees that it has ended
+    """Store how ``reply`` ended (see ``queue.finish``) and, where others may get it, that: whoever sees that it ended
     sees both. False where the caller was overtaken and nothing changed."""
     asked = reply.shared
     if asked is None or not is_worth_keeping(reply, ending):

@@ -10,7 +10,7 @@ class CachedReply(models.Model):
     """What a question was answered; without a ``text``, that the reply ``leader`` is being made to answer it.
 
     ``key`` is a hash of the question and of all that its answer depends on; ``near`` of all that must be equal where
-    another question only means the same, ``vector`` what it means. Neither the question nor a person is in it. Its table
+    another question means the same, ``vector`` what it means. Neither the question nor a person is in it. The table
     is unlogged: after a crash of the database it is empty, which loses nothing.
     """
 
