@@ -9,8 +9,9 @@ from django.utils.translation import gettext_noop
 from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, RedisKeys, Retention, declare
 from accounts.retention.holds import not_held
 from accounts.retention.policies import Class
-from conversations.models import CachedReply, Citation, Conversation, Feedback, HandOver, Message, Tally
+from conversations.models import Citation, Conversation, Feedback, HandOver, Message, Tally
 from conversations.purging import forget_counted, purge
+from conversations.replies.cache.models import CachedReply
 from conversations.replies.log import KEEP_LIVE_SECONDS, followers_key, log_key
 from conversations.safety.models import ModerationItem, ModerationRule
 
