@@ -10,6 +10,7 @@ from django.conf import settings
 
 from chatbot_project.lib.token_budget import TokenBudget
 from conversations.replies import pipeline
+from conversations.replies.cache.joining import ReplyCache
 from conversations.replies.live import LiveReply
 from conversations.replies.queue import Claim
 from conversations.replies.work import Work
@@ -59,7 +60,7 @@ async def test_the_faq_is_asked_only_where_the_persona_answers_from_it(
     claim: Any = Claim(None, None, 1, "", None, "", None)  # type: ignore[arg-type]
     work = Work(None, None, version, ["fake/x"], [], [], "", 0)  # type: ignore[arg-type]
     try:
-        await pipeline.answer(LiveReply.of(claim, work), Refusing(), TokenBudget(None, 0), None, None)  # type: ignore[arg-type]
+        await pipeline.answer(LiveReply.of(claim, work), Refusing(), TokenBudget(None, 0), ReplyCache(), None, None)  # type: ignore[arg-type]
     except pipeline.LLMError:
         assert mode == "context"
     assert len(calls) == asked
