@@ -25,6 +25,7 @@ from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import moderation
 from conversations.hand_over import resolve_hand_over
 from conversations.models import Conversation, Feedback, HandOver, Message
+from conversations.replies.cache import admin as _cache_admin  # noqa: F401  registers the cache's page
 from conversations.safety import admin as _safety_admin  # noqa: F401  registers the moderators' pages
 from faqs.languages import LANGUAGES
 from faqs.reading import language_name

@@ -309,8 +309,7 @@ class UsageInfo(msgspec.Struct, frozen=True):
 
 class ReplyEnding(ReplyEvent):
     """What the four endings carry: the whole text, the HTML to show for it, and what it came from;
-    ``cached_at`` as in a
-    message."""
+    ``cached_at`` as in a message."""
 
     text: str
     html: str

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from django.db import connection, models, transaction
 
 from accounts.models import User
-from conversations.models import Conversation, Message, Tally
+from conversations.models import CachedReply, Conversation, Message, Tally
 
 # A quarter of an hour: days of every time zone begin with one.
 _KEEP_MESSAGES = """
@@ -56,9 +56,17 @@ def purge(ids: Collection[UUID]) -> int:
             cursor.execute(_KEEP_MESSAGES, [list(ids)])
             gone: int = cursor.rowcount
             cursor.execute(_KEEP_CONVERSATIONS, [list(ids)])
+        _forget_kept(messages)
         _delete(messages)
         _delete(Conversation.objects.filter(pk__in=ids))
     return gone
+
+
+def _forget_kept(messages: "models.QuerySet[Message]") -> None:
+    """Let nobody get the replies any more that were made in ``messages``; the cache holds no longer than what it came
+    of."""
+    made = messages.filter(cached_at=None, cache_key__isnull=False)
+    CachedReply.objects.filter(key__in=made.values("cache_key")).delete()
 
 
 def forget_counted(people: Collection[UUID]) -> int:
@@ -76,6 +84,7 @@ def purge_people(people: Collection[UUID]) -> None:
 def forget_made_up(people: Collection[UUID]) -> None:
     """Remove all conversations of ``people`` and all that counts of them: for people of a demo, who never were. In the
     caller's transaction."""
+    _forget_kept(Message.objects.filter(owner__in=people))
     _delete(Message.objects.filter(owner__in=people))
     _delete(Conversation.objects.filter(owner__in=people))
     Tally.objects.filter(person__in=people).delete()

@@ -24,7 +24,7 @@ from conversations import doorbell
 from conversations.keeping import announce
 from conversations.models import Conversation, Feedback, Message
 from conversations.refusals import recorded
-from conversations.replies.cache.models import CachedReply
+from conversations.replies.cache.emptying import forget_reply
 from conversations.safety.scores import slow_down
 from conversations.signals import figures_changed, reply_disliked
 from conversations.store import Room, find_persona_version, insert_conversation, insert_messages, lock_conversation
@@ -199,8 +199,7 @@ def give_feedback(*, user: User, message_id: UUID, value: int, comment: str = ""
             message=reply, defaults={"value": value, "comment": clean_text(comment)[:2000].strip()}
         )
         if value < 0:
-            if reply.cache_key:
-                CachedReply.objects.filter(key=reply.cache_key).delete()
+            forget_reply(reply)
             transaction.on_commit(partial(reply_disliked.send, Message, reply=reply.pk))
         return given
 

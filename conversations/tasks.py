@@ -23,6 +23,7 @@ from chatbot_project.lib.pii import Pseudonyms
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell, events
 from conversations.models import Conversation, Feedback, Message
+from conversations.replies.cache.entries import prune as prune_cache
 from conversations.replies.prompt import Turn, build_prompt, cost_of_instructions
 from conversations.replies.work import Work, claim_of, load_work
 from conversations.services import TITLE_LENGTH
@@ -190,7 +191,9 @@ def record_missed_gaps() -> None:
 @shared_task
 def purge_deleted_conversations() -> None:
     """Remove for good what was deleted and cannot be had back any more, and what was asked in passing and has expired,
-    in bounded batches. Takes four minutes and two batches at most; what is left goes with the next run."""
+    in bounded batches; and replies that are not given again any more. Takes four minutes and two batches at most; what
+    is left goes with the next run."""
     deleted = sweep_now("deleted_conversations", seconds=PURGING_SECONDS)
     passing = sweep_now("asked_in_passing", seconds=PURGING_SECONDS)
-    log.info("conversations.purged", deleted=deleted, asked_in_passing=passing)
+    cached = prune_cache()
+    log.info("conversations.purged", deleted=deleted, asked_in_passing=passing, cached_replies=cached)

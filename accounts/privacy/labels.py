@@ -11,6 +11,8 @@ LABELS = {
     "archived_at": gettext_noop("archived"),
     "at": gettext_noop("time"),
     "by": gettext_noop("who"),
+    "bypass_cache": gettext_noop("asked for anew"),
+    "cached_at": gettext_noop("given before"),
     "category": gettext_noop("category"),
     "channel": gettext_noop("channel"),
     "clear": gettext_noop("polite and clear"),

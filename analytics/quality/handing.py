@@ -20,6 +20,7 @@ from analytics.quality.rubric import CORRECT, RUBRIC
 from analytics.quality.sampling import reviewable
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.text import clean_text
+from conversations.replies.cache.emptying import forget_reply
 
 PERMISSION = "analytics.review_replies"
 MOST_COMMENT = 2000
@@ -137,6 +138,8 @@ def _settle(item: QualityItem) -> None:
         return
     if answer := settled(votes):
         item.state, item.verdict = QualityItem.State.SETTLED, answer
+        if answer == Answer.NO:
+            forget_reply(item.message)
     elif item.needed == 2:
         item.needed = 3
     else:

@@ -27,6 +27,8 @@ def _wants_title(work: Work, ending: Ending) -> bool:
         return False  # it is in no list
     if ending.finish_reason == "content_filter":
         return False  # help in a crisis: no model is asked about it
+    if ending.cached_at is not None:
+        return False  # no model was needed for the reply, and the short question names it well
     return bool(settings.TITLE_MODEL) and ending.status == "completed" and len(work.turns) == 1
 
 

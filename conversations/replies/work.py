@@ -39,8 +39,8 @@ class Work:
     """All that answering one reply needs from the database. ``turns`` are oldest first and end with the question;
     the first ``summarised`` of them are covered by ``summary``. ``cited`` is what the text that goes on cites.
     ``owner`` is whose budget of tokens it takes from. ``max_tokens``, ``instructions`` and ``in_passing`` are what the
-    program that asked said; ``told`` is all that it said before the question, unjudged. ``bypass_cache``:
-    a model is to be asked, whatever was said before."""
+    program that asked said; ``told`` is all that it said before the question, unjudged. ``bypass_cache``: a model
+    is to be asked, whatever was said before."""
 
     reply: UUID
     conversation: UUID

@@ -66,6 +66,7 @@ _PRUNE = """
     DELETE FROM conversations_cachedreply
     WHERE expires_at <= now()
        OR key IN (SELECT key FROM conversations_cachedreply ORDER BY answered_at DESC OFFSET %s)
+    RETURNING key
 """
 
 
@@ -84,18 +85,16 @@ def lead(asked: Asked, reply: UUID) -> bool:
 
 
 def keep(asked: Asked, reply: UUID, ending: Ending) -> bool:
-    """Let how ``reply`` ended answer others, too, and remove what is over or too much; no, where it does not lead any
-    more: the cache was emptied, or it took so long that another one took over."""
+    """Let how ``reply`` ended answer others, too; no, where it does not lead any more: the cache was emptied, or it took
+    so long that another one took over."""
     citations = json.dumps([_plain(source) for source in ending.citations])
     values = [ending.text, ending.model, ending.source, citations, asked.hours, asked.key, reply, reply]
-    is_kept = bool(fetch_prepared(_KEEP, values))
-    prune()
-    return is_kept
+    return bool(fetch_prepared(_KEEP, values))
 
 
-def prune() -> None:
-    """Remove what is over, and the oldest beyond RESPONSE_CACHE_ENTRIES."""
-    fetch_prepared(_PRUNE, [settings.RESPONSE_CACHE_ENTRIES])
+def prune() -> int:
+    """Remove what is over, and the oldest beyond RESPONSE_CACHE_ENTRIES; how many."""
+    return len(fetch_prepared(_PRUNE, [settings.RESPONSE_CACHE_ENTRIES]))
 
 
 def throw_out(key: str) -> None:

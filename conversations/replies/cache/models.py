@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 from pgvector.django import VectorField
 
 
@@ -20,13 +21,15 @@ class CachedReply(models.Model):
     persona_version = models.ForeignKey("personas.PersonaVersion", on_delete=models.CASCADE, related_name="+")
     leader = models.UUIDField(null=True)
     text = models.TextField(blank=True)
-    model = models.CharField(max_length=200, blank=True)
+    model = models.CharField(_("model"), max_length=200, blank=True)
     source = models.CharField(max_length=12, blank=True)
     citations = models.JSONField(default=list)
-    answered_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
+    answered_at = models.DateTimeField(_("answered"))
+    expires_at = models.DateTimeField(_("expires"))
 
     class Meta:
+        verbose_name = _("cached reply")
+        verbose_name_plural = _("cached replies")
         indexes: ClassVar = [
             models.Index(fields=["near"], name="cached_reply_near"),  # questions that may mean the same
             models.Index(fields=["answered_at"], name="cached_reply_age"),  # which go first where there are too many
