@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 from django.db import connection, models, transaction
 
 from accounts.models import User
-from conversations.models import CachedReply, Conversation, Message, Tally
+from conversations.models import Conversation, Message, Tally
+from conversations.replies.cache.models import CachedReply
 
 # A quarter of an hour: days of every time zone begin with one.
 _KEEP_MESSAGES = """

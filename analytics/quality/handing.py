@@ -138,7 +138,7 @@ def _settle(item: QualityItem) -> None:
         return
     if answer := settled(votes):
         item.state, item.verdict = QualityItem.State.SETTLED, answer
-        if answer == Answer.NO:
+        if answer == Answer.NO and item.message is not None:
             forget_reply(item.message)
     elif item.needed == 2:
         item.needed = 3

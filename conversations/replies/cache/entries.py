@@ -85,8 +85,8 @@ def lead(asked: Asked, reply: UUID) -> bool:
 
 
 def keep(asked: Asked, reply: UUID, ending: Ending) -> bool:
-    """Let how ``reply`` ended answer others, too; no, where it does not lead any more: the cache was emptied, or it took
-    so long that another one took over."""
+    """Let how ``reply`` ended answer others, too; no, where it does not lead any more: the cache was emptied, or it
+    took so long that another one took over."""
     citations = json.dumps([_plain(source) for source in ending.citations])
     values = [ending.text, ending.model, ending.source, citations, asked.hours, asked.key, reply, reply]
     return bool(fetch_prepared(_KEEP, values))
