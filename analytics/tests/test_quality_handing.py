@@ -14,7 +14,7 @@ from analytics.quality import handing, sampling
 from analytics.quality.models import QualityComment, QualityItem, QualityReview
 from analytics.tests.replies import answers, judged, make_item, make_reply
 from chatbot_project.lib.errors import ApplicationError, NotFound
-from conversations.models import Message
+from conversations.models import CachedReply, Message
 from personas.models import Persona
 from personas.tests.factories import make_persona
 
@@ -56,6 +56,21 @@ def test_two_who_agree_settle_it(item: QualityItem, moderator: User, admin: User
     item.refresh_from_db()
     assert (item.state, item.verdict) == ("settled", "partly")
     assert handing.take_next(reviewer=make_moderator()) is None
+
+
+def test_what_two_find_wrong_is_not_given_again(item: QualityItem, moderator: User, admin: User) -> None:
+    message = item.message
+    assert message is not None
+    Message.objects.filter(pk=message.pk).update(cache_key="k" * 64)
+    now = timezone.now()
+    version = message.conversation.persona_version
+    CachedReply.objects.create(
+        key="k" * 64, near="", persona_version=version, text="x", answered_at=now, expires_at=now
+    )
+    judged(moderator, "no")
+    assert CachedReply.objects.exists()
+    judged(admin, "no")
+    assert not CachedReply.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
 from .client import ChatClient, session_key
+from .endings import QUESTION, asked, ended
 from .factories import make_persona
 from .stack import Stack
 
 pytestmark = pytest.mark.django_db(transaction=True)
-QUESTION = "What is a tree?"
 
 
 @pytest.fixture
@@ -33,16 +33,6 @@ async def tab(live_stack: Stack, owner: User) -> Any:
 async def other_tab(live_stack: Stack, other: User) -> Any:
     async with ChatClient(live_stack.url, await run_db(session_key, other)) as client:
         yield client
-
-
-async def asked(tab: ChatClient, text: str = QUESTION, **fields: Any) -> dict[str, Any]:
-    accepted = await tab.ask(text, **fields)
-    return await ended(tab, accepted)
-
-
-async def ended(tab: ChatClient, accepted: dict[str, Any]) -> dict[str, Any]:
-    await tab.ended(accepted["reply"]["id"])
-    return next(e for e in reversed(tab.heard) if e.get("reply") == accepted["reply"]["id"] and "text" in e)
 
 
 async def test_the_same_question_of_somebody_else_is_answered_as_before(

@@ -20,6 +20,7 @@ from faqs.languages import LANGUAGES, detect_language
 
 log = structlog.get_logger(__name__)
 
+TRIES = 2  # of a question whose answer turns out to break a rule
 LOOK_SECONDS = 0.2  # between two looks at a question that another worker is at
 RESULTS = ("exact", "joined", "miss", "late")
 for _result in RESULTS:
@@ -42,28 +43,40 @@ class ReplyCache:
         if not is_for_all(reply):
             return None
         try:
-            asked, found, leads = await run_db(_begin, reply, seen)
-            if found.entry is None and not leads:
-                found, leads = await self._join(asked, reply)
-                result = "joined"
+            for _ in range(TRIES):
+                entry, result = await self._find(reply, seen)
+                ending = None if entry is None else await self._again(reply, entry, rules)
+                if ending is not None or entry is None:
+                    break
             else:
-                result = "exact"
-            if leads:
-                reply.shared = asked
-                self._led.setdefault(asked.key, asyncio.Event())
-            elif found.entry is not None and (ending := await self._again(reply, found.entry, rules)) is not None:
-                metrics.RESPONSE_CACHE.labels(result).inc()
-                log.info("reply.answered_before", reply=str(reply.reply), how=result)
-                return ending
-            metrics.RESPONSE_CACHE.labels("miss" if leads or found.entry else "late").inc()
+                result = "late"
         except (DatabaseError, InterfaceError) as error:
             log.warning("worker.database_away", step="cache", error=type(error).__name__)
-        return None
+            return None
+        metrics.RESPONSE_CACHE.labels(result).inc()
+        if ending is not None:
+            log.info("reply.answered_before", reply=str(reply.reply), how=result)
+        return ending
 
     def settled(self, reply: LiveReply) -> None:
         """``reply`` has ended, and what others get of it is stored: those who wait here look at once."""
         if reply.shared is not None and (event := self._led.pop(reply.shared.key, None)) is not None:
             event.set()
+
+    async def _find(self, reply: LiveReply, seen: str) -> tuple[Entry | None, str]:
+        """What answers ``reply``, and how that was found (one of RESULTS). Sets its ``shared`` where others wait for
+        what it says."""
+        asked, found, leads = await run_db(_begin, reply, seen)
+        how = "exact"
+        if found.entry is None and not leads:
+            found, leads = await self._join(asked, reply)
+            how = "joined"
+        if leads:
+            reply.shared = asked
+            self._led.setdefault(asked.key, asyncio.Event())
+        if found.entry is None:
+            how = "miss" if leads else "late"
+        return found.entry, how
 
     async def _join(self, asked: Asked, reply: LiveReply) -> tuple[Seen, bool]:
         """Wait for the answer that another reply is being made for; and whether ``reply`` has to make it after all,
