@@ -5,18 +5,20 @@ next: after a restart of the server, a pool with five idle connections refused f
 """
 
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 from weakref import WeakKeyDictionary, WeakSet
 
 from django.conf import settings
 from django.db.backends.base.base import NO_DB_ALIAS
-from django.db.backends.postgresql import base
+from django.db.backends.postgresql import base, schema
 from psycopg import Connection, Error
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 # A connection that was in use so recently is handed out unchecked: the check would be a third of a short unit's
 # round trips.
 TRUSTED_SECONDS = 1.0
+# Whoever comes after a migration that waits for a table's lock waits as well, as long as its holder goes on.
+MIGRATION_LOCK_SECONDS = 5.0
 
 
 _pools: WeakSet["HealingPool"] = WeakSet()
@@ -59,8 +61,22 @@ def open_pools() -> list[HealingPool]:
     return [pool for pool in list(_pools) if not pool.closed]
 
 
+class SchemaEditor(schema.DatabaseSchemaEditor):
+    """Django's, which in a transaction waits MIGRATION_LOCK_SECONDS for a lock and then fails, having changed nothing.
+    What runs outside of one (an index that is made concurrently) holds nobody up, and waits."""
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        if self.atomic_migration and not self.collect_sql:
+            with self.connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{MIGRATION_LOCK_SECONDS * 1000:.0f}"])
+        return self
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's backend over a HealingPool; OPTIONS["pool"] is its arguments."""
+
+    SchemaEditorClass = SchemaEditor
 
     def _configure_new(self, connection: Connection[Any]) -> None:
         # What lib/db.fetch_prepared prepares is planned once per connection, not for each set of values: its statements
