@@ -45,4 +45,5 @@ FIRST_RELEASE: dict[tuple[str, str], set[str]] = {
     ("personas", "0002_knowledge"): _DEMANDS_AND_CHECKS,
     ("personas", "0003_personal_data"): _DEMANDS_AND_CHECKS,
     ("personas", "0004_moderation_thresholds"): _DEMANDS_AND_CHECKS,
+    ("personas", "0005_cache_hours"): _DEMANDS_VALUE,
 }
