@@ -185,6 +185,8 @@ LLM_TOTAL_SECONDS = env.whole("LLM_TOTAL_SECONDS", 600, minimum=1)
 
 # How many replies are kept to answer the same question of others, and for how many seconds one waits for another's.
 RESPONSE_CACHE_ENTRIES = env.whole("RESPONSE_CACHE_ENTRIES", 5000, minimum=1, maximum=100_000)
+# From which cosine on a question in other words gets the same reply (0: never); docs/caching.md has what was measured.
+RESPONSE_CACHE_NEAR = env.fraction("RESPONSE_CACHE_NEAR", 0.95)
 RESPONSE_CACHE_WAIT_SECONDS = env.whole("RESPONSE_CACHE_WAIT_SECONDS", 20, minimum=1, maximum=300)
 
 # --- Knowledge: what makes vectors of FAQs and questions, and how sure an answer from them must be

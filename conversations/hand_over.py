@@ -22,6 +22,8 @@ def request_person(*, user: User, reply_id: UUID) -> Conversation:
     Raises NotFound; ApplicationError ``not_offered`` (409) for any other reply.
     """
     with transaction.atomic():
+        # The conversation first, as who asks on does: the other way round, the two could wait for each other.
+        Conversation.objects.visible_to(user).select_for_update(of=("self",)).filter(messages=reply_id).first()
         replies = Message.objects.visible_to(user).replies().select_for_update(of=("self",))
         reply = replies.select_related("conversation__persona_version__persona").filter(pk=reply_id).first()
         if reply is None:

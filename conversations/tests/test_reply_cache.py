@@ -49,6 +49,17 @@ async def test_the_same_question_of_somebody_else_is_answered_as_before(
     assert kept.status == "completed"
 
 
+async def test_a_question_in_other_words_gets_the_same_and_one_that_asks_something_else_does_not(
+    tab: ChatClient, other_tab: ChatClient, fake_model: FakeModelServer
+) -> None:
+    first = await asked(tab, "How do I grow a tree?")
+    again = await asked(other_tab, "Hello, how do I grow the tree, please?")
+    assert (again["text"], again["cached_at"] is not None) == (first["text"], True)
+    for another in ("How do I not grow a tree?", "How do I grow 2 trees?", "How did I grow a tree?"):
+        assert (await asked(other_tab, another))["cached_at"] is None
+    assert len(fake_model.requests) == 4
+
+
 async def test_many_who_ask_at_once_get_the_answer_of_one(
     tab: ChatClient, other_tab: ChatClient, fake_model: FakeModelServer
 ) -> None:

@@ -118,8 +118,8 @@ FAQ_VERDICTS = counter(
 )
 RESPONSE_CACHE = counter(
     "nono_response_cache_total",
-    "Questions that others may have asked: answered as before (exact), together with others (joined), by a model for "
-    "all (miss), or by a model alone, as another's took too long (late).",
+    "Questions that others may have asked: answered as before (exact), as one that means the same (near), together "
+    "with others (joined), by a model for all (miss), or by a model alone, as another's took too long (late).",
     ["result"],
     told_by=WORKER,
 )

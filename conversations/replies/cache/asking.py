@@ -9,7 +9,8 @@ from django.conf import settings
 
 from chatbot_project.lib.pii import find
 from conversations.models import Message
-from conversations.replies.cache.questions import digest, is_general, normalised
+from conversations.replies.cache.near import outline
+from conversations.replies.cache.questions import digest, is_code, is_general, normalised
 from conversations.replies.queue import Ending
 from conversations.replies.work import Work
 from personas.sources import Source
@@ -22,8 +23,9 @@ MOST_TEXT = 12_000  # characters of a reply
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question that may be answered as it was before. ``key`` names it and all that its answer depends on, ``near``
-    all of that but the words; ``hours`` is how long an answer holds."""
+    """A question that may be answered as it was before. ``key`` names it and all that its answer depends on; ``near``
+    the same of all questions that may mean the same ("" where none may), of which vectors decide; ``hours`` is how long
+    an answer holds."""
 
     key: str
     near: str
@@ -35,11 +37,12 @@ class Asked:
 def asked_of(work: Work, *, seen: str, sources: Sequence[Source], language: str) -> Asked:
     """``work``'s question. ``seen`` says which knowledge was looked at and for whom, ``sources`` what was found there,
     ``language`` what the question is written in."""
-    question = work.turns[-1].text
+    question = normalised(work.turns[-1].text)
+    alike = "" if not settings.RESPONSE_CACHE_NEAR or is_code(question) else outline(question, language)
     scope = (work.version.pk, *work.models, settings.MODERATION_MODEL, seen, language)
     return Asked(
-        key=digest(["exact", *scope, *(source.faq for source in sources), normalised(question)]),
-        near=digest(["near", *scope, *(source.faq for source in sources[:1])]),
+        key=digest(["exact", *scope, *(source.faq for source in sources), question]),
+        near=digest(["near", *scope, *(source.faq for source in sources[:1]), alike]) if alike else "",
         question=question,
         version=work.version.pk,
         hours=work.version.cache_hours,

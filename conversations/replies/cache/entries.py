@@ -42,13 +42,19 @@ _LOOK = f"""
     SELECT {_ENTRY}, expires_at > now() AND text <> '', {_IS_LED.format(kept="kept")}
     FROM conversations_cachedreply kept WHERE key = %s
 """  # noqa: S608  a constant
+# No index by distance: few have the same ``near``.
+_LOOK_NEAR = f"""
+    SELECT {_ENTRY} FROM conversations_cachedreply
+    WHERE near = %(near)s AND text <> '' AND expires_at > now() AND 1 - (vector <=> %(vector)s::vector) >= %(least)s
+    ORDER BY vector <=> %(vector)s::vector LIMIT 1
+"""  # noqa: S608  a constant
 # Whoever finds nothing and nobody at it is at it from now on. The row's lock lets one of many be the first.
 _LEAD = f"""
     INSERT INTO conversations_cachedreply AS kept
-        (key, near, persona_version_id, leader, text, model, source, citations, answered_at, expires_at)
-    VALUES (%s, %s, %s, %s, '', '', '', '[]', now(), now() + interval '1 hour')
+        (key, near, vector, persona_version_id, leader, text, model, source, citations, answered_at, expires_at)
+    VALUES (%s, %s, %s::vector, %s, %s, '', '', '', '[]', now(), now() + interval '1 hour')
     ON CONFLICT (key) DO UPDATE
-    SET leader = excluded.leader, near = excluded.near, text = '', vector = NULL,
+    SET leader = excluded.leader, near = excluded.near, text = '', vector = excluded.vector,
         answered_at = excluded.answered_at, expires_at = excluded.expires_at
     WHERE (kept.text = '' OR kept.expires_at <= now()) AND NOT {_IS_LED.format(kept="kept")}
     RETURNING key
@@ -79,9 +85,18 @@ def look(key: str) -> Seen:
     return Seen(_entry(columns) if is_good else None, is_led)
 
 
-def lead(asked: Asked, reply: UUID) -> bool:
-    """Whether ``reply`` is the one from now on that is made to answer for all; no, where another one is or was."""
-    return bool(fetch_prepared(_LEAD, [asked.key, asked.near, asked.version, reply]))
+def look_near(asked: Asked, vector: str) -> Entry | None:
+    """The reply to the question nearest to ``asked`` that may mean the same, where its cosine with ``vector`` is
+    RESPONSE_CACHE_NEAR at least."""
+    parameters = {"near": asked.near, "vector": vector, "least": settings.RESPONSE_CACHE_NEAR}
+    rows = fetch_prepared(_LOOK_NEAR, parameters)
+    return _entry(list(rows[0])) if rows else None
+
+
+def lead(asked: Asked, reply: UUID, vector: str | None = None) -> bool:
+    """Whether ``reply`` is the one from now on that is made to answer for all; no, where another one is or was.
+    ``vector`` is what others that may mean the same are compared with."""
+    return bool(fetch_prepared(_LEAD, [asked.key, asked.near, vector, asked.version, reply]))
 
 
 def keep(asked: Asked, reply: UUID, ending: Ending) -> bool:

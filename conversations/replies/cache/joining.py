@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -13,6 +14,7 @@ from chatbot_project.lib.metrics import names as metrics
 from conversations.replies.cache import entries
 from conversations.replies.cache.asking import Asked, asked_of, is_for_all
 from conversations.replies.cache.entries import Entry, Seen
+from conversations.replies.cache.vectors import vector_of
 from conversations.replies.live import LiveReply
 from conversations.replies.queue import Ending
 from conversations.safety.rules import OUTPUT, RuleSet
@@ -22,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 TRIES = 2  # of a question whose answer turns out to break a rule
 LOOK_SECONDS = 0.2  # between two looks at a question that another worker is at
-RESULTS = ("exact", "joined", "miss", "late")
+RESULTS = ("exact", "near", "joined", "miss", "late")
 for _result in RESULTS:
     metrics.RESPONSE_CACHE.labels(_result)
 
@@ -66,17 +68,23 @@ class ReplyCache:
     async def _find(self, reply: LiveReply, seen: str) -> tuple[Entry | None, str]:
         """What answers ``reply``, and how that was found (one of RESULTS). Sets its ``shared`` where others wait for
         what it says."""
-        asked, found, leads = await run_db(_begin, reply, seen)
-        how = "exact"
-        if found.entry is None and not leads:
+        asked, found = await run_db(_look, reply, seen)
+        if found.entry is not None:
+            return found.entry, "exact"
+        leads = False
+        if not found.is_led:
+            vector = await asyncio.to_thread(vector_of, asked.question) if asked.near else None
+            near, leads = await run_db(_look_near_or_lead, asked, reply.reply, vector)
+            if near is not None:
+                return near, "near"
+        if not leads:
             found, leads = await self._join(asked, reply)
-            how = "joined"
         if leads:
             reply.shared = asked
             self._led.setdefault(asked.key, asyncio.Event())
         if found.entry is None:
-            how = "miss" if leads else "late"
-        return found.entry, how
+            return None, "miss" if leads else "late"
+        return found.entry, "joined"
 
     async def _join(self, asked: Asked, reply: LiveReply) -> tuple[Seen, bool]:
         """Wait for the answer that another reply is being made for; and whether ``reply`` has to make it after all,
@@ -126,11 +134,14 @@ class ReplyCache:
         )
 
 
-def _begin(reply: LiveReply, seen: str) -> tuple[Asked, Seen, bool]:
-    """The reply's question, what there is for it, and whether the reply has to be made for all."""
+def _look(reply: LiveReply, seen: str) -> tuple[Asked, Seen]:
+    """The reply's question, and what there is for it."""
     language = detect_language(reply.work.turns[-1].text, among=LANGUAGES, default="")
     asked = asked_of(reply.work, seen=seen, sources=reply.sources, language=language)
-    found = entries.look(asked.key)
-    if found.entry is not None or found.is_led:
-        return asked, found, False
-    return asked, found, entries.lead(asked, reply.reply)
+    return asked, entries.look(asked.key)
+
+
+def _look_near_or_lead(asked: Asked, reply: UUID, vector: str | None) -> tuple[Entry | None, bool]:
+    """The answer to a question that means the same, or else whether the reply has to be made for all."""
+    near = None if vector is None else entries.look_near(asked, vector)
+    return near, near is None and entries.lead(asked, reply, vector)

@@ -1,4 +1,4 @@
-"""Which questions are the same, and which may mean the same. Pure."""
+"""Which questions are the same. Pure."""
 
 import re
 import unicodedata
@@ -12,6 +12,8 @@ MOST_CHARACTERS = 300  # of a question: longer ones are hardly asked twice, and 
 # Where case and spaces mean something: code, markup, formulas, tables.
 _CODE = re.compile(r"[`{}<>=\\|^~_\[\]\n\t]")
 _END = ".!?… "
+# Names that are other words in small letters: US and us, IT and it, WHO and who.
+_NAME = re.compile(r"(?:[A-Z]{2}|WHO)[.!?…,;:]*")
 
 
 def is_general(question: str) -> bool:
@@ -21,12 +23,19 @@ def is_general(question: str) -> bool:
 
 def normalised(question: str) -> str:
     """What is left of ``question`` where it does not matter how it is written: in capitals, with more spaces, with or
-    without a mark at its end. What looks like code stays as it is."""
+    without a mark at its end. What looks like code stays as it is, and so do names that are words in small letters."""
     text = unicodedata.normalize("NFC", question).strip()
-    if _CODE.search(text):
+    if is_code(text):
         return text
-    words = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return words.rstrip(_END) or words
+    words = unicodedata.normalize("NFKC", text).split()
+    are_mixed = not text.isupper()
+    folded = " ".join(word if are_mixed and _NAME.fullmatch(word) else word.casefold() for word in words)
+    return folded.rstrip(_END) or folded
+
+
+def is_code(question: str) -> bool:
+    """Whether case and spaces may mean something in ``question``."""
+    return _CODE.search(question) is not None
 
 
 def digest(parts: Iterable[object]) -> str:
