@@ -346,7 +346,7 @@ CORS_ALLOWED_ORIGINS = env.words("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/(api|v1)/"
 CORS_ALLOW_CREDENTIALS = False
 CORS_ALLOW_HEADERS = [
-    *("accept", "authorization", "content-type"),
+    *("accept", "authorization", "cache-control", "content-type"),
     *("idempotency-key", "if-match", "if-none-match", "last-event-id"),
 ]
 CORS_EXPOSE_HEADERS = [

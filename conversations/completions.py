@@ -36,7 +36,7 @@ class Asking:
     """What a program asks: the ``question``, the ``history`` before it (oldest first, questions and replies in turn),
     and what it tells the persona beside its own prompt. ``max_tokens`` bounds the reply where it is nearer than the
     persona's bound. ``store`` makes it a conversation in the person's list; else it is in no list, and kept for as long
-    as the policy says (Class.PASSING)."""
+    as the policy says (Class.PASSING). ``bypass_cache``: a model is asked, also where one has answered the same before."""
 
     question: str
     history: Sequence[Turn] = ()
@@ -44,6 +44,7 @@ class Asking:
     max_tokens: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     store: bool = False
+    bypass_cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,8 @@ def _store(user: User, persona_slug: str, asking: Asking, key: Key | None) -> Ac
     first = next((m.text for m in history if m.role == Message.Role.USER), text)
     conversation.title = shorten(first, TITLE_LENGTH)
     client_id, request = (key.client_id, key.request) if key else (None, None)
-    question, reply = new_exchange(conversation, client_id, text, history[-1] if history else None)
+    parent = history[-1] if history else None
+    question, reply = new_exchange(conversation, client_id, text, parent, bypass_cache=asking.bypass_cache)
     reply.client_id, reply.max_tokens = request, asking.max_tokens
     conversation.active_leaf_id = reply.pk
     if history:

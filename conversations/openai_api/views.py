@@ -1,12 +1,13 @@
 """``/v1/``: personas as models, and completions by them."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 
 import msgspec
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -25,6 +26,13 @@ from conversations.openai_api.answers import ChatCompletion, Model, ModelList, m
 from conversations.openai_api.errors import ModelNotFound, error_response
 from conversations.openai_api.requests import MODEL_PREFIX, ChatCompletionRequest, asking_of, read_request
 from personas.models import Persona
+
+NO_CACHE = OpenApiParameter(
+    "Cache-Control",
+    str,
+    OpenApiParameter.HEADER,
+    description="`no-cache`: ask the model, also where it has answered the same question before.",
+)
 
 
 class OpenAIView(APIView):
@@ -80,6 +88,7 @@ class ChatCompletionsView(OpenAIView):
         "which then ends without `[DONE]`. What cannot be done (tools, images, several choices, other formats) is "
         "refused by name; sampling parameters are accepted, and the persona's own hold. The member `nono` says where "
         "the reply is stored and what it came from. The same Idempotency-Key gives the same reply.",
+        parameters=[NO_CACHE],
         request={"application/json": schema.of(ChatCompletionRequest)},
         responses={
             (200, "application/json"): OpenApiResponse(
@@ -103,7 +112,7 @@ class ChatCompletionsView(OpenAIView):
     @exactly_once
     def post(self, request: Request) -> HttpResponseBase:
         wanted = read_request(request.data)
-        asking = asking_of(wanted)
+        asking = replace(asking_of(wanted), bypass_cache=_wants_no_cache(request))
         user, key = person_of(request), _key_of(request)
         if key is None or find_asked(user=user, key=key) is None:
             take_ask(user, request)
@@ -119,6 +128,12 @@ def _key_of(request: Request) -> Key | None:
     asked = {name: value for name, value in dict(request.data).items() if name not in ("stream", "stream_options")}
     words = f"{checked_key(given)}\0{json.dumps(asked, sort_keys=True)}"
     return Key(_client_id(given), _client_id(words))
+
+
+def _wants_no_cache(request: Request) -> bool:
+    """Whether the request's Cache-Control asks for an answer that was not kept (RFC 9111)."""
+    wishes = {wish.strip().lower() for wish in request.headers.get("Cache-Control", "").split(",")}
+    return not wishes.isdisjoint(("no-cache", "no-store"))
 
 
 def _client_id(words: str) -> str:

@@ -17,8 +17,11 @@ from stress_tests.fake_script import Script
 from .client import ChatClient, session_key
 from .endings import QUESTION, asked, ended
 from .factories import make_persona
+from .openai_client import asked as openai_asked
+from .openai_client import async_client, make_key
 from .stack import Stack
 
+ASKED = {"role": "user", "content": QUESTION}
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -143,3 +146,25 @@ def test_questions_are_the_same_however_they_are_written(one: str, other: str, a
 def test_personal_data_makes_a_question_nobody_elses() -> None:
     assert is_general("When are you open?")
     assert not is_general("Call me at +49 30 901820, please")
+
+
+async def test_programs_by_openais_protocol_share_it_and_may_ask_past_it(
+    live_stack: Stack, owner: User, fake_model: FakeModelServer
+) -> None:
+    persona = await run_db(make_persona, cache_hours=24)
+    async with async_client(live_stack.url, await run_db(make_key, owner)) as client:
+        create = client.chat.completions.create
+        first = await create(**openai_asked(persona, QUESTION))
+        again = await create(**openai_asked(persona, QUESTION))
+        assert (again.model_extra or {})["nono"]["cached_at"]
+        assert "cached_at" not in (first.model_extra or {})["nono"]
+        assert again.choices[0].message.content == first.choices[0].message.content
+        assert again.usage is not None
+        assert again.usage.total_tokens == 0
+        for no_cache in ("no-cache", "max-age=0, No-Store"):
+            anew = await create(**openai_asked(persona, QUESTION), extra_headers={"Cache-Control": no_cache})
+            assert "cached_at" not in (anew.model_extra or {})["nono"]
+        for more in ({"max_tokens": 5}, {"messages": [{"role": "system", "content": "Be brief."}, ASKED]}):
+            told = await create(**openai_asked(persona, QUESTION) | more)
+            assert "cached_at" not in (told.model_extra or {})["nono"], more
+    assert len(fake_model.requests) == 5
