@@ -36,7 +36,8 @@ class Asking:
     """What a program asks: the ``question``, the ``history`` before it (oldest first, questions and replies in turn),
     and what it tells the persona beside its own prompt. ``max_tokens`` bounds the reply where it is nearer than the
     persona's bound. ``store`` makes it a conversation in the person's list; else it is in no list, and kept for as long
-    as the policy says (Class.PASSING). ``bypass_cache``: a model is asked, also where one has answered the same before."""
+    as the policy says (Class.PASSING). ``bypass_cache``: a model is asked, also where one has answered the same
+    before."""
 
     question: str
     history: Sequence[Turn] = ()
