@@ -32,7 +32,7 @@ LABEL org.opencontainers.image.title="Nono" \
       org.opencontainers.image.licenses="MIT"
 RUN groupadd --system --gid 10001 nono && \
     useradd --system --uid 10001 --gid nono --home-dir /nono --shell /usr/sbin/nologin nono && \
-    install --directory --owner nono --group nono --mode 0700 /data /data/erasures
+    install --directory --owner nono --group nono --mode 0700 /data /data/audit /data/backups /data/erasures
 COPY --from=packages /venv /venv
 COPY --from=sbom /nono.cdx.json /usr/share/nono/sbom.cdx.json
 COPY --from=application /static /static

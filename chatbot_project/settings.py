@@ -274,6 +274,9 @@ RESTRICTION_NOTICE_DAYS = env.whole("RESTRICTION_NOTICE_DAYS", 3, maximum=60)
 # How long an erasure can be cancelled, and where it is noted that it was done: keep the file apart from the database.
 ERASURE_GRACE_DAYS = env.whole("ERASURE_GRACE_DAYS", 14, maximum=60)
 ERASURE_LOG = VAR_DIR / env.text("ERASURE_LOG", "erasures.jsonl")
+# Where `manage.py backup` writes, and after how many hours without one the doctor warns (0: never).
+BACKUP_DIR = VAR_DIR / env.text("BACKUP_DIR", "backups")
+BACKUP_HOURS = env.whole("BACKUP_HOURS", 0 if IS_LOCAL else 26, maximum=8760)
 # Secrets of the API's tokens: the first signs, all verify. None: SECRET_KEY.
 JWT_SIGNING_KEYS = env.words("JWT_SIGNING_KEYS")
 # Secrets that checkpoints of the audit trail are signed by: the first signs, all verify. None, locally: SECRET_KEY.

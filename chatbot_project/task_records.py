@@ -5,7 +5,8 @@ Celery's signals call this in the worker. What goes wrong here is logged and nev
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import wraps
 from pathlib import Path
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 ALERT_EVERY = timedelta(hours=1)
+COMMANDS = frozenset({"backup"})  # what a timetable outside Celery's starts, kept as tasks are
 Outcome: TypeAlias = TaskRecord.Outcome
 
 # Each is one statement, so that runs at once in several workers lose no count.
@@ -70,7 +72,7 @@ def in_a_worker(record: Callable[P, None]) -> Callable[P, None]:
 def note_tasks(**kwargs: Any) -> None:
     """A row for each task that there is, and none for those that there are no longer."""
     names = {name for name in app.tasks if not name.startswith("celery.")}
-    TaskRecord.objects.exclude(name__in=names).delete()
+    TaskRecord.objects.exclude(name__in=names | COMMANDS).delete()
     TaskRecord.objects.bulk_create([TaskRecord(name=name) for name in sorted(names)], ignore_conflicts=True)
 
 
@@ -84,6 +86,27 @@ def note_start(sender: Task, **kwargs: Any) -> None:
 @in_a_worker
 def note_end(sender: Task, state: str | None = None, **kwargs: Any) -> None:
     _execute(_ENDED, name=sender.name, outcome=outcome_of(state))
+
+
+@contextmanager
+def recorded(name: str) -> Iterator[None]:
+    """Keep how one of COMMANDS ran, once it has ended, and alert where it failed; one that is killed leaves nothing."""
+    began = timezone.now()
+    try:
+        yield
+    except Exception as error:
+        _note_command(name, began, Outcome.FAILED, told(error, error.__traceback__))
+        raise
+    _note_command(name, began, Outcome.DONE)
+
+
+@in_a_worker
+def _note_command(name: str, began: datetime, outcome: Outcome, error: str = "") -> None:
+    _execute(_STARTED, name=name, now=began)
+    if error:
+        _execute(_FAILED, name=name, error=error)
+        alert(name, error)
+    _execute(_ENDED, name=name, outcome=outcome)
 
 
 def outcome_of(state: str | None) -> Outcome:

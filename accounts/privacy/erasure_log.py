@@ -10,7 +10,7 @@ database does not touch it, and where all hosts reach it.
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -60,7 +60,7 @@ def note_begun(entry_id: UUID, person: User) -> ErasureEntry:
         begun_at=timezone.now(),
     )
     if entry_id not in {line.id for line in lines()}:
-        _append(row)
+        _append(Line(row.pk, row.person_hash, row.address_hash, row.begun_at))
     found, _is_new = ErasureEntry.objects.get_or_create(
         pk=row.pk,
         defaults={"person_hash": row.person_hash, "address_hash": row.address_hash, "begun_at": row.begun_at},
@@ -68,16 +68,29 @@ def note_begun(entry_id: UUID, person: User) -> ErasureEntry:
     return found
 
 
-def lines() -> list[Line]:
-    """The file's lines, in order; a line that a crash cut off at the end was never acted upon and is left out.
+def lines(file: Path | None = None) -> list[Line]:
+    """The lines of the log, or of a copy of it, in order; a line that a crash cut off at the end was never acted upon
+    and is left out. None where there is no file.
 
     Raises LogUnreadable for anything else that is no line, OSError where the file is there and cannot be read.
     """
-    path = Path(settings.ERASURE_LOG)
+    path = file or Path(settings.ERASURE_LOG)
     if not path.exists():
         return []
     *whole, _cut = path.read_text(encoding="utf-8").split("\n")
-    return [_line(text) for text in whole if text]
+    return [_line(text, path) for text in whole if text]
+
+
+def lacking(copy: Path) -> list[Line]:
+    """What a copy of the log holds that the log does not: part of the log was lost. Raises as ``lines``."""
+    known = {line.id for line in lines()}
+    return [line for line in lines(copy) if line.id not in known]
+
+
+def bring_back(found: Iterable[Line]) -> None:
+    """Put lines of a copy back into the log, on disk. Raises OSError."""
+    for line in found:
+        _append(line)
 
 
 def unreplayed() -> list[Line]:
@@ -134,16 +147,11 @@ def is_receipt_of(receipt: dict[str, Any], address: str) -> bool:
     return is_genuine(receipt) and receipt["address"] in hashes_of(address)
 
 
-def _append(row: ErasureEntry) -> None:
+def _append(line: Line) -> None:
     path = Path(settings.ERASURE_LOG)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(
-        {
-            "id": str(row.pk),
-            "person": row.person_hash,
-            "address": row.address_hash,
-            "begun_at": row.begun_at.isoformat(),
-        }
+        {"id": str(line.id), "person": line.person, "address": line.address, "begun_at": line.begun_at.isoformat()}
     )
     with path.open("ab+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -159,9 +167,9 @@ def _ends_with_line(file: Any) -> bool:
     return bool(file.read(1) == b"\n")
 
 
-def _line(text: str) -> Line:
+def _line(text: str, path: Path) -> Line:
     try:
         found: dict[str, Any] = json.loads(text)
         return Line(UUID(found["id"]), found["person"], found["address"], datetime.fromisoformat(found["begun_at"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise LogUnreadable(f"{settings.ERASURE_LOG} holds a line that is none.") from error
+        raise LogUnreadable(f"{path} holds a line that is none.") from error

@@ -1,17 +1,19 @@
 """Who works in the background: reply workers, Celery, beat."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 
 from chatbot_project.beat_heartbeat import BEAT_KEY
 from chatbot_project.celery import app
 from chatbot_project.doctor.redis import redis_client
-from chatbot_project.doctor.registry import Findings, Request, check, failed, ok, warning
+from chatbot_project.doctor.registry import Findings, Request, check, failed, ok, skipped, warning
 from chatbot_project.doctor.running import in_database, in_thread
 from chatbot_project.lib.ids import uuid7
+from chatbot_project.models import TaskRecord
 from chatbot_project.tasks import answer_doctor, answer_key
 from conversations.doorbell import WORKERS_CHANNEL
 from conversations.replies import queue
@@ -80,6 +82,27 @@ async def examine_beat(request: Request) -> Findings:
     if (age := age_of(beat)) > SILENT_BEAT:
         return failed(f"Beat sent its last task {age:.0f} s ago; one is due every 5 s.", mend)
     return ok(f"Beat sent its last task {age:.0f} s ago.")
+
+
+@check("backup", "The database was backed up lately", needs=("database", "migrations"))
+async def examine_backup(request: Request) -> Findings:
+    """By what `manage.py backup` has noted in the database, wherever it wrote to."""
+    hours = settings.BACKUP_HOURS
+    record = await in_database(TaskRecord.objects.filter(name="backup").first, seconds=request.seconds)
+    made_at = record.succeeded_at if record else None
+    if made_at is None:
+        said = "None was ever made by manage.py backup."
+    else:
+        said = f"The last was made {(timezone.now() - made_at) / timedelta(hours=1):.1f} hours ago."
+    if not hours:
+        return skipped(f"{said} BACKUP_HOURS is 0: nobody asks.")
+    if record and record.outcome == TaskRecord.Outcome.FAILED:
+        return warning(f"{said} The newest try failed: {record.error}", "Run: manage.py backup")
+    if made_at is None or timezone.now() - made_at > timedelta(hours=hours):
+        return warning(
+            said, "Have a timetable run it every day (docs/backup.md); BACKUP_HOURS=0 where others see to it."
+        )
+    return ok(said)
 
 
 def age_of(beat: bytes) -> float:

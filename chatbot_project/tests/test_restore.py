@@ -1,0 +1,363 @@
+"""A backup comes back as it was, without whoever was erased since; what fails or is killed changes nothing."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError
+from django.db import connection
+
+from accounts.audit.chain import seal
+from accounts.audit.checkpoints import default_file, make_checkpoint, read_file
+from accounts.audit.verifying import verify
+from accounts.models import AuditEvent, User
+from accounts.privacy import erasure_log
+from accounts.services import record_audit
+from accounts.tests.factories import make_user
+from chatbot_project.backup import databases
+from chatbot_project.backup.contents import Table
+from chatbot_project.backup.manifest import DUMP, ERASURES, MANIFEST, part_of, read_manifest
+from chatbot_project.lib.redis import blocking_redis
+from chatbot_project.tests.backups import (
+    all_of,
+    change_manifest,
+    environment_for,
+    home,
+    made,
+    place,
+    restored,
+    run,
+    started,
+    tables_of,
+)  # fmt: skip
+from chatbot_project.tests.erased import database_text, erased, traces
+from chatbot_project.tests.people_with_data import marked_person
+from conversations.models import Conversation, Message
+from conversations.tests.factories import make_conversation, make_persona
+from conversations.tests.stack import wait_until
+from faqs.models import FAQ, Embedding
+from faqs.tests.factories import make_faq, make_index
+
+__all__ = ["home", "place"]  # fixtures
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_people_conversations_answers_vectors_and_the_trail_come_back(place: Path, home: str) -> None:
+    user, marks = marked_person(make_persona())
+    make_faq("How do I return a parcel?", "Within 30 days, by the label in it.")
+    make_index()
+    seal()
+    make_checkpoint()
+    folder, before = made(place), tables_of(databases.own_name())
+    said = restored(folder, home)
+    assert all_of(home) == [home]
+    assert "The audit trail is whole" in said
+    after = tables_of(home)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"accounts_auditevent", "accounts_auditwaiting"}, "that it was restored, and no more"
+    with databases.using(home):
+        assert User.objects.get(pk=user.pk).email == user.email
+        assert Message.objects.filter(text__contains=marks["conversations.Message.text"]).exists()
+        assert FAQ.objects.count() == Embedding.objects.values("phrasing__faq").distinct().count() > 1
+        event = AuditEvent.objects.get(action="backup.restored")
+        assert event.details["made_at"] == read_manifest(folder).made_at.isoformat()
+        seal()
+        assert verify(read_file(default_file())).is_whole
+        User.objects.create_user("new@example.org", username="new")  # sequences and triggers go on
+
+
+def test_whoever_was_erased_since_does_not_come_back(place: Path, home: str) -> None:
+    user, marks = marked_person(make_persona())
+    other, others = marked_person(make_persona())
+    marks |= {"id": str(user.pk)}
+    folder = made(place)
+    erased(user)
+    said = restored(folder, home)
+    assert "1 people who were erased since are erased again." in said
+    with databases.using(home):
+        assert traces({"database": database_text()}, marks) == []
+        assert traces({"database": database_text()}, others)
+        assert User.objects.filter(pk=other.pk).exists()
+        assert erasure_log.unreplayed() == []
+
+
+def test_without_the_log_of_erasures_it_is_refused(place: Path, home: str, settings: Any) -> None:
+    user = make_user()
+    older = made(place)
+    erased(user)
+    folder = made(place)
+    Path(settings.ERASURE_LOG).unlink()
+    with pytest.raises(CommandError, match="lacks 1 that the backup knows of"):
+        restored(folder, home)
+    assert all_of(home) == []
+    assert "Accepted: The log of erasures" in restored(folder, home, "--accept", "lost-erasures")
+    assert len(erasure_log.lines()) == len((folder / ERASURES).read_text().splitlines()) == 1
+    restored(older, home, "--replace")
+    with databases.using(home):
+        assert not User.objects.filter(pk=user.pk).exists()
+    Path(settings.ERASURE_LOG).write_text("nonsense\n")
+    with pytest.raises(CommandError, match="holds a line that is none"):
+        restored(folder, home, "--replace")
+
+
+def test_a_database_that_is_not_empty_is_replaced_only_when_told(place: Path, home: str) -> None:
+    folder = made(place)
+    restored(folder, home)
+    with databases.using(home):
+        make_user("since@example.org")
+    before = tables_of(home)
+    with pytest.raises(CommandError, match="is not empty: --replace"):
+        restored(folder, home)
+    assert tables_of(home) == before
+    blocking_redis().set("idempotency:gone", "an answer about what is gone")
+    with databases.connect(home) as somebody:  # who works with it meanwhile
+        said = restored(folder, home, "--replace", "--keep-replaced")
+        assert somebody.closed or not is_alive(somebody)
+    assert not blocking_redis().exists("idempotency:gone")
+    kept = [name for name in all_of(home) if name != home]
+    assert [f"kept as the database “{name}”" in said for name in kept] == [True]
+    assert tables_of(kept[0]) == before
+    with databases.using(home):
+        assert not User.objects.filter(email="since@example.org").exists()
+
+
+def test_an_empty_database_keeps_its_settings_and_rights(place: Path, home: str) -> None:
+    folder = made(place)
+    with databases.connect("postgres", autocommit=True) as session:
+        session.execute(
+            f'CREATE DATABASE "{home}" TEMPLATE template0 LC_COLLATE "C.UTF-8" LC_CTYPE "C" LOCALE_PROVIDER libc'
+        )
+        session.execute(f"ALTER DATABASE \"{home}\" SET work_mem TO '7MB'")
+        session.execute(f'REVOKE CONNECT ON DATABASE "{home}" FROM PUBLIC')
+        query = (
+            "SELECT d.datcollate, d.datctype, d.datlocprovider, s.setconfig,"
+                " (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(d.datacl) a) FROM pg_database d LEFT JOIN pg_db_role_setting s ON s.setdatabase = d.oid WHERE datname = %s"
+        )
+        before = session.execute(query, [home]).fetchone()
+        restored(folder, home)
+        assert session.execute(query, [home]).fetchone() == before
+
+
+def cut_short(folder: Path) -> None:
+    with (folder / DUMP).open("r+b") as file:
+        file.truncate(1000)
+
+
+def with_another_byte(folder: Path) -> None:
+    with (folder / DUMP).open("r+b") as file:
+        file.seek(5000)
+        byte = file.read(1)
+        file.seek(5000)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def without_its_dump(folder: Path) -> None:
+    (folder / DUMP).unlink()
+
+
+def without_manifest(folder: Path) -> None:
+    (folder / MANIFEST).unlink()
+
+
+def with_half_a_manifest(folder: Path) -> None:
+    text = (folder / MANIFEST).read_text()
+    (folder / MANIFEST).write_text(text[: len(text) // 2])
+
+
+def with_forged_figures(folder: Path) -> None:
+    content = json.loads((folder / MANIFEST).read_text())
+    content["tables"]["accounts_user"]["rows"] += 1
+    (folder / MANIFEST).write_text(json.dumps(content))
+
+
+def of_a_newer_version(folder: Path) -> None:
+    change_manifest(folder, migrations=("accounts.9999_later",), product="9.0")
+
+
+def of_a_newer_server(folder: Path) -> None:
+    change_manifest(folder, server=99)
+
+
+def of_a_newer_pgvector(folder: Path) -> None:
+    change_manifest(folder, vector="99.1")
+
+
+def of_another_format(folder: Path) -> None:
+    content = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(content | {"format": 2}))
+
+
+def whose_rows_are_not_those_counted(folder: Path) -> None:
+    tables = read_manifest(folder).tables
+    change_manifest(folder, tables=tables | {"accounts_user": Table(1, "7"), "gone": Table(1, "7")})
+
+
+def that_pg_restore_cannot_read(folder: Path) -> None:
+    parts = read_manifest(folder).parts
+    (folder / DUMP).write_bytes(b"no archive")
+    change_manifest(folder, parts=parts | {DUMP: part_of(folder / DUMP)})
+
+
+SPOILT: list[tuple[Callable[[Path], None], str]] = [
+    (cut_short, "1000 bytes instead of"),
+    (with_another_byte, "its SHA-256 is not that of the manifest"),
+    (without_its_dump, "the backup is not whole"),
+    (without_manifest, "is no backup"),
+    (with_half_a_manifest, "is damaged: it is no manifest"),
+    (with_forged_figures, "was changed since the backup was made"),
+    (of_a_newer_version, "made by Nono 9.0 with migrations that this version lacks, such as accounts.9999_later"),
+    (of_a_newer_server, "made of PostgreSQL 99; this server is 18"),
+    (of_a_newer_pgvector, "holds vectors of pgvector 99.1; this server has"),
+    (of_another_format, "is of format 2; this version reads 1"),
+    (whose_rows_are_not_those_counted, "accounts_user has other values in its 1 rows; gone is only in the backup"),
+    (that_pg_restore_cannot_read, "pg_restore failed: error: input file"),
+]
+
+
+def test_what_is_spoilt_or_does_not_fit_changes_nothing(place: Path, home: str, tmp_path: Path) -> None:
+    make_user()
+    folder = made(place)
+    restored(folder, home)
+    before = tables_of(home)
+    for spoil, said in SPOILT:
+        spoilt = tmp_path / spoil.__name__
+        shutil.copytree(folder, spoilt)
+        spoil(spoilt)
+        for how in ("--replace", "--verify"):
+            with pytest.raises(CommandError) as refused:
+                restored(spoilt, home, how)
+            assert said in str(refused.value)
+    assert all_of(home) == [home]
+    assert tables_of(home) == before
+
+
+def test_under_another_key_it_is_refused_until_that_is_accepted(place: Path, home: str, settings: Any) -> None:
+    folder = made(place)
+    key, settings.SECRET_KEY = settings.SECRET_KEY, "another-key-0123456789abcdefghijklmnopqrstuvwxyz"
+    with pytest.raises(CommandError, match="SECRET_KEY_FALLBACKS"):
+        restored(folder, home)
+    with pytest.raises(CommandError, match="There is no backup"):
+        restored(Path("latest"), home)
+    settings.SECRET_KEY_FALLBACKS = [key]
+    assert "It can be restored." in run("restore", folder.name, "--verify")
+    settings.SECRET_KEY_FALLBACKS = []
+    restored(folder, home, "--accept", "other-key")
+    with databases.using(home):
+        assert AuditEvent.objects.get(action="backup.restored").details["accepted"] == ["other-key"]
+
+
+def test_checkpoints_of_a_time_that_is_undone_are_set_aside(place: Path, home: str, tmp_path: Path) -> None:
+    record_audit(actor=None, action="price.added", obj=User)
+    make_checkpoint()
+    folder = made(place)
+    record_audit(actor=None, action="price.changed", obj=User)
+    make_checkpoint()
+    kept, undone = read_file(default_file())
+    said = restored(folder, home)
+    (aside,) = (tmp_path / "audit").glob("checkpoints-undone-*.jsonl")
+    assert aside.name in said
+    assert read_file(aside) == [kept, undone]
+    assert read_file(default_file()) == [kept]
+    with databases.using(home):
+        assert AuditEvent.objects.get(action="backup.restored").details["undone_checkpoint"] == undone.number
+        make_checkpoint()
+        assert verify(read_file(default_file())).is_whole
+
+
+def test_a_trail_that_was_not_whole_is_said_and_restored_only_when_told(place: Path, home: str) -> None:
+    record_audit(actor=None, action="price.added", obj=User)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE accounts_auditlink DISABLE TRIGGER USER")
+    try:
+        folder = made(place)
+        with pytest.raises(CommandError, match=r"not whole: trigger .* is gone, disabled"):
+            restored(folder, home)
+        assert all_of(home) == []
+        assert "Accepted: The audit trail is not whole" in restored(folder, home, "--accept", "broken-audit")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE accounts_auditlink ENABLE TRIGGER USER")
+
+
+def test_rights_come_back_where_their_roles_are_there(place: Path, home: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute('CREATE ROLE "Some one"; GRANT SELECT ON accounts_user TO "Some one"')
+        folder = made(place)
+    try:
+        restored(folder, home)
+        with databases.connect(home) as session:
+            assert session.execute("SELECT has_table_privilege('Some one', 'accounts_user', 'SELECT')").fetchone()[0]
+    finally:
+        with databases.connect("postgres", autocommit=True) as session:
+            databases.drop(session, home)
+        with connection.cursor() as cursor:
+            cursor.execute('REVOKE ALL ON accounts_user FROM "Some one"; DROP ROLE "Some one"')
+    assert 'There is no role "Some one"' in restored(folder, home)
+
+
+@pytest.mark.slow
+def test_killed_at_any_point_the_database_is_the_old_or_the_new_one(place: Path, home: str) -> None:
+    folder = made(place)
+    restored(folder, home)
+    with databases.using(home):
+        person = make_user("since@example.org")
+        make_conversation(person, persona=make_persona())
+    before = tables_of(home)
+    process = started(home, "restore", str(folder), "--replace")
+    wait_until(lambda: is_restoring(f"{home}_restoring"), "pg_restore")
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert tables_of(home) == before
+    points = [1, 5, 12, 20]
+    assert die_restoring(home, folder, points) == ["killed"] * len(points)
+    assert tables_of(home) == before
+    assert f"{home}_restoring" in all_of(home)
+    restored(folder, home, "--replace")
+    assert all_of(home) == [home], "what the killed left is gone"
+    with databases.using(home):
+        assert not Conversation.objects.exists()
+
+
+def die_restoring(home: str, folder: Path, points: list[int]) -> list[str]:
+    command = [sys.executable, "-m", "chatbot_project.tests.dying", "chatbot_project.tests.backups:restore_in_place"]
+    done = subprocess.run(
+        [*command, str(folder), *map(str, points)],
+        env=environment_for(home),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_ended_in_order_it_leaves_no_database(place: Path, home: str) -> None:
+    folder = made(place)
+    process = started(home, "restore", str(folder))
+    wait_until(lambda: is_restoring(f"{home}_restoring"), "pg_restore")
+    with databases.using(home), pytest.raises(CommandError, match="Another restore"):
+        run("restore", str(folder))
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert all_of(home) == []
+
+
+def is_restoring(name: str) -> bool:
+    with databases.connect("postgres") as session:
+        query = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = %s AND application_name = 'pg_restore')"
+        return bool(session.execute(query, [name]).fetchone()[0])
+
+
+def is_alive(session: Any) -> bool:
+    try:
+        session.execute("SELECT 1")
+    except Exception:
+        return False
+    return True
