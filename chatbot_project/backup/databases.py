@@ -59,7 +59,12 @@ def keeper() -> Iterator[Session]:
         )
         if not is_mine:
             raise BackupError("Another restore or check of a backup is at it. Wait for its end.")
-        yield session
+        try:
+            yield session
+        finally:
+            # Now: the server sees a little later that a session has ended.
+            with suppress(psycopg.Error):  # the session is lost, and the lock with it
+                session.execute("SELECT pg_advisory_unlock_all()")
 
 
 def exists(session: Session, name: str) -> bool:

@@ -41,7 +41,7 @@ class Tools:
         )  # fmt: skip
         if done.returncode != 0:
             said = _complaint(program, done.stderr) or f"exit code {done.returncode}"
-            hint = " A migration is at work: try again after it." if "lock timeout" in said else ""
+            hint = " A migration is at work: try again after it." if "statement timeout" in said else ""
             raise BackupError(f"{program} failed: {said}{hint}")
 
 

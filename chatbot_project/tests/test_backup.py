@@ -100,7 +100,7 @@ def test_only_one_is_made_at_a_time_and_it_lets_a_migration_pass(place: Path) ->
         with pytest.raises(CommandError, match="Another backup is being made"):
             run("backup")
         said, _none = making.process.communicate(timeout=30)
-    assert "lock timeout A migration is at work: try again after it." in said
+    assert "statement timeout A migration is at work: try again after it." in said
     assert backups(place) == []
 
 

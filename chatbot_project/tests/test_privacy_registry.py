@@ -32,6 +32,7 @@ WRITERS = {
     "chatbot_project/embedded/services.py": "run",
     "chatbot_project/embedded/supervisor.py": "run",
     "accounts/privacy/erasure_log.py": "erasures.jsonl",
+    "chatbot_project/backup/making.py": "backups",
     "accounts/privacy/erasing.py": "log",
     "accounts/privacy/archive.py": None,  # within the ZIP that it makes in memory
     "chatbot_project/api_docs.py": None,  # reads static files

@@ -137,7 +137,8 @@ def test_an_empty_database_keeps_its_settings_and_rights(place: Path, home: str)
         session.execute(f'REVOKE CONNECT ON DATABASE "{home}" FROM PUBLIC')
         query = (
             "SELECT d.datcollate, d.datctype, d.datlocprovider, s.setconfig,"
-                " (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(d.datacl) a) FROM pg_database d LEFT JOIN pg_db_role_setting s ON s.setdatabase = d.oid WHERE datname = %s"
+            " (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(d.datacl) a) FROM pg_database d"
+            " LEFT JOIN pg_db_role_setting s ON s.setdatabase = d.oid WHERE datname = %s"
         )
         before = session.execute(query, [home]).fetchone()
         restored(folder, home)
@@ -314,7 +315,7 @@ def test_killed_at_any_point_the_database_is_the_old_or_the_new_one(place: Path,
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
     assert tables_of(home) == before
-    points = [1, 5, 12, 20]
+    points = [1, 20]
     assert die_restoring(home, folder, points) == ["killed"] * len(points)
     assert tables_of(home) == before
     assert f"{home}_restoring" in all_of(home)
