@@ -15,7 +15,7 @@ $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup setup-dev test coverage lint bench requirements
+.PHONY: help run setup setup-dev test coverage lint security bench requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -40,10 +40,21 @@ coverage: setup-dev ## the same, and which lines and branches of each app it run
 	  $(BIN)/coverage combine --quiet && $(BIN)/coverage json --quiet && \
 	  $(BIN)/python -m stress_tests.coverage_by_app --least 90 <coverage.json || failed=1; exit $$failed
 
+CODE := accounts analytics chatbot_project conversations faqs personas deploy manage.py
 CHECKS := "ruff check ." "ruff format --check ." mypy lint-imports "python manage.py makemigrations --check --dry-run"
 
 lint: setup-dev ## style, types, layers, migrations: all of them, even after one has failed
 	@failed=0; for check in $(CHECKS); do echo "-- $$check"; $(BIN)/$$check || failed=1; done; exit $$failed
+
+# What is checked with --deploy: settings as deploy/new_env.sh makes them, and addresses of nothing.
+AS_DEPLOYED = env $$(sh deploy/new_env.sh chat.example.org | grep '^[A-Z]') NONO_ENV=production \
+  DATABASE_URL=postgresql://nono@postgres/nono REDIS_URL=redis://redis:6379/0
+
+security: setup-dev ## what is unsafe in the code, in workflows and in settings as they are deployed
+	@failed=0; \
+	  $(BIN)/bandit --quiet --recursive --configfile pyproject.toml $(CODE) || failed=1; \
+	  $(BIN)/zizmor --quiet --offline .github || failed=1; \
+	  $(AS_DEPLOYED) $(BIN)/python manage.py check --deploy --fail-level WARNING || failed=1; exit $$failed
 
 bench: setup-dev ## what a relayed token costs, against a fake model server
 	@$(BIN)/python -m stress_tests.bench $(ARGS)

@@ -102,7 +102,8 @@ class SignUpPageForm(SignUpForm):
 
 def policy_help(text: PolicyText) -> SafeString:
     """What a policy means, folded below its box."""
-    body = mark_safe(markdown.render(text.body))  # noqa: S308 - rendered and sanitised by lib/markdown
+    # Rendered and sanitised by lib/markdown.
+    body = mark_safe(markdown.render(text.body))  # noqa: S308  # nosec B703
     return format_html("<details><summary>{}</summary>{}</details>", _("What this means"), body)
 
 

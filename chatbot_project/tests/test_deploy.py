@@ -40,13 +40,6 @@ def test_the_compose_file_is_as_its_specification_says() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_workflows_are_as_github_says() -> None:
-    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-    command = [TOOLS / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-
-
 def test_caddy_takes_the_proxys_settings(tmp_path: Path) -> None:
     command = [TOOLS / "caddy", "validate", "--config", "deploy/Caddyfile", "--adapter", "caddyfile"]
     environment = {"PATH": os.defpath, "SITE_ADDRESS": "https://chat.example.org", "XDG_DATA_HOME": str(tmp_path)}

@@ -1,0 +1,85 @@
+"""What runs on GitHub: workflows that it takes and that give nobody more than they need, and what a release says."""
+
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.conf import settings
+
+ROOT = Path(settings.BASE_DIR)
+TOOLS = Path(sys.executable).parent
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PINNED = re.compile(r"uses: (\./\S+|[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+)( # zizmor: .*)?")
+RELEASE = runpy.run_path(str(ROOT / ".ci" / "release_notes.py"))
+PYPROJECT = '[project]\nversion = "1.2.3"\n'
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("vendor.github-workflows", WORKFLOWS),
+        ("vendor.dependabot", [ROOT / ".github" / "dependabot.yml"]),
+    ],
+)
+def test_workflows_are_as_github_says(schema: str, files: list[Path]) -> None:
+    done = run(TOOLS / "check-jsonschema", "--builtin-schema", schema, *files)
+    assert done.returncode == 0, done.stdout
+
+
+def test_workflows_have_nothing_that_their_linter_complains_of() -> None:
+    done = run(TOOLS / "zizmor", "--quiet", "--offline", "--strict-collection", ".github")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_actions_are_pinned_by_a_commit_and_say_of_which_version(workflow: Path) -> None:
+    for line in workflow.read_text().splitlines():
+        if "uses:" in line:
+            assert PINNED.fullmatch(line.strip().removeprefix("- ")), line
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_jobs_end_by_themselves_and_may_only_read(workflow: Path) -> None:
+    found: dict[str, Any] = yaml.safe_load(workflow.read_text())
+    assert found["permissions"] == {"contents": "read"}
+    for name, job in found["jobs"].items():
+        assert "timeout-minutes" in job or "uses" in job, name
+        assert name in {"image", "release"} or "permissions" not in job, name
+
+
+def test_a_release_says_what_the_changelog_says() -> None:
+    changelog = (
+        "# Changelog\n\n## 1.3.0 (unreleased)\n\n## 1.2.3 (2027-01-15)\n\n- New.\n\n## 1.2.2 (2027-01-01)\n\n- Old.\n"
+    )
+    assert RELEASE["notes"]("v1.2.3", changelog, PYPROJECT) == "- New.\n"
+
+
+@pytest.mark.parametrize(
+    ("tag", "changelog", "reason"),
+    [
+        ("v1.2.4", "## 1.2.4 (2027-01-15)\n\n- New.\n", "pyproject.toml says 1.2.3"),
+        ("v1.2.3", "## 1.2.3 (unreleased)\n\n- New.\n", "no day"),
+        ("v1.2.3", "## 1.2.3 (2027-01-15)\n\n## 1.2.2 (2027-01-01)\n\n- Old.\n", "says nothing"),
+        ("v1.2.3", "## 1.2.2 (2027-01-01)\n\n- Old.\n", "does not know"),
+    ],
+)
+def test_what_is_not_ready_is_not_released(tag: str, changelog: str, reason: str) -> None:
+    notes: Callable[[str, str, str], str] = RELEASE["notes"]
+    with pytest.raises(RELEASE["NotReleasable"], match=reason):
+        notes(tag, changelog, PYPROJECT)
+
+
+def test_the_changelog_knows_the_version_that_there_is() -> None:
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    assert re.search(rf"^## {re.escape(version[1])} \(", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
