@@ -12,8 +12,7 @@ from analytics.api.asking import DAYS_DESCRIPTION, FORMAT, read_filters
 from analytics.api.days import FROM, TO, read_period
 from analytics.api.figure_serializers import AnySerializer, DaysSerializer
 from analytics.api.figure_views import STAFF, FiguresAPIView, answers
-from analytics.moods.figures import moods_of, weeks_of
-from analytics.moods.models import MoodWeek
+from analytics.moods.figures import Week, numbers_of, weeks_of
 from analytics.moods.sentiment import Sentiment
 from analytics.period import Period
 from analytics.rollups import reporting_zone
@@ -37,6 +36,7 @@ class MoodSerializer(AnySerializer):
 class MoodWeekSerializer(AnySerializer):
     start = serializers.DateField()
     is_sample = serializers.BooleanField(help_text="There were more conversations than are looked at.")
+    is_demo = serializers.BooleanField(help_text="Made-up conversations are counted too.")
 
 
 class MoodsSerializer(DaysSerializer):
@@ -53,7 +53,7 @@ EXAMPLE = OpenApiExample(
         "to": "2026-03-08",
         "timezone": "Europe/Berlin",
         "is_on": True,
-        "weeks": [{"start": "2026-03-02", "is_sample": False}],
+        "weeks": [{"start": "2026-03-02", "is_sample": False, "is_demo": False}],
         "items": [
             {
                 "week": "2026-03-02",
@@ -84,36 +84,34 @@ class MoodsView(FiguresAPIView):
     def get(self, request: Request) -> HttpResponseBase:
         period = read_period(request.query_params, reporting_zone())
         query = {name: value for name, value in request.query_params.items() if name == "persona"}
-        weeks = weeks_of(period).order_by("start")
         items = list(_items(period, read_filters(query).persona))
         body = {
             "from": period.first,
             "to": period.last,
             "timezone": period.zone.key,
             "is_on": settings.CONVERSATION_INSIGHTS,
-            "weeks": [_week(week, period) for week in weeks],
+            "weeks": [_week(week, period) for week in weeks_of(period)],
             "items": items,
         }
         return self.answer(request, MoodsSerializer, body, name="moods", columns=COLUMNS, rows=items)
 
 
-def _week(week: MoodWeek, period: Period) -> dict[str, Any]:
-    return {"start": week.start.astimezone(period.zone).date(), "is_sample": week.is_sample}
+def _week(week: Week, period: Period) -> dict[str, Any]:
+    return week._asdict() | {"start": week.start.astimezone(period.zone).date()}
 
 
 def _items(period: Period, persona: Any) -> list[dict[str, Any]]:
     """What was removed since is named by its id."""
-    rows = moods_of(weeks_of(period), persona).select_related("week")
-    moods = list(rows.order_by("week__start", "persona", "topic", "sentiment"))
-    personas = dict(Persona.objects.filter(pk__in={mood.persona for mood in moods}).values_list("pk", "slug"))
-    topics = dict(Category.objects.filter(pk__in={mood.topic for mood in moods}).values_list("pk", "slug"))
+    rows = numbers_of(period, persona)
+    personas = dict(Persona.objects.filter(pk__in={row[1] for row in rows}).values_list("pk", "slug"))
+    topics = dict(Category.objects.filter(pk__in={row[2] for row in rows}).values_list("pk", "slug"))
     return [
         {
-            "week": mood.week.start.astimezone(period.zone).date(),
-            "persona": mood.persona and personas.get(mood.persona, str(mood.persona)),
-            "topic": mood.topic and topics.get(mood.topic, str(mood.topic)),
-            "sentiment": mood.sentiment,
-            "conversations": mood.conversations,
+            "week": start.astimezone(period.zone).date(),
+            "persona": of and personas.get(of, str(of)),
+            "topic": topic and topics.get(topic, str(topic)),
+            "sentiment": sentiment,
+            "conversations": number,
         }
-        for mood in moods
+        for start, of, topic, sentiment, number in rows
     ]

@@ -11,12 +11,13 @@ from django.db import connection, models, transaction
 from accounts.models import AuditEvent, Consent, DataRequest, LegalHold, User
 from accounts.services import record_audit
 from analytics import rollups
-from analytics.demo import around, knowledge
+from analytics.demo import around, knowledge, moods
 from analytics.demo.people import draw_people
 from analytics.demo.rhythm import days_before
 from analytics.demo.talks import draw_talks
 from analytics.demo.writing import Writer
 from analytics.models import Report
+from analytics.moods.models import Mood
 from analytics.quality.models import QualityItem
 from conversations.models import Conversation
 from conversations.purging import forget_made_up
@@ -59,6 +60,7 @@ def seed(*, days: int, users: int, seed: int, now: datetime, zone: ZoneInfo) -> 
         written[DataRequest] = around.write_requests(people.values(), chance)
         written[FAQFeedback] = around.write_faq_feedback(people.values(), faqs, chance)
         written[GapQuestion] = around.write_gaps(talks, people, faqs, chance)
+        written[Mood] = moods.write_weeks(talks, people, now, zone)
         written |= Counter({User: len(people), Persona: len(knowledge.persona_ids()), FAQ: len(faqs)})
         record_audit(actor=None, action="demo.seeded", obj=Conversation, details={"people": len(people)})
         bump_revision()
@@ -77,6 +79,7 @@ def remove() -> tuple[int, list[str]]:
         raise NotPossible("A demo person is under a legal hold: lift it first.")
     with transaction.atomic():
         _remove_reports()
+        moods.remove_weeks()
         _remove_gaps(people)
         QualityItem.objects.filter(message__owner__in=people).delete()  # judged or not: these people never were
         forget_made_up(people)

@@ -104,6 +104,8 @@ def _draw_talk(
     topic: Topic | None = None
     while len(talk.turns) < MOST_TURNS:
         said, topic, gap = _draw_question(plan, person.language, len(talk.turns), topic, chance)
+        if talk.turns:
+            said = _draw_feeling(talk.turns[-1].replies[0][2], person.language, chance) + said
         asked = Asked(
             plan, plan.versions[version], person.language, texts().phrases[person.language],
             topic, gap, len(talk.turns), outage, crowd,
@@ -133,6 +135,17 @@ def _draw_question(
     topics = [each for each in texts().topics if each.category in plan.categories]
     topic = chance.choices(topics, [each.weight for each in topics])[0]
     return opener + chance.choice(topic.asked[language]), topic, None
+
+
+def _draw_feeling(last: Answer, language: str, chance: Random) -> str:
+    """What is said of the answer before: seldom anything, and more often of one that was judged."""
+    helped = {1: 0.95, -1: 0.03}.get(last.value, {"unknown": 0.1, "faq": 0.85}.get(last.source or "", 0.6))
+    if last.status == "failed":
+        helped = 0.0
+    if chance.random() > (0.6 if last.value else 0.12):
+        return ""
+    phrases = texts().phrases[language]
+    return chance.choice(phrases.glad if chance.random() < helped else phrases.annoyed)
 
 
 def _draw_turn(asked: Asked, said: str, at: datetime, chance: Random) -> Turn:

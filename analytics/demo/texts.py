@@ -45,6 +45,8 @@ class Phrases:
     unknown: str
     helpful: Sequence[str]
     not_helpful: Sequence[str]
+    glad: Sequence[str]
+    annoyed: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class _Talk(NamedTuple):
 def count_week(period: Period) -> MoodWeek | None:
     """Count the week ``period``, unless it was counted already; None then, and where the operator has this off."""
     start = start_of(period.first, period.zone)
-    if not settings.CONVERSATION_INSIGHTS or MoodWeek.objects.filter(start=start).exists():
+    if not settings.CONVERSATION_INSIGHTS or MoodWeek.objects.filter(start=start, is_demo=False).exists():
         return None
     ids = list(counted_conversations(period).order_by("?").values_list("pk", flat=True)[: MOST + 1])
     cells, is_whole = _cells(ids[:MOST])

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.contrib.postgres.aggregates import BoolOr
 from django.db.models import F, QuerySet, Sum
 from django.utils.translation import gettext as _
 
@@ -51,15 +52,15 @@ class Moods:
     personas: Sequence[Row]
     total: Row
     has_samples: bool
+    has_demo: bool
 
 
 def read_moods(period: Period, persona: UUID | None = None) -> Moods:
     """Those of one persona, or of all. Six queries."""
-    weeks = weeks_of(period)
-    counted = dict(weeks.values_list("start", "is_sample"))
-    moods = moods_of(weeks, persona)
+    counted = list(weeks_of(period))
+    moods = moods_of(period, persona)
     summed = _summed(moods, "week__start")
-    by_week: dict[datetime, Numbers] = {start: summed.get(start, {}) for start in sorted(counted)}
+    by_week: dict[datetime, Numbers] = {week.start: summed.get(week.start, {}) for week in counted}
     paths = category_paths()
     by_topic = _summed(moods, "topic")
     topics = [Row(topic_label(topic, paths), numbers, topic is None) for topic, numbers in by_topic.items()]
@@ -74,18 +75,40 @@ def read_moods(period: Period, persona: UUID | None = None) -> Moods:
         topics=_most_first(topics),
         personas=_most_first(personas),
         total=Row(_("all"), _total(by_week.values())),
-        has_samples=any(counted.values()),
+        has_samples=any(week.is_sample for week in counted),
+        has_demo=any(week.is_demo for week in counted),
     )
 
 
-def weeks_of(period: Period) -> QuerySet[MoodWeek]:
-    """The counted ones that ``period`` touches."""
-    return MoodWeek.objects.filter(start__gt=period.start - WEEK, start__lt=period.end)
+class Week(NamedTuple):
+    """What was counted of a week: of a sample, and of made-up conversations too, or alone."""
+
+    start: datetime
+    is_sample: bool
+    is_demo: bool
 
 
-def moods_of(weeks: QuerySet[MoodWeek], persona: UUID | None) -> QuerySet[Mood]:
-    moods = Mood.objects.filter(week__in=weeks)
+def weeks_of(period: Period) -> Iterator[Week]:
+    """The counted ones that ``period`` touches, oldest first. One query."""
+    weeks = _touching(period).values("start").annotate(sample=BoolOr("is_sample"), demo=BoolOr("is_demo"))
+    return (Week(*row) for row in weeks.order_by("start").values_list("start", "sample", "demo"))
+
+
+def moods_of(period: Period, persona: UUID | None) -> QuerySet[Mood]:
+    """What these weeks consist of, of one persona or of all."""
+    moods = Mood.objects.filter(week__in=_touching(period))
     return moods if persona is None else moods.filter(persona=persona)
+
+
+def numbers_of(period: Period, persona: UUID | None) -> list[tuple[datetime, UUID | None, UUID | None, str, int]]:
+    """Week, persona, topic, sentiment and how many conversations: each of them once. One query."""
+    of = ("week__start", "persona", "topic", "sentiment")
+    rows = moods_of(period, persona).values(*of).annotate(number=Sum("conversations"))
+    return list(rows.order_by(*of).values_list(*of, "number"))
+
+
+def _touching(period: Period) -> QuerySet[MoodWeek]:
+    return MoodWeek.objects.filter(start__gt=period.start - WEEK, start__lt=period.end)
 
 
 def topic_label(topic: UUID | None, paths: Mapping[UUID, Sequence[Any]]) -> str:
@@ -117,10 +140,7 @@ def _most_first(rows: Iterable[Row]) -> list[Row]:
 
 def read_rows(period: Period, persona: UUID | None = None) -> Iterator[tuple[date, str, str, str, int]]:
     """Every number of these weeks, with the names of what it is of: week, persona, topic, sentiment, conversations."""
-    moods = moods_of(weeks_of(period), persona).values_list(
-        "week__start", "persona", "topic", "sentiment", "conversations"
-    )
-    rows = list(moods.order_by("week__start", "persona", "topic", "sentiment"))
+    rows = numbers_of(period, persona)
     paths = category_paths()
     names = persona_names({row[1] for row in rows if row[1] is not None})
     for start, of, topic, sentiment, number in rows:

@@ -11,16 +11,21 @@ from analytics.moods.sentiment import Sentiment
 
 class MoodWeek(models.Model):
     """A week (from Monday, in ``time_zone``) that was counted. It is never counted again: what two counts differ by,
-    before and after somebody left, would be that person's."""
+    before and after somebody left, would be that person's.
 
-    start = models.DateTimeField(_("from"), unique=True)
+    ``is_demo``: of made-up conversations (analytics/demo), beside what is counted of real ones.
+    """
+
+    start = models.DateTimeField(_("from"))
     time_zone = models.CharField(_("time zone"), max_length=64)
     is_sample = models.BooleanField(_("sample"), default=False)  # there were more conversations than are looked at
+    is_demo = models.BooleanField(_("demo data"), default=False)
     counted_at = models.DateTimeField(_("counted"), default=timezone.now, editable=False)
 
     class Meta:
         verbose_name = _("week of moods and topics")
         verbose_name_plural = _("weeks of moods and topics")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["start", "is_demo"], name="mood_week_once")]
 
     def __str__(self) -> str:
         return f"{self.start:%Y-%m-%d}"

@@ -64,6 +64,7 @@ def moods(request: HttpRequest, user: User) -> HttpResponse:
         "is_on": settings.CONVERSATION_INSIGHTS,
         "is_known": settings.CONVERSATION_INSIGHTS or MoodWeek.objects.exists(),
         "has_samples": found.has_samples,
+        "has_demo": found.has_demo,
         "charts": charts,
         "tables": tables,
         "least": FEWEST_PEOPLE,

@@ -49,7 +49,7 @@ def test_staff_read_every_number_of_the_weeks_that_the_days_touch(
         "to": "2026-03-31",
         "timezone": "UTC",
         "is_on": False,
-        "weeks": [{"start": "2026-03-02", "is_sample": True}],
+        "weeks": [{"start": "2026-03-02", "is_sample": True, "is_demo": False}],
     }
     assert sorted(items, key=lambda each: each["conversations"]) == [
         item(str(GONE), str(GONE), "neutral", 5),

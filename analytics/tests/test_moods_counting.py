@@ -216,7 +216,7 @@ def test_nothing_of_a_person_is_kept_and_erasing_one_leaves_the_numbers(persona:
     kept = {field.name for model in (Mood, MoodWeek) for field in model._meta.get_fields()}
     assert kept == {
         "id", "week", "persona", "topic", "sentiment", "conversations",
-        "moods", "start", "time_zone", "is_sample", "counted_at",
+        "moods", "start", "time_zone", "is_sample", "is_demo", "counted_at",
     }  # fmt: skip
     assert {Mood, MoodWeek} <= {each.model for each in registry.without_personal_data()}
 

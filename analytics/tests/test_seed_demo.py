@@ -9,14 +9,21 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models import Sum
 from django.test import Client
 
 from accounts.models import User
+from accounts.tests.api_client import ApiClient
 from analytics import rollups
 from analytics.demo.people import draw_people
 from analytics.demo.rhythm import days_before
 from analytics.demo.talks import Talk, draw_talks
 from analytics.models import Report
+from analytics.moods.counting import count_week
+from analytics.moods.models import Mood, MoodWeek
+from analytics.moods.sentiment import Sentiment
+from analytics.reports.periods import period_of
+from analytics.rollups import reporting_zone
 from analytics.tests.history import make_history
 from conversations.models import Conversation, Feedback, Message, Tally
 from conversations.purging import purge
@@ -68,6 +75,33 @@ def test_removing_it_leaves_every_table_as_it_was(owner: User, other: User) -> N
     after = contents()
     assert [table for table in before if after[table] != before[table]] == []
     assert not Tally.objects.exists()
+
+
+def test_its_weeks_have_moods_and_topics_beside_what_is_counted_of_real_people(moderator: User, settings: Any) -> None:
+    settings.CONVERSATION_INSIGHTS = True
+    seed("--days", "60", "--users", "150")
+    weeks = MoodWeek.objects.order_by("start")
+    assert weeks
+    assert all(week.is_demo for week in weeks)
+    demo = Mood.objects.aggregate(n=Sum("conversations"))["n"]
+    assert 0 < demo <= Conversation.objects.count()
+    assert set(Mood.objects.values_list("sentiment", flat=True)) == set(Sentiment.values)
+    assert Mood.objects.exclude(topic=None).exists()
+
+    last = weeks.last()
+    real = count_week(period_of("week", last.start.astimezone(reporting_zone()).date()))
+    assert real is not None, "a demo's week does not stand in the way of a real one"
+    assert not real.moods.exists(), "nobody of the demo has agreed to anything"
+    Mood.objects.create(week=real, sentiment="neutral", conversations=7)
+    body = ApiClient.of(moderator).get(f"analytics/moods?from={last.start:%Y-%m-%d}").json()
+    assert {week["is_demo"] for week in body["weeks"]} == {True}
+    assert len({week["start"] for week in body["weeks"]}) == len(body["weeks"])
+    rows = [(each["week"], each["persona"], each["topic"], each["sentiment"]) for each in body["items"]]
+    assert len(set(rows)) == len(rows), "a week that was counted twice is told once"
+
+    call_command("seed_demo", "--remove", "--yes")
+    assert list(MoodWeek.objects.all()) == [real]
+    assert Mood.objects.get().conversations == 7
 
 
 def test_what_was_purged_meanwhile_counts_no_more_either() -> None:
