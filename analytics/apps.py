@@ -7,5 +7,5 @@ class AnalyticsConfig(AppConfig):
     verbose_name = _("Analytics")
 
     def ready(self) -> None:
-        from analytics import privacy, receivers  # noqa: F401  declares what is held; connects signals
+        from analytics import privacy, receivers, retention  # noqa: F401  declares what is held; connects signals
         from analytics.quality import privacy as quality_privacy  # noqa: F401

@@ -20,6 +20,7 @@ class RetentionPolicy(models.Model):
         DELETED = "deleted", _("Deleted conversations: days in which that can be undone")
         PASSING = "passing", _("What programs ask in passing: days, for what is asked from now on")
         MODERATION = "moderation", _("Decided moderation items: days since the decision")
+        VERDICT = "verdict", _("Judged replies: days since they were asked for")
         QUESTION = "question", _("Questions without a good answer: days since they were asked")
         ACCOUNT = "account", _("Guests: days since they were last seen")
         UNCONFIRMED = "unconfirmed", _("Accounts whose address is not confirmed: days since they were last seen")

@@ -31,6 +31,7 @@ POLICIES: Mapping[str, Policy] = {
     Class.DELETED: Policy("RETENTION_DELETED_DAYS"),
     Class.PASSING: Policy("RETENTION_PASSING_DAYS"),
     Class.MODERATION: Policy("RETENTION_MODERATION_DAYS", for_good=True),
+    Class.VERDICT: Policy("RETENTION_VERDICT_DAYS", for_good=True),
     Class.QUESTION: Policy("RETENTION_QUESTION_DAYS", for_good=True),
     Class.ACCOUNT: Policy("GUEST_DAYS"),
     Class.UNCONFIRMED: Policy("RETENTION_UNCONFIRMED_DAYS", for_good=True),

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from math import sqrt
 from uuid import UUID
 
+from django.utils import timezone
+
 from analytics.period import Period
 from analytics.quality.models import Answer, QualityItem, QualityOpinion, QualityReview, Stratum
 from analytics.quality.rubric import CORRECT, RUBRIC
+from analytics.retention import verdicts_since
 from analytics.suppression import is_shown
 from analytics.totals import EVERYTHING, Filters
 
@@ -187,7 +190,8 @@ def _is_shown(period: Period, persona: UUID, version: UUID | None) -> bool:
 
 def _items(period: Period, filters: Filters) -> list[QualityItem]:
     given = {name: value for name, value in filters.given.items() if name in ("persona", "version")}
-    return list(QualityItem.objects.filter(day__gte=period.first, day__lte=period.last, **given))
+    first = max(period.first, verdicts_since(timezone.now()) or period.first)
+    return list(QualityItem.objects.filter(day__gte=first, day__lte=period.last, **given))
 
 
 def _opinions(items: Iterable[QualityItem]) -> list[Sequence[str]]:

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils.translation import gettext_noop
 
 from accounts.privacy.registry import Basis, DataClass, Erasure, Nothing, PersonalData, Retention, declare
+from accounts.retention.policies import Class
 from analytics.quality.models import QualityComment, QualityDraw, QualityItem, QualityOpinion, QualityReview
 from analytics.quality.rubric import RUBRIC
 
@@ -45,8 +46,10 @@ declare(
         erasure=Erasure.ANONYMISE,
         erasure_note="The verdict stays without its reply; where there is none yet, the row is deleted.",
         retention=Retention(
-            "Leads to the reply as long as that is kept. The verdict of a reply that is gone stays for good, with its "
-            "date, persona and version alone. What nobody judges leaves the queue."
+            "Leads to the reply as long as that is kept. The verdict of a reply that is gone stays, with its date, "
+            "persona and version alone: so many days, if set. What nobody judges leaves the queue.",
+            (Class.VERDICT,),
+            "day",
         ),
         section="reviewed_replies",
         exported=("message", "day", "state", "verdict"),
@@ -75,7 +78,7 @@ declare(
         of="reviewer",
         erasure=Erasure.ANONYMISE,
         erasure_note="What they said stays, without them; what they had not finished is deleted.",
-        retention=Retention("For good; without the reviewer once the account is gone.", since="done_at"),
+        retention=Retention("As the verdict; without the reviewer once the account is gone.", since="done_at"),
         section="reviews_written",
         exported=("item", "done_at", *RUBRIC),
         erase=_forget_reviewer,

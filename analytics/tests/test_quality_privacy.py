@@ -6,13 +6,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from accounts.access_log import looks_at
-from accounts.models import User
+from accounts.models import LegalHold, User
 from accounts.privacy import registry
 from accounts.privacy.erasing import erase_everywhere, erase_row, plan
-from accounts.tests.factories import make_moderator
+from accounts.retention import policies
+from accounts.tests.factories import make_admin, make_moderator
 from analytics.period import Period
 from analytics.quality import handing
 from analytics.quality.figures import read_quality
@@ -140,3 +142,20 @@ def test_a_little_of_what_was_said_before_is_read_but_nothing_held_back(owner: U
     assert [turn.text for turn in read(last).earlier] == ["First", "Because.", "Turn 0", "Turn 1"]
     ModerationItem.objects.create(message=said[1], owner=owner, action="flag", category="other")
     assert [turn.text for turn in read(last).earlier] == ["Turn 1"]
+
+
+def test_verdicts_are_kept_for_the_days_that_are_set(item: QualityItem, owner: User, persona: Persona) -> None:
+    waiting = make_item(make_reply(owner, persona, NOON))
+    call_command("apply_retention")
+    assert QualityItem.objects.count() == 2, "they are kept for good until somebody says otherwise"
+    policies.set_policy(actor=make_admin(), data_class="verdict", days=30, reason="as agreed")
+    assert read_quality(MARCH).accuracy.judged == 0, "what is over is told no more in the same moment"
+
+    hold = LegalHold.objects.create(person=owner)
+    call_command("apply_retention")
+    assert QualityItem.objects.filter(pk=item.pk).exists()
+    hold.delete()
+    call_command("apply_retention")
+    assert list(QualityItem.objects.all()) == [waiting], "what has no verdict leaves the queue by its own rule"
+    assert not QualityReview.objects.exists()
+    assert Message.objects.filter(owner=owner).count() == 4, "the replies themselves stay"
