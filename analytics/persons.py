@@ -50,22 +50,36 @@ def _is_counted(by: By, filters: Filters) -> bool:
 
 def _from_people(period: Period, by: By, filters: Filters) -> Mapping[Any, int]:
     """The most that were active in any one day, week or month that lies within both the period and the cell."""
-    rows = _people(period, by, filters)
+    rows = _people(period, by, by, filters)
     if by not in _WITHIN:
         return dict(rows.values_list(by.value).annotate(Max("active")))
     found: dict[Any, int] = defaultdict(int)
     for start, active in rows.values_list("start", "active"):
-        day = start.astimezone(period.zone).date()
-        key = start_of(span_of(by, day).first, period.zone)
+        key = _cell_of(start, by, period)
         found[key] = max(found[key], active)
     return found
 
 
-def _people(period: Period, by: By, filters: Filters) -> QuerySet[People]:
-    """Of the days, weeks and months that lie within the period, all that is to come of it included."""
+def persons_by_model(period: Period, grain: By) -> Mapping[tuple[str, datetime], int]:
+    """By model and day, week or month, of the whole organisation: the most that were active with the model in any one
+    day, week or month that lies within both the period and the cell. One query."""
+    found: dict[tuple[str, datetime], int] = defaultdict(int)
+    for model, start, active in _people(period, grain, By.MODEL, EVERYTHING).values_list("model", "start", "active"):
+        cell = model, _cell_of(start, grain, period)
+        found[cell] = max(found[cell], active)
+    return found
+
+
+def _cell_of(start: datetime, grain: By, period: Period) -> datetime:
+    return start_of(span_of(grain, start.astimezone(period.zone).date()).first, period.zone)
+
+
+def _people(period: Period, within: By, by: By, filters: Filters) -> QuerySet[People]:
+    """Of the days, weeks and months that lie within the period, all that is to come of it included, and within each of
+    ``within``; told apart ``by`` a dimension."""
     today = timezone.now().astimezone(period.zone).date()
     whole = Q(grain=Grain.DAY)
-    for grain in _WITHIN.get(by, (Grain.DAY, Grain.WEEK, Grain.MONTH))[1:]:
+    for grain in _WITHIN.get(within, (Grain.DAY, Grain.WEEK, Grain.MONTH))[1:]:
         last = span_of(grain, period.last + timedelta(days=1)).first
         ended = Q() if period.last >= today else Q(start__lt=start_of(last, period.zone))
         whole |= Q(grain=grain) & ended

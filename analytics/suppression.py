@@ -16,8 +16,18 @@ from django.utils.translation import gettext as _
 from analytics.metrics import METRICS, Value
 from analytics.models import Cohort
 from analytics.period import Period
-from analytics.persons import persons_by
-from analytics.totals import EVERYTHING, By, Filters, Totals, people_by, read_groups, read_keys, read_totals
+from analytics.persons import persons_by, persons_by_model
+from analytics.totals import (
+    EVERYTHING,
+    By,
+    Filters,
+    Totals,
+    people_by,
+    read_groups,
+    read_keys,
+    read_tokens_by_model,
+    read_totals,
+)
 from personas.models import PersonaVersion
 
 FEWEST_PEOPLE: Final = 5
@@ -39,6 +49,7 @@ SUPPRESSED: Final = Suppressed.SUPPRESSED
 ShownValue = Value | Suppressed
 ShownNumber = int | Suppressed
 Key = TypeVar("Key", bound=Hashable)
+Other = TypeVar("Other", bound=Hashable)
 
 
 def hidden_keys(persons: Mapping[Key, int]) -> frozenset[Key]:
@@ -48,6 +59,26 @@ def hidden_keys(persons: Mapping[Key, int]) -> frozenset[Key]:
     few = {key for key, number in persons.items() if number < FEWEST_PEOPLE}
     others = sorted((key for key in persons if key not in few), key=lambda key: (persons[key], str(key)))
     return frozenset(few | set(others[:1]) if few else few)
+
+
+def hidden_cells(persons: Mapping[tuple[Key, Other], int]) -> frozenset[tuple[Key, Other]]:
+    """Of the cells of a breakdown by two things at once, those that are not shown: of fewer than FEWEST_PEOPLE persons,
+    and as many others that along either way what is hidden is of several cells, one of FEWEST_PEOPLE persons or more
+    among them, or is all there is. Pure."""
+    hidden = {cell for cell, number in persons.items() if number < FEWEST_PEOPLE}
+    lines: dict[tuple[int, Hashable], list[tuple[Key, Other]]] = defaultdict(list)
+    for cell in sorted(persons, key=lambda cell: (persons[cell], str(cell))):
+        for way, of in enumerate(cell):
+            lines[way, of].append(cell)
+    while True:
+        more = set()
+        for cells in lines.values():
+            here = [cell for cell in cells if cell in hidden]
+            if here and (len(here) < 2 or max(persons[cell] for cell in here) < FEWEST_PEOPLE):
+                more.update([cell for cell in cells if cell not in hidden][:1])
+        if not more:
+            return frozenset(hidden)
+        hidden |= more
 
 
 def is_shown(period: Period, filters: Filters) -> bool:
@@ -70,6 +101,17 @@ def shown_groups(period: Period, by: By, filters: Filters = EVERYTHING) -> Mappi
         return dict.fromkeys(groups, SUPPRESSED)
     hidden = _hidden(period, by, filters, groups)
     return {key: SUPPRESSED if key in hidden else totals for key, totals in groups.items()}
+
+
+def shown_tokens_by_model(period: Period, grain: By) -> Mapping[str, Mapping[datetime, ShownNumber]]:
+    """As ``read_tokens_by_model``, by model: of the whole organisation. Two queries."""
+    tokens = read_tokens_by_model(period, grain)
+    persons = persons_by_model(period, grain)
+    hidden = hidden_cells({cell: persons.get(cell, 0) for cell in tokens})
+    found: dict[str, dict[datetime, ShownNumber]] = defaultdict(dict)
+    for (model, start), number in tokens.items():
+        found[model][start] = SUPPRESSED if (model, start) in hidden else number
+    return found
 
 
 def shown_people_by(

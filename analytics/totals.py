@@ -176,6 +176,17 @@ def read_keys(period: Period, by: By, filters: Filters = EVERYTHING) -> list[Any
     return [key for (key,) in _rows(f"SELECT DISTINCT {_KEYS[by]} FROM analytics_usage WHERE {where}", parameters)]  # noqa: S608
 
 
+def read_tokens_by_model(period: Period, grain: By) -> Mapping[tuple[str, datetime], int]:
+    """Tokens that each model read and wrote in each day, week or month of the whole organisation. One query."""
+    where, parameters = _chosen(period, grain, EVERYTHING, priced=True)
+    rows = _rows(
+        f"SELECT model, {_KEYS[grain]}, sum(prompt_tokens + completion_tokens)::bigint FROM analytics_usage "  # noqa: S608
+        f"WHERE {where} AND model <> '' GROUP BY 1, 2",
+        parameters,
+    )
+    return {(model, start): tokens for model, start, tokens in rows if tokens}
+
+
 def _grouped(period: Period, filters: Filters, by: By | None) -> Mapping[Any, Totals]:
     key = "NULL::text" if by is None else _KEYS[by]
     where, parameters = _chosen(period, by, filters)

@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from analytics.charts import Chart, Kind, Series, Tone
+from analytics.charts import TONES, Chart, Kind, Series, Tone
 from analytics.metrics import METRICS, Group
 from analytics.models import Grain
 from analytics.pages.asking import UNKNOWN_LANGUAGE, Asked
@@ -23,7 +23,7 @@ from analytics.pages.retention import Retention, retention
 from analytics.pages.rhythm import Week, week_of
 from analytics.pages.series import Groups, counted, csv_url, of_points, over_time
 from analytics.pages.tables import Sheet, Table
-from analytics.suppression import Suppressed, shown_groups, shown_people_by, shown_totals
+from analytics.suppression import Suppressed, shown_groups, shown_people_by, shown_tokens_by_model, shown_totals
 from analytics.totals import By
 
 TITLES: Mapping[Group, str | Promise] = {
@@ -254,10 +254,36 @@ def _cost(asked: Asked, groups: Groups, *, prices: bool) -> dict[str, Any]:
     ]
     tokens = counted(asked, groups, key="tokens", title=_("Tokens"), of=of, metric=METRICS["prompt_tokens"])
     cost = over_time(asked, groups, key="cost", title=_("Cost"), names=["cost"], kind=Kind.BARS, tones=[Tone.THIRD])
-    models = [] if asked.filters.model is not None else [_with_csv(asked, breakdown(asked, By.MODEL))]
     cost = replace(cost, empty=_("None of these models has a price on the list."))
+    charts, models = [cost, tokens], []
+    if asked.filters.model is None:
+        charts += _tokens_by_model(asked)
+        models = [_with_csv(asked, breakdown(asked, By.MODEL))]
     links = [(reverse("admin:analytics_price_changelist"), _("Prices"))] if prices else []
-    return {"charts": [cost, tokens], "tables": models, "links": links}
+    return {"charts": charts, "tables": models, "links": links}
+
+
+def _tokens_by_model(asked: Asked) -> list[Chart]:
+    """What each of the models that took most read and wrote; none where there is one alone. Of the whole organisation:
+    how many persons are behind what is narrowed further is not counted by model and day."""
+    if asked.filters.given or asked.grain == By.HOUR:
+        return []
+    tokens = shown_tokens_by_model(asked.period, asked.grain)
+    sizes = {model: sum(known(of) or 0 for of in points.values()) for model, points in tokens.items()}
+    models = sorted((model for model in sizes if sizes[model]), key=lambda model: (-sizes[model], model))
+    if len(models) < 2:
+        return []
+    shown = models[: len(TONES)]
+    series = [
+        Series(model, [known(tokens[model].get(point.start, 0)) for point in asked.points], tone)
+        for model, tone in zip(shown, TONES, strict=False)
+    ]
+    chart = of_points(
+        asked, key="tokens-by-model", title=_("Tokens by model"), series=series, metric=METRICS["prompt_tokens"],
+        kind=Kind.BARS, hidden=any(isinstance(of, Suppressed) for model in shown for of in tokens[model].values()),
+    )  # fmt: skip
+    left = _("Only the largest are shown.") if len(models) > len(shown) else ""
+    return [replace(chart, note=" ".join(filter(None, [chart.note, left])))]
 
 
 def _with_csv(asked: Asked, table: Table) -> Table:

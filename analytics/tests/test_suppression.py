@@ -22,11 +22,13 @@ from analytics.persons import persons_by
 from analytics.suppression import (
     FEWEST_PEOPLE,
     SUPPRESSED,
+    hidden_cells,
     hidden_keys,
     is_shown,
     shown_cohorts,
     shown_groups,
     shown_people_by,
+    shown_tokens_by_model,
     shown_totals,
     shown_values,
 )
@@ -56,6 +58,27 @@ def people(db: None) -> list[User]:
 
 
 # --- the rule, pure
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from("abc"), st.integers(0, 4)), st.frozensets(st.integers(0, 12), max_size=8), max_size=10
+    )
+)
+def test_of_a_table_no_line_and_no_column_leaves_a_single_cell_or_few_people(
+    cells: dict[tuple[str, int], frozenset[int]],
+) -> None:
+    hidden = hidden_cells({cell: len(people) for cell, people in cells.items()})
+    assert {cell for cell, people in cells.items() if len(people) < FEWEST_PEOPLE} <= hidden
+    for way in (0, 1):
+        for of in {cell[way] for cell in cells}:
+            line = {cell for cell in cells if cell[way] == of}
+            rest = line & hidden
+            if rest and rest != line:
+                assert len(rest) > 1
+                assert len(frozenset().union(*(cells[cell] for cell in rest))) >= FEWEST_PEOPLE
+    if all(len(people) >= FEWEST_PEOPLE for people in cells.values()):
+        assert not hidden
 
 
 @given(st.lists(st.frozensets(st.integers(0, 30), max_size=12), max_size=12))
@@ -262,3 +285,33 @@ def test_a_breakdown_takes_few_queries(people: list[User], django_assert_max_num
             shown_groups(MARCH, by)
     with django_assert_max_num_queries(12):
         shown_totals(MARCH, Filters(channel="api"))
+
+
+@pytest.mark.parametrize("grain", [By.DAY, By.WEEK])
+def test_tokens_of_a_model_are_told_by_day_and_week_where_five_used_it(people: list[User], grain: By) -> None:
+    persona = make_persona()
+    for number, person in enumerate(people):
+        for day in (0, 2, 3):
+            ask(person, persona, START + timedelta(days=day))
+        ask(person, persona, START + timedelta(days=1), model="acme/big" if number < 6 else "acme/small")
+        ask(person, persona, START + timedelta(days=14), model="acme/small")
+    ask(people[0], persona, START + timedelta(days=14), model="acme/rare")
+    Message.objects.filter(role="assistant").update(prompt_tokens=10, completion_tokens=1, finished_at=START)
+    rollups.rebuild()
+    tokens = shown_tokens_by_model(MARCH, grain)
+    days = {
+        model: {start.day: of for start, of in points.items()} for model, points in tokens.items()
+    }  # fmt: skip
+    big, small, rare = (days[f"acme/{name}"] for name in ("big", "small", "rare"))
+    if grain == By.DAY:
+        assert (big, small, rare) == (
+            {9: SUPPRESSED, 10: SUPPRESSED, 11: 132, 12: 132},
+            {10: SUPPRESSED, 23: SUPPRESSED},
+            {23: SUPPRESSED},
+        ), "what one person's model took is told by no day and by no model, nor by what is left of their totals"
+    else:
+        assert (big, small, rare) == (
+            {9: SUPPRESSED},
+            {9: SUPPRESSED, 23: SUPPRESSED},
+            {23: SUPPRESSED},
+        )
