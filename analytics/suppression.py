@@ -67,7 +67,7 @@ def hidden_cells(persons: Mapping[tuple[Key, Other], int]) -> frozenset[tuple[Ke
     among them, or is all there is. Pure."""
     hidden = {cell for cell, number in persons.items() if number < FEWEST_PEOPLE}
     lines: dict[tuple[int, Hashable], list[tuple[Key, Other]]] = defaultdict(list)
-    for cell in sorted(persons, key=lambda cell: (persons[cell], str(cell))):
+    for cell in sorted(persons, key=lambda cell: (persons[cell], *map(str, cell))):
         for way, of in enumerate(cell):
             lines[way, of].append(cell)
     while True:
