@@ -81,9 +81,9 @@ class Mark:
 @dataclass(frozen=True)
 class Chart:
     """``key`` is its id in the page. ``labels`` name the points in full, ``ticks`` below the axis, ``names`` for
-    programs. ``shown`` writes a value for people, ``axis`` beside the axis, and ``unit`` names what they write.
-    ``head`` is the name of the table's first column, ``links`` where its rows lead; ``empty`` is said where there is
-    nothing to draw. ``marks`` are moments to look at."""
+    programs; a tick may be empty. ``shown`` writes a value for people, ``axis`` beside the axis, and ``unit`` names
+    what they write. ``head`` is the name of the table's first column, ``links`` where its rows lead; ``empty`` is said
+    where there is nothing to draw. ``marks`` are moments to look at."""
 
     key: str
     title: str
@@ -261,20 +261,28 @@ def _draw(chart: Chart) -> ElementTree.Element:
         margin_top=TEXT_SIZE / 2,
         range=(0, marks[-1]),
         truncate_label=-1,
-        show_minor_x_labels=False,
-        x_labels_major_every=max(1, math.ceil(number / MOST_TICKS)),
         value_formatter=chart.axis or chart.shown,
         style=_STYLE,
     )
     slot = WIDTH * 0.85 / number
     graph._series_margin = max(0.12, (1 - WIDEST_BAR / slot) / 2)
-    graph.x_labels = list(chart.ticks or chart.labels)
+    graph.x_labels = _ticks(chart, number)
     graph.y_labels = marks
     graph.marks = chart.marks
     for series in chart.series:
         told = _teller(chart, series)
         graph.add(series.name, [None if value is None else float(value) for value in series.values], formatter=told)
     return _cleaned(graph.render_tree(), chart)
+
+
+def _ticks(chart: Chart, number: int) -> list[str]:
+    """Evenly, MOST_TICKS at most; but where some are empty already, as they are. By place and not by name: two days
+    have the same hours."""
+    ticks = list(chart.ticks or chart.labels)
+    if not all(ticks):
+        return ticks
+    every = max(1, math.ceil(number / MOST_TICKS))
+    return [tick if place % every == 0 else "" for place, tick in enumerate(ticks)]
 
 
 _STYLE = pygal.style.Style(label_font_size=TEXT_SIZE, major_label_font_size=TEXT_SIZE)
@@ -303,6 +311,8 @@ def _cleaned(root: ElementTree.Element, chart: Chart) -> ElementTree.Element:
     for layer in drawn:
         if layer.get("class") in ("plot", "plot overlay"):
             layer[:] = [part for part in layer if part.get("class") != "background"]
+            for axis in layer.iterfind(".//g[@class='axis x']"):
+                axis[:] = [part for part in axis if part.find(".//text") is None or part.findtext(".//text")]
             picture.append(layer)
     for number, series in enumerate(chart.series):
         shows = iter(_dotted(series.values))

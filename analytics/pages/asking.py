@@ -47,7 +47,7 @@ class Choice(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A bar or dot of a chart over time: its start in UTC, its name, and what stands below the axis."""
+    """A bar or dot of a chart over time: its start in UTC, its name, and what stands below the axis ("": nothing)."""
 
     start: datetime
     label: str
@@ -102,7 +102,8 @@ class Asked:
             bounds = self.period.bounds
             hours = int((bounds[-1] - bounds[0]).total_seconds() // 3600)
             starts = [bounds[0] + timedelta(hours=hour) for hour in range(hours)]
-            return [_hour(start, start.astimezone(zone)) for start in starts]
+            every = 6 if len(self.period.days) == 1 else 12
+            return [_hour(start, start.astimezone(zone), every) for start in starts]
         of_week = _("week of %(day)s") if self.grain == By.WEEK else "%(day)s"
         return [Point(start_of(d, zone), of_week % {"day": date_format(d)}, short_day(d), d) for d in days]
 
@@ -331,6 +332,7 @@ def short_day(day: date) -> str:
     return date_format(day, _("j M"))
 
 
-def _hour(start: datetime, local: datetime) -> Point:
+def _hour(start: datetime, local: datetime, every: int) -> Point:
     at = date_format(local, "H:i")
-    return Point(start, f"{date_format(local.date())}, {at}", at, local.date())
+    tick = "" if local.hour % every else at
+    return Point(start, f"{date_format(local.date())}, {at}", tick, local.date())

@@ -121,7 +121,7 @@ def test_a_page_of_one_persona_is_narrowed_without_saying_so_in_its_address(pers
 
 
 def test_every_hour_of_a_day_is_a_point_also_where_the_clocks_change() -> None:
-    assert [point.tick for point in read_asked({"from": "2026-03-29", "to": "2026-03-29"}).points][:4] == [
+    assert [point.label[-5:] for point in read_asked({"from": "2026-03-29", "to": "2026-03-29"}).points][:4] == [
         "00:00", "01:00", "03:00", "04:00",
     ]  # fmt: skip
     assert len(read_asked({"from": "2025-10-26", "to": "2025-10-26"}).points) == 25
