@@ -80,7 +80,7 @@ def test_pages_fit_read_and_lead_on(open_page: OpenPage, world: dict[str, Any]) 
     page.get_by_label("Older version").select_option("2")
     page.get_by_label("Newer version").select_option("1")
     page.get_by_role("button", name="Compare").click()
-    expect(page.locator(".verdict-worse").first).to_be_visible()
+    expect(page.locator(".verdict.verdict-worse").first).to_be_visible()
     page.get_by_role("link", name="7 days").click()
     expect(page.get_by_text("v1 gave no reply in these days.")).to_be_visible()
 
