@@ -11,7 +11,7 @@ import yaml
 K8S = Path(__file__).parents[2] / "deploy" / "k8s"
 OVERLAYS = ("small", "production")
 COMPONENT = "app.kubernetes.io/component"
-OWN = ("migrate", "web", "replies", "celery", "beat")
+OWN = ("migrate", "web", "replies", "celery", "beat", "backup")
 
 Resource = dict[str, Any]
 

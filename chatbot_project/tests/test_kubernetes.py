@@ -11,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from django.conf import settings
+from django.core.management import get_commands, load_command_class
 
 from chatbot_project.lib.metrics import names
 from chatbot_project.lib.metrics.registry import DESCRIBED
@@ -81,7 +82,19 @@ def _targets(target: dict[str, str], there: set[tuple[str, str]]) -> bool:
 def test_processes_are_those_of_compose(cluster: Rendered, services: dict[str, Any]) -> None:
     assert set(OWN) <= set(cluster.pods)
     for component in OWN:
-        assert cluster.container(component)["command"] == shlex.split(services[component]["command"]), component
+        if component != "backup":
+            assert cluster.container(component)["command"] == shlex.split(services[component]["command"]), component
+    volumes = {entry.partition(":")[2] for entry in services["web"]["volumes"]}
+    assert volumes <= {mount["mountPath"] for mount in cluster.container("backup")["volumeMounts"]}
+    assert volumes - {"/data/backups"} <= {mount["mountPath"] for mount in cluster.container("web")["volumeMounts"]}
+
+
+def test_commands_take_the_options_that_they_are_given(cluster: Rendered) -> None:
+    for component in OWN:
+        match cluster.container(component)["command"]:
+            case ["python", "manage.py", name, *options]:
+                parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+                parser.parse_args(options)  # ends the test where it does not know one
 
 
 def test_postgresql_and_redis_are_those_of_compose(small: Rendered, services: dict[str, Any]) -> None:
@@ -212,7 +225,7 @@ def test_only_our_processes_reach_the_stores_which_reach_nothing(small: Rendered
 
 def test_processes_reach_the_outside_only_where_they_have_business(cluster: Rendered) -> None:
     assert [name for name in OWN if cluster.may_reach_address(name, 443)] == ["migrate", "web", "replies", "celery"]
-    assert [name for name in OWN if cluster.may_reach_address(name, 587)] == ["celery"]
+    assert [name for name in OWN if cluster.may_reach_address(name, 587)] == ["celery", "backup"]
     assert not any(cluster.may_reach_address(name, 80) for name in OWN)
 
 
