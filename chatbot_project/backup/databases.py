@@ -71,6 +71,12 @@ def exists(session: Session, name: str) -> bool:
     return bool(_row(session, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", [name])[0])
 
 
+def names_of(session: Session, beginning: str) -> list[str]:
+    """The server's databases whose names begin so."""
+    query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1"
+    return [name for (name,) in session.execute(query, [beginning]).fetchall()]
+
+
 def is_empty(name: str) -> bool:
     """Whether there is no table in it."""
     with connect(name) as session:

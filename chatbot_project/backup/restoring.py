@@ -82,6 +82,9 @@ def restore(
             say(f"What was there is kept as the database “{replaced}”.")
         elif is_there:
             databases.drop(session, replaced)
+        for left in databases.names_of(session, databases.name_beside("replaced")):
+            if not (is_there and left == replaced):
+                say(f"The database “{left}” is left of an earlier restore: drop it when nobody needs it.")
     _set_aside_checkpoints(newest, say)
     _forget_redis(say)
 
@@ -196,7 +199,11 @@ def _finish(run: _Run) -> int:
     _look_at_audit(run)
     newest = _newest_checkpoint()
     undone = max((each.number for each in _in_file() if each.number > newest), default=None)
+    made_at = run.backup.manifest.made_at
     with transaction.atomic():
+        # The backup itself was noted only after its moment.
+        noted = {"started_at": made_at, "finished_at": made_at, "succeeded_at": made_at, "outcome": "done"}
+        TaskRecord.objects.update_or_create(name="backup", defaults=noted)
         details = _details(run) | {"accepted": sorted(run.accepted), "undone_checkpoint": undone}
         record_audit(actor=None, action="backup.restored", obj=TaskRecord, details=details)
     return newest

@@ -42,8 +42,7 @@ def home() -> Iterator[str]:
 def all_of(name: str) -> list[str]:
     """The databases whose names begin so."""
     with databases.connect("postgres") as session:
-        query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1"
-        return [found for (found,) in session.execute(query, [name]).fetchall()]
+        return databases.names_of(session, name)
 
 
 def run(*arguments: str) -> str:

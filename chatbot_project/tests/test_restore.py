@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from accounts.audit.chain import seal
@@ -24,6 +24,7 @@ from chatbot_project.backup import databases
 from chatbot_project.backup.contents import Table
 from chatbot_project.backup.manifest import DUMP, ERASURES, MANIFEST, part_of, read_manifest
 from chatbot_project.lib.redis import blocking_redis
+from chatbot_project.models import TaskRecord
 from chatbot_project.tests.backups import (
     all_of,
     change_manifest,
@@ -60,7 +61,8 @@ def test_people_conversations_answers_vectors_and_the_trail_come_back(place: Pat
     assert "The audit trail is whole" in said
     after = tables_of(home)
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"accounts_auditevent", "accounts_auditwaiting"}, "that it was restored, and no more"
+    noted = {"accounts_auditevent", "accounts_auditwaiting", "chatbot_project_taskrecord"}
+    assert changed == noted, "that it was restored, and no more"
     with databases.using(home):
         assert User.objects.get(pk=user.pk).email == user.email
         assert Message.objects.filter(text__contains=marks["conversations.Message.text"]).exists()
@@ -123,8 +125,21 @@ def test_a_database_that_is_not_empty_is_replaced_only_when_told(place: Path, ho
     kept = [name for name in all_of(home) if name != home]
     assert [f"kept as the database “{name}”" in said for name in kept] == [True]
     assert tables_of(kept[0]) == before
+    assert f"“{kept[0]}” is left of an earlier restore" in restored(folder, home, "--replace")
     with databases.using(home):
         assert not User.objects.filter(email="since@example.org").exists()
+        made_at = TaskRecord.objects.get(name="backup").succeeded_at
+    assert made_at == read_manifest(folder).made_at
+
+
+def test_a_backup_of_an_older_version_is_migrated(place: Path, home: str) -> None:
+    restored(made(place), home)
+    with databases.using(home):
+        call_command("migrate", "chatbot_project", "0002", verbosity=0)
+        older = made(place)
+    assert "chatbot_project_maintenance" not in tables_of(home)
+    assert " migrations applied." in restored(older, home, "--replace")
+    assert "chatbot_project_maintenance" in tables_of(home)
 
 
 def test_an_empty_database_keeps_its_settings_and_rights(place: Path, home: str) -> None:
