@@ -6,6 +6,7 @@ no copy beyond the frame itself, and nothing is decoded before the measurement i
 
 import asyncio
 import json
+import socket
 import struct
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 MASK = b"\x00\x00\x00\x00"
 END_OF_BODY = b"\r\n0\r\n\r\n"
 END_OF_HEAD = b"\r\n\r\n"
+UNREAD_BYTES = 128 * 1024  # that the system keeps for a reader that does not read; with less it reads slowly ever after
 
 
 class HandshakeRefused(Exception):
@@ -79,6 +81,25 @@ class WebSocket(asyncio.Protocol):
         self._write(client_frame(CLOSE, struct.pack("!H", 1000)))
         if self._transport is not None:
             self._transport.close()
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send what need not be a frame."""
+        self._write(data)
+
+    def abort(self) -> None:
+        """Be gone without a word, as a tab is whose machine loses its network."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def read(self, *, on: bool) -> None:
+        """Stop reading what comes, with little kept by the system either, or go on."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if on:
+            self._transport.resume_reading()
+        else:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BYTES)
+            self._transport.pause_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

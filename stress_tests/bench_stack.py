@@ -29,6 +29,9 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 40.0
 # What the caller's shell may hold and the children need; everything else is left out, so that no setting leaks in.
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+# As docker-compose.yml starts it.
+CELERY = ("-m", "celery", "--quiet", "-A", "chatbot_project", "worker", "--pool", "threads", "--concurrency", "2",
+          "--loglevel", "WARNING")  # fmt: skip
 
 
 class StackError(Exception):
@@ -36,10 +39,12 @@ class StackError(Exception):
 
 
 class Stack:
-    """Model server, and unless ``model_only`` PostgreSQL, Redis, one web process, one reply worker. A context manager.
+    """Model server, and unless ``model_only`` PostgreSQL, Redis, ``web`` web processes, ``workers`` reply workers, and
+    where ``celery`` is wanted its worker. A context manager.
 
-    The web process has the first processor to itself as far as the product goes, the reply worker the second; the rest
-    runs where there is room. ``overrides`` are environment variables of the product.
+    The first web process has the first processor to itself as far as the product goes, the first reply worker the
+    second, further ones those that follow; what none is left for runs where there is room, as the rest does.
+    ``overrides`` are environment variables of the product. Processes are called web, web2, worker, worker2 and so on.
     """
 
     def __init__(
@@ -48,6 +53,9 @@ class Stack:
         users: int,
         personas: Mapping[str, str],
         model_only: bool = False,
+        web: int = 1,
+        workers: int = 1,
+        celery: bool = False,
         overrides: Mapping[str, str] | None = None,
     ) -> None:
         self.users = users
@@ -57,7 +65,9 @@ class Stack:
         self.overrides = dict(overrides or {})
         self.cookies: list[str] = []
         self.pins: dict[str, int] = {}
-        self.web_port = self.model_port = 0
+        self.web_ports: list[int] = []
+        self.model_port = 0
+        self._sizes, self._celery = (web, workers), celery
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._directory = Path()
         self._stopping = contextlib.ExitStack()
@@ -79,15 +89,24 @@ class Stack:
         self._stopping.close()
 
     @property
+    def web_port(self) -> int:
+        """The first web process's."""
+        return self.web_ports[0] if self.web_ports else 0
+
+    @property
     def web_address(self) -> tuple[str, int]:
         return "127.0.0.1", self.web_port
+
+    @property
+    def web_addresses(self) -> list[tuple[str, int]]:
+        return [("127.0.0.1", port) for port in self.web_ports]
 
     @property
     def model_address(self) -> tuple[str, int]:
         return "127.0.0.1", self.model_port
 
     def parts(self) -> Parts:
-        """The processes to account for: web, worker, postgres, redis; and the model server, not the product's."""
+        """The processes to account for: those of the product, and the model server, which is none of them."""
         pids = {name: child.pid for name, child in self._children.items()}
         if not self.model_only:
             pids |= {"postgres": self._postgres.pid() or 0, "redis": self._redis.pid() or 0}
@@ -121,15 +140,22 @@ class Stack:
         self._redis = EmbeddedRedis(paths, dies_with_parent=True)
         self._stopping.callback(self._redis.stop)
         self._redis.start()
-        self.web_port = _free_port()
+        web, workers = self._sizes
+        self.web_ports = [_free_port() for _ in range(web)]
         self.environment = self._product_environment()
         self.python("manage.py", "migrate", "--verbosity", "0", answer=False)
         wanted = {"users": self.users, "personas": self.personas}
         self.cookies = self.python("-m", "stress_tests.bench_seed", "make", given=wanted)
-        self._spawn("worker", ["manage.py", "runreplies"], self.environment, processor=1)
-        web = ["manage.py", "runweb", "--host", "127.0.0.1", "--port", str(self.web_port)]
-        self._spawn("web", web, self.environment, processor=0)
-        self._wait_for("web", f"http://127.0.0.1:{self.web_port}/readyz")
+        for number in range(workers):
+            self._spawn(_named("worker", number), ["manage.py", "runreplies"], self.environment, 1 + 2 * number)
+        if self._celery:
+            self._spawn("celery", CELERY, self.environment)
+        for number, port in enumerate(self.web_ports):
+            command = ["manage.py", "runweb", "--host", "127.0.0.1", "--port", str(port)]
+            own = {"PORT": str(port), "BASE_URL": f"http://127.0.0.1:{port}"}
+            self._spawn(_named("web", number), command, self.environment | own, 2 * number)
+        for number, port in enumerate(self.web_ports):
+            self._wait_for(_named("web", number), f"http://127.0.0.1:{port}/readyz")
 
     def _product_environment(self) -> dict[str, str]:
         provider = {"base_url": f"http://127.0.0.1:{self.model_port}/v1", "api_key": "x"}
@@ -202,6 +228,10 @@ class Stack:
 
     def _log(self, name: str) -> Path:
         return self._directory / f"bench-{name}.log"
+
+
+def _named(kind: str, number: int) -> str:
+    return f"{kind}{number + 1}" if number else kind
 
 
 def _free_port() -> int:

@@ -6,8 +6,6 @@ figures mean, stands in docs/chaos.md. Everything runs on this machine, in a tem
 
 import argparse
 import asyncio
-import contextlib
-import json
 import shutil
 import signal
 import sys
@@ -26,7 +24,7 @@ from .chaos.people import make_clients, told
 from .chaos.reports import chaos_report
 from .chaos.schedule import KINDS, Fault, schedule
 from .chaos.stack import BOUNDS, PERSONA, ChaosStack, StackError, model_script
-from .reporting import report_page
+from .reporting import command_parser, keep, say
 
 RECOVERY_SECONDS = 60.0  # for the next reply after a fault
 SETTLE_SECONDS = 120.0  # in the end, for all that is open
@@ -146,13 +144,8 @@ def text(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def say(what: str) -> None:
-    """Progress, apart from the result."""
-    print(f"{time.strftime('%H:%M:%S')}  {what}", file=sys.stderr, flush=True)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="chaos_test", description=(__doc__ or "").partition("\n")[0])
+    parser = command_parser("chaos_test", __doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=int, default=20)
     parser.add_argument("--messages", type=int, default=500, help="accepted ones, at least")
@@ -163,8 +156,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--think", type=float, default=0.5, metavar="SECONDS", help="between a reply and a question")
     parser.add_argument("--token-ms", type=float, default=20)
     parser.add_argument("--parts", type=lambda words: words.split(","), default=list(KINDS), help=",".join(KINDS))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots there")
     parser.add_argument(
         "--keep", type=Path, metavar="DIRECTORY", help="copy histories and logs there after a violation"
     )
@@ -187,12 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for violation in verdict.violations[:SHOWN_VIOLATIONS]:
         print(f"seed {options.seed}: {violation}\n", file=sys.stderr)
     print(text(figures))
-    if options.json is not None:
-        with contextlib.suppress(FileNotFoundError):
-            options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    if options.html is not None:
-        options.html.write_text(report_page(chaos_report(figures, options, TARGET_P95_SECONDS)))
+    keep(chaos_report(figures, options, TARGET_P95_SECONDS), figures, options)
     whole = not verdict.violations and not figures["unsettled"]
     return 0 if whole and figures["recovery_s"]["p95"] <= TARGET_P95_SECONDS else 1
 

@@ -7,11 +7,9 @@ docs/chaos.md. Everything runs on this machine, in a temporary directory, on loo
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -23,8 +21,7 @@ from .chaos.reports import soak_report
 from .chaos.samples import Sample, take_sample
 from .chaos.slope import HOUR, count_verdict, slope, verdict
 from .chaos.stack import PERSONA, ChaosStack, StackError, model_script
-from .chaos_test import say
-from .reporting import report_page
+from .reporting import command_parser, keep, say
 
 RSS_SHARE_PER_HOUR = 0.01
 SETTLE_SECONDS = 120.0
@@ -93,7 +90,7 @@ def judged(samples: Sequence[Sample]) -> dict[str, Any]:
         series.append(
             {
                 "name": name, "first": values[0], "last": values[-1], "largest": max(values),
-                "per_hour": shape.per_hour, "low": shape.low, "high": shape.high, "verdict": said,
+                "per_hour": shape.rate, "low": shape.low, "high": shape.high, "verdict": said,
             }
         )  # fmt: skip
     if not series:
@@ -135,7 +132,7 @@ def text(figures: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """See ``exit_code``; 2 where it could not run."""
-    parser = argparse.ArgumentParser(prog="soak_test", description=(__doc__ or "").partition("\n")[0])
+    parser = command_parser("soak_test", __doc__)
     parser.add_argument("--minutes", type=float, default=60, help="measured, after the warm-up")
     parser.add_argument("--warm-up", type=float, default=10, metavar="MINUTES")
     parser.add_argument("--users", type=int, default=200)
@@ -143,8 +140,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--words", type=int, default=30)
     parser.add_argument("--token-ms", type=float, default=20)
     parser.add_argument("--every", type=float, default=10, metavar="SECONDS", help="between two samples")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots there")
     options = parser.parse_args(arguments)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -156,10 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Stopped.", file=sys.stderr)
         return 130
     print(text(figures))
-    if options.json is not None:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
-    if options.html is not None:
-        options.html.write_text(report_page(soak_report(figures, samples, options)))
+    keep(soak_report(figures, samples, options), figures, options)
     return exit_code(figures)
 
 

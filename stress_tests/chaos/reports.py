@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stress_tests.reporting import Check, Plot, Report, Series, Table, describe_machine
+from stress_tests.reporting import Check, Plot, Report, Series, Table, describe_machine, parameters_of
 
 MIB = 2**20
 
@@ -18,7 +18,7 @@ def chaos_report(figures: Mapping[str, Any], options: argparse.Namespace, wanted
         title="Chaos",
         headline=f"{accepted:,} accepted messages, {figures['faults']} faults: {violations} violations.",
         machine=describe_machine(),
-        parameters=_parameters(options),
+        parameters=parameters_of(options),
         checks=[
             Check("nothing lost, doubled, cut, mixed or foreign", "0 violations", str(violations), violations == 0),
             Check("accepted messages that are stored", f"{accepted:,}", f"{stored:,}", accepted == stored),
@@ -54,7 +54,7 @@ def soak_report(
         title="Soak",
         headline=f"{figures['messages']:,} messages in {figures['hours']:.2f} h of {options.users} people.",
         machine=describe_machine(),
-        parameters=_parameters(options),
+        parameters=parameters_of(options),
         checks=[
             Check("nothing lost, doubled, cut, mixed or foreign", "0 violations", str(violations), violations == 0),
             *(
@@ -96,7 +96,3 @@ def _lines(samples: Sequence[Mapping[str, float]], prefix: str, unit: float) -> 
         for name in samples[0]
         if name.startswith(prefix)
     ]
-
-
-def _parameters(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: value for name, value in vars(options).items() if name not in ("json", "html", "keep")}

@@ -10,9 +10,10 @@ HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """Of a line through samples, per hour. ``low`` and ``high`` bound it with 95 %; ``start`` is where it begins."""
+    """Of a line through samples, per hour or what else was asked for. ``low`` and ``high`` bound it with 95 %;
+    ``start`` is where it begins."""
 
-    per_hour: float
+    rate: float
     low: float
     high: float
     start: float
@@ -20,12 +21,13 @@ class Slope:
     def share(self) -> "Slope":
         """The same in parts of what it began with."""
         base = self.start or 1.0
-        return Slope(self.per_hour / base, self.low / base, self.high / base, 1.0)
+        return Slope(self.rate / base, self.low / base, self.high / base, 1.0)
 
 
-def slope(times: Sequence[float], values: Sequence[float]) -> Slope:
-    """The least-squares line. Samples that follow each other closely say much the same: they count for fewer, by how
-    far each residual follows from the one before it (lag-1 autocorrelation), so that the interval is honest.
+def slope(times: Sequence[float], values: Sequence[float], per: float = HOUR) -> Slope:
+    """The least-squares line, ``per`` so many units of ``times``. Samples that follow each other closely say much the
+    same: they count for fewer, by how far each residual follows from the one before it (lag-1 autocorrelation), so that
+    the interval is honest.
 
     Raises ValueError where there are fewer than four.
     """
@@ -34,16 +36,16 @@ def slope(times: Sequence[float], values: Sequence[float]) -> Slope:
         raise ValueError(f"{count} samples are too few for a slope")
     middle, mean = sum(times) / count, sum(values) / count
     spread = sum((at - middle) ** 2 for at in times)
-    per_second = sum((at - middle) * (value - mean) for at, value in zip(times, values, strict=True)) / spread
-    left = [value - mean - per_second * (at - middle) for at, value in zip(times, values, strict=True)]
+    one_unit = sum((at - middle) * (value - mean) for at, value in zip(times, values, strict=True)) / spread
+    left = [value - mean - one_unit * (at - middle) for at, value in zip(times, values, strict=True)]
     squares = sum(each * each for each in left)
     following = sum(one * two for one, two in itertools.pairwise(left)) / squares if squares else 0.0
     following = min(0.99, max(0.0, following))
     effective = max(3.0, count * (1 - following) / (1 + following))
     error = math.sqrt(squares / count * effective / (effective - 2) / (spread * effective / count))
-    reach = 1.96 * error * HOUR
-    per_hour = per_second * HOUR
-    return Slope(per_hour, per_hour - reach, per_hour + reach, mean + per_second * (times[0] - middle))
+    reach = 1.96 * error * per
+    rate = one_unit * per
+    return Slope(rate, rate - reach, rate + reach, mean + one_unit * (times[0] - middle))
 
 
 def verdict(found: Slope, limit: float) -> str:
@@ -55,4 +57,4 @@ def verdict(found: Slope, limit: float) -> str:
 
 def count_verdict(found: Slope, hours: float) -> str:
     """For what comes in whole numbers: ``grows`` where it surely rises and has risen by one at least."""
-    return "grows" if found.low > 0 and found.per_hour * hours >= 1 else "holds"
+    return "grows" if found.low > 0 and found.rate * hours >= 1 else "holds"

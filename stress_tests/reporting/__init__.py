@@ -1,7 +1,28 @@
-"""What a stress test found as a page with plots, beside the table that it prints and the JSON that it keeps."""
+"""What a stress test found: a table that it prints, JSON that it keeps, and a page with plots."""
 
+from .command import between, command_parser, exit_code, keep, loopback_url, parameters_of, run_command, say
 from .machine import describe_machine
 from .page import report_page
-from .report import Check, Plot, Report, Series, Table
+from .report import Check, Plot, Report, Series, Table, at_most, exactly
+from .text import report_text
 
-__all__ = ["Check", "Plot", "Report", "Series", "Table", "describe_machine", "report_page"]
+__all__ = [
+    "Check",
+    "Plot",
+    "Report",
+    "Series",
+    "Table",
+    "at_most",
+    "between",
+    "command_parser",
+    "describe_machine",
+    "exactly",
+    "exit_code",
+    "keep",
+    "loopback_url",
+    "parameters_of",
+    "report_page",
+    "report_text",
+    "run_command",
+    "say",
+]

@@ -5,7 +5,7 @@ from html import escape
 
 from .machine import machine_line
 from .plots import plot_svg
-from .report import Cell, Check, Plot, Report, Table
+from .report import Cell, Check, Plot, Report, Table, shown
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --c0: #2563eb; --c1: #c2410c; --c2: #15803d; --c3: #9333ea;
@@ -63,15 +63,6 @@ def _check(check: Check) -> str:
     kind = escape(check.verdict.lower().replace(" ", "-"))
     cells = "".join(f"<td>{escape(cell)}</td>" for cell in (check.limit, check.found))
     return f'<tr><td>{escape(check.name)}</td><td class="{kind}">{escape(check.verdict)}</td>{cells}</tr>'
-
-
-def shown(cell: Cell) -> str:
-    """A cell for people: three digits that count, thousands apart, a dash where there is nothing."""
-    if cell is None:
-        return "–"
-    if isinstance(cell, float):
-        return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
-    return f"{cell:,}" if isinstance(cell, int) else cell
 
 
 def _table(table: Table) -> str:

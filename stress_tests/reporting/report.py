@@ -7,6 +7,15 @@ from typing import Any
 Cell = str | int | float | None
 
 
+def shown(cell: Cell) -> str:
+    """A cell for people: three digits that count, thousands apart, a dash where there is nothing."""
+    if cell is None:
+        return "–"
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
+    return f"{cell:,}" if isinstance(cell, int) else cell
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """``head`` names the columns, of which the first tells the rows apart."""
@@ -61,3 +70,25 @@ class Report:
     checks: Sequence[Check]
     tables: Sequence[Table] = ()
     plots: Sequence[Plot] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """What the table of results tells of it (``stress_tests.results``)."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "headline": self.headline,
+            "machine": dict(self.machine),
+            "parameters": dict(self.parameters),
+            "checks": [dataclasses.asdict(check) | {"verdict": check.verdict} for check in self.checks],
+        }
+
+
+def at_most(name: str, value: float | None, limit: float, unit: str = "") -> Check:
+    """``value`` may be ``limit`` and no more; None could not be told."""
+    found = shown(value) if value is None else f"{shown(value)} {unit}"
+    return Check(name, f"≤ {limit:,g} {unit}".strip(), found.strip(), None if value is None else value <= limit)
+
+
+def exactly(name: str, value: float, wanted: float, unit: str = "") -> Check:
+    """``value`` has to be ``wanted``."""
+    return Check(name, f"{wanted:,g} {unit}".strip(), f"{value:,g} {unit}".strip(), value == wanted)

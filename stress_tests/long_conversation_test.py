@@ -1,0 +1,283 @@
+"""A conversation that never ends costs no more by its thousandth turn than by its hundredth, in time nor in memory.
+
+``python -m stress_tests.long_conversation_test [--turns 1000] [--conversations 4] [--warm-up 100]``. What is judged and
+how stands in docs/stress.md. Everything runs on this machine, in a temporary directory, on loopback.
+"""
+
+import asyncio
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import uvloop
+
+from .bench_cpu import cpu_between
+from .bench_load import ChatPerson, Plan, Run, drive
+from .bench_stack import Stack, StackError
+from .bench_turns import percentile, product_outcome
+from .chaos.slope import slope, verdict
+from .reporting import (
+    Check,
+    Plot,
+    Report,
+    Series,
+    Table,
+    between,
+    command_parser,
+    describe_machine,
+    exactly,
+    parameters_of,
+    run_command,
+    say,
+)
+from .reporting.command import Found, Options
+
+PRODUCT = ("web", "worker", "celery", "postgres", "redis")
+#: Whose memory is judged: the others' grows up to bounds that are set for them, or with what is stored.
+JUDGED_MEMORY = ("web", "worker", "celery")
+PER_TURNS = 1000
+MOST_COST, MOST_MEMORY, MOST_PAGE = 0.05, 0.02, 0.02
+MIB, KIB = 2**20, 1024
+OPENINGS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """So many turns of each conversation that follow each other; ``last`` is the number of the last of them.
+
+    ``cpu_ms`` is of one turn, by part, and ``new_cpu_ms`` the same of as many turns of new conversations right
+    afterwards; ``rss`` in bytes, ``page_bytes`` and ``page_ms`` of the conversation's page, as they are at its end;
+    ``first_ms`` and ``end_ms`` are medians from sending.
+    """
+
+    last: int
+    turns: int
+    cpu_ms: Mapping[str, float]
+    new_cpu_ms: Mapping[str, float]
+    rss: Mapping[str, int]
+    first_ms: float
+    end_ms: float
+    page_ms: float
+    page_bytes: int
+    faults: Mapping[str, int]
+
+    @property
+    def cost_ms(self) -> float:
+        """Of a turn, over all parts of the product."""
+        return sum(self.cpu_ms.values())
+
+    @property
+    def new_cost_ms(self) -> float:
+        return sum(self.new_cpu_ms.values())
+
+    @property
+    def times_new(self) -> float:
+        """What a turn costs, in parts of what it costs in a new conversation at the same time: whatever else the
+        machine does falls out of it."""
+        return self.cost_ms / self.new_cost_ms
+
+
+class Talker(ChatPerson):
+    """Somebody who goes on with one conversation from block to block."""
+
+    def reset(self) -> None:
+        """The conversation stays."""
+
+    @property
+    def conversation(self) -> str:
+        return self._conversation or ""
+
+
+async def talk(stack: Stack, plan: Plan, blocks: int) -> list[Block]:
+    """``blocks`` times ``plan``, by people whose conversations go on all the while, and by as many who begin anew.
+
+    Raises StackError where a conversation breaks off."""
+    old = [Talker() for _ in range(plan.users)]
+    new = [ChatPerson() for _ in range(plan.users)]
+    for person, cookie in zip([*old, *new], stack.cookies, strict=True):
+        await person.connect(stack.web_address, cookie)
+    found = []
+    for number in range(1, blocks + 1):
+        found.append(await _block(stack, plan, old, new, number * plan.turns))
+        say(f"turn {found[-1].last}: {found[-1].cost_ms:.2f} ms, in a new conversation {found[-1].new_cost_ms:.2f} ms")
+        stack.check()
+        if lost := [fault for fault in found[-1].faults if fault.startswith("lost")]:
+            raise StackError(f"a conversation broke off: {', '.join(lost)}")
+    for person in (*old, *new):
+        person.close()
+    return found
+
+
+async def _block(stack: Stack, plan: Plan, old: Sequence[Talker], new: Sequence[ChatPerson], last: int) -> Block:
+    run, control = await drive(plan, old, stack.parts()), await drive(plan, new, stack.parts())
+    outcomes = [product_outcome(turn, plan.tokens) for each in (run, control) for turn in each.turns]
+    pages = await asyncio.to_thread(_open_pages, stack, old)
+    ended = sorted(turn.ended_at - turn.sent_at for turn in run.turns if turn.ended_at)
+    first = sorted(each.first_s for each in outcomes[: len(run.turns)] if not each.fault)
+    return Block(
+        last=last,
+        turns=len(outcomes),
+        cpu_ms=_cpu_ms(run),
+        new_cpu_ms=_cpu_ms(control),
+        rss={name: run.samples[-1].rss[name] for name in PRODUCT},
+        first_ms=1000 * percentile(first, 0.5),
+        end_ms=1000 * percentile(ended, 0.5),
+        page_ms=1000 * median(seconds for seconds, _ in pages),
+        page_bytes=max(size for _, size in pages),
+        faults=Counter(each.fault for each in outcomes if each.fault),
+    )
+
+
+def _cpu_ms(run: Run) -> dict[str, float]:
+    """Of a turn, by part."""
+    spent = cpu_between(run.samples[0], run.samples[-1])
+    return {name: 1000 * spent[name] / len(run.turns) for name in PRODUCT}
+
+
+def _open_pages(stack: Stack, people: Sequence[Talker]) -> list[tuple[float, int]]:
+    """Seconds and bytes of each conversation's page, some times over."""
+    return [_open_page(stack, person.conversation, cookie)
+            for person, cookie in zip(people, stack.cookies, strict=False) for _ in range(OPENINGS)]  # fmt: skip
+
+
+def _open_page(stack: Stack, conversation: str, cookie: str) -> tuple[float, int]:
+    url = f"http://127.0.0.1:{stack.web_port}/c/{conversation}/"
+    began = time.perf_counter()
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Cookie": f"sessionid={cookie}"})) as answer:
+        size = len(answer.read())
+        if answer.url != url:
+            raise StackError(f"{url} led to {answer.url}")
+    return time.perf_counter() - began, size
+
+
+def judged(blocks: Sequence[Block], warm_up: int) -> list[Check]:
+    """What holds of the blocks after ``warm_up`` turns: costs of all of these, memory of the later half, as processes
+    grow for a while after their start. Raises ValueError for too few of them."""
+    later = _after(blocks, warm_up)
+    last = later[len(later) // 2 :]
+    faults = sum(sum(block.faults.values()) for block in blocks)
+    turns = sum(block.turns for block in blocks)
+    times = [block.times_new for block in later]
+    return [
+        exactly("turns complete, every character in its place", turns - faults, turns),
+        _flat("processor time of a turn, held against new conversations", later, times, MOST_COST),
+        _flat("bytes of the conversation's page", later, [block.page_bytes for block in later], MOST_PAGE),
+        *(_flat(f"memory of {name}", last, [block.rss[name] for block in last], MOST_MEMORY) for name in JUDGED_MEMORY),
+    ]
+
+
+def _after(blocks: Sequence[Block], warm_up: int) -> list[Block]:
+    return [block for block in blocks if block.last > warm_up]
+
+
+def _flat(name: str, blocks: Sequence[Block], values: Sequence[float], most: float) -> Check:
+    found = slope([float(block.last) for block in blocks], values, PER_TURNS).share()
+    said = verdict(found, most)
+    return Check(
+        name,
+        f"< {most:+.0%} in {PER_TURNS:,} turns",
+        f"{found.rate:+.1%} ({found.low:+.1%} to {found.high:+.1%})",
+        None if said == "unclear" else said == "holds",
+    )
+
+
+def report_of(blocks: Sequence[Block], options: Options, machine: Mapping[str, Any]) -> Report:
+    """Raises ValueError for too few blocks."""
+    later = _after(blocks, options.warm_up)
+    first, last = later[0], later[-1]
+    return Report(
+        name="long_conversation_test",
+        title="Long conversations",
+        headline=f"{options.conversations} conversations of {last.last:,} turns: "
+        f"a turn costs {first.times_new:.2f} times as much as in a new one at turn {first.last:,}, "
+        f"{last.times_new:.2f} times at the end.",
+        machine=machine,
+        parameters=parameters_of(options),
+        checks=judged(blocks, options.warm_up),
+        tables=[
+            Table(
+                "By turns",
+                ("up to turn", "ms", *PRODUCT, "new ms", "times new", "first text ms", "end ms", "page ms", "page KiB"),
+                [
+                    (f"{block.last:,}", block.cost_ms, *(block.cpu_ms[name] for name in PRODUCT),
+                     block.new_cost_ms, block.times_new, block.first_ms, block.end_ms, block.page_ms,
+                     block.page_bytes / KIB)
+                    for block in blocks
+                ],
+                "Processor time of a turn in milliseconds, in all and by part, and in new conversations at the same "
+                "time; medians from sending; the whole page.",
+            ),
+            Table(
+                "Growth of what a turn costs, and of memory",
+                ("part", "ms a turn", "in 1,000 turns", "MiB", "in 1,000 turns "),
+                [_growth_row(later, name) for name in PRODUCT],
+                "Lines through the blocks after the warm-up: where they begin, and what they rise by.",
+            ),
+        ],
+        plots=[
+            Plot("Processor time of a turn", "turn", "ms", [
+                Series("long conversation", [(block.last, block.cost_ms) for block in blocks]),
+                Series("new conversation", [(block.last, block.new_cost_ms) for block in blocks]),
+            ]),
+            Plot("By part", "turn", "ms", [
+                Series(name, [(block.last, block.cpu_ms[name]) for block in blocks]) for name in PRODUCT
+            ]),
+            Plot("Memory", "turn", "MiB", [
+                Series(name, [(block.last, block.rss[name] / MIB) for block in blocks]) for name in PRODUCT
+            ]),
+            Plot("Time", "turn", "ms", [
+                Series("first text", [(block.last, block.first_ms) for block in blocks]),
+                Series("end", [(block.last, block.end_ms) for block in blocks]),
+                Series("page", [(block.last, block.page_ms) for block in blocks]),
+            ]),
+        ],
+    )  # fmt: skip
+
+
+def _growth_row(blocks: Sequence[Block], name: str) -> tuple[str, float, str, float, str]:
+    turns = [float(block.last) for block in blocks]
+    cost = slope(turns, [block.cpu_ms[name] for block in blocks], PER_TURNS)
+    memory = slope(turns, [block.rss[name] for block in blocks], PER_TURNS)
+    return name, cost.start, f"{cost.share().rate:+.1%}", memory.start / MIB, f"{memory.share().rate:+.1%}"
+
+
+def run(options: Options) -> Found:
+    """Raises StackError, and ValueError where there are too few turns to tell anything."""
+    blocks, rest = divmod(options.turns, options.block)
+    if rest or (options.turns - options.warm_up) // options.block < 8:
+        raise ValueError("--turns has to be a multiple of --block, with eight blocks or more after the warm-up")
+    plan = Plan(
+        name="block", users=options.conversations, turns=options.block, think_s=0, tokens=options.tokens,
+        first_ms=options.first_ms, token_ms=options.token_ms,
+    )  # fmt: skip
+    machine = describe_machine()
+    overrides = {"RATE_LIMIT_ASKS": "100000/min", "SUMMARY_MODEL": f"bench/fake?tokens={options.tokens}"}
+    personas = {plan.persona: f"bench/{plan.model}"}
+    with Stack(users=2 * options.conversations, personas=personas, celery=True, overrides=overrides) as stack:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            found = runner.run(talk(stack, plan, blocks))
+        audit = stack.audit()
+    return report_of(found, options, machine), {"blocks": [asdict(block) for block in found], "audit": audit}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = command_parser("long_conversation_test", __doc__)
+    parser.add_argument("--turns", type=between(20, 100_000), default=1000, help="of each conversation")
+    parser.add_argument("--conversations", type=between(1, 100), default=4, help="side by side")
+    parser.add_argument("--block", type=between(1, 10_000), default=50, metavar="TURNS", help="between two samples")
+    parser.add_argument(
+        "--warm-up", type=between(0, 10_000), default=100, metavar="TURNS", help="until prompts are as long as they get"
+    )
+    parser.add_argument("--tokens", type=between(1, 2000), default=40, help="of a reply")
+    parser.add_argument("--first-ms", type=between(0, 10_000, float), default=20)
+    parser.add_argument("--token-ms", type=between(0, 1000, float), default=1)
+    return run_command(parser, run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
