@@ -141,6 +141,9 @@ CHANNEL_LAYERS = {
 }
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+if REDIS_URL.startswith("rediss://") and "ssl_cert_reqs=" not in REDIS_URL:
+    # Celery alone would believe any certificate where the address says nothing of it.
+    CELERY_BROKER_URL += f"{'&' if '?' in REDIS_URL else '?'}ssl_cert_reqs=required"
 # One process a worker: its tasks wait more than they compute, share the matcher, and are counted where they run.
 CELERY_WORKER_POOL = "threads"
 CELERY_TASK_IGNORE_RESULT = True
