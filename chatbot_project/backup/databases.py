@@ -15,7 +15,7 @@ from chatbot_project.backup.errors import BackupError
 NOT_LIBPQ = {"pool", "prepare_threshold"}
 PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 LONGEST_NAME = 63  # bytes of a name in PostgreSQL
-_TRIES = 20  # to have all others out of two databases at once
+_TRIES = 6  # to have all others out; each waits 5 s for those who do not go
 Session = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -167,6 +167,14 @@ def _likeness(session: Session, wanted: dict[str, Any]) -> sql.Composable:
     return sql.SQL("TEMPLATE template0 ") + sql.SQL(" ").join(parts)
 
 
+# Autovacuum gives way by itself. A superuser is put out by superusers alone: the rename says that somebody is there.
+_PUT_OUT = """
+SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+WHERE a.datname = ANY(%s) AND a.backend_type = 'client backend'
+  AND (NOT r.rolsuper OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
+"""
+
+
 def swap(session: Session, new: str, *, replaced: str) -> None:
     """Give ``new`` the name of the product's database, and that, where it is there, the name ``replaced``: both or
     neither. Whoever is connected to it is disconnected. Raises BackupError."""
@@ -177,9 +185,7 @@ def swap(session: Session, new: str, *, replaced: str) -> None:
             with session.transaction():
                 # Once the first name is locked nobody comes in any more; who was quicker is put out at the next try.
                 if exists(session, own):
-                    session.execute(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)", [[own, new]]
-                    )
+                    session.execute(_PUT_OUT, [[own, new]])
                     session.execute(rename.format(sql.Identifier(own), sql.Identifier(replaced)))
                 session.execute(rename.format(sql.Identifier(new), sql.Identifier(own)))
             return
@@ -187,7 +193,7 @@ def swap(session: Session, new: str, *, replaced: str) -> None:
             sleep(0.1 * attempt)
         except psycopg.Error as error:
             raise BackupError(f"The databases cannot change places: {first_line(error)}") from error
-    raise BackupError(f"Somebody comes back to “{own}” faster than they are put out: stop Nono's processes.")
+    raise BackupError(f"Somebody else is connected to “{own}” and cannot be put out: stop Nono's processes.")
 
 
 @contextmanager

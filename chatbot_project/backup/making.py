@@ -96,6 +96,8 @@ def _fill(draft: Path, made_at: datetime) -> Manifest:
         try:
             (snapshot,) = session.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
             contents = read_contents(session)
+            if not contents.migrations:
+                raise BackupError(f"There is nothing of Nono's in the database “{own_name()}”.")
             tools = tools_for(contents.server)
             tools.run(
                 "pg_dump", "--format=custom", f"--file={dump}", f"--snapshot={snapshot}",

@@ -202,7 +202,12 @@ def _finish(run: _Run) -> int:
     made_at = run.backup.manifest.made_at
     with transaction.atomic():
         # The backup itself was noted only after its moment.
-        noted = {"started_at": made_at, "finished_at": made_at, "succeeded_at": made_at, "outcome": "done"}
+        noted = {
+            "started_at": made_at,
+            "finished_at": made_at,
+            "succeeded_at": made_at,
+            "outcome": TaskRecord.Outcome.DONE,
+        }
         TaskRecord.objects.update_or_create(name="backup", defaults=noted)
         details = _details(run) | {"accepted": sorted(run.accepted), "undone_checkpoint": undone}
         record_audit(actor=None, action="backup.restored", obj=TaskRecord, details=details)

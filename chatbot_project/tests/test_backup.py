@@ -22,11 +22,11 @@ from chatbot_project.backup.manifest import DUMP, MANIFEST
 from chatbot_project.backup.postgres_tools import tools_for
 from chatbot_project.models import TaskRecord
 from chatbot_project.task_records import note_tasks
-from chatbot_project.tests.backups import place, run, started
+from chatbot_project.tests.backups import home, place, run, started
 from chatbot_project.tests.test_doctor import examined
 from conversations.tests.stack import wait_until
 
-__all__ = ["place"]  # a fixture
+__all__ = ["home", "place"]  # fixtures
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -117,6 +117,14 @@ def test_the_newest_are_kept_and_what_is_no_backup_is_let_be(place: Path) -> Non
     for wrong in ("0", "-1", "all"):
         with pytest.raises(CommandError, match="a whole number from 1"):
             call_command("backup", f"--keep={wrong}")
+
+
+def test_of_an_empty_database_there_is_none(place: Path, home: str) -> None:
+    with databases.connect("postgres", autocommit=True) as session:
+        session.execute(f'CREATE DATABASE "{home}"')
+    with databases.using(home), pytest.raises(BackupError, match="nothing of Nono's"):
+        make_backup(place)
+    assert backups(place) == []
 
 
 def test_behind_a_pooler_of_transactions_it_asks_for_the_server(place: Path, settings: Any) -> None:

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +315,36 @@ def test_rights_come_back_where_their_roles_are_there(place: Path, home: str) ->
         with connection.cursor() as cursor:
             cursor.execute('REVOKE ALL ON accounts_user FROM "Some one"; DROP ROLE "Some one"')
     assert 'There is no role "Some one"' in restored(folder, home)
+
+
+def test_whoever_owns_the_database_restores_it_without_being_a_superuser(place: Path, home: str, role: str) -> None:
+    make_user("before@example.org")
+    folder = made(place)
+    with databases.connect("postgres", autocommit=True) as session:
+        session.execute(f'CREATE DATABASE "{home}" OWNER {role}')
+    connection.settings_dict["USER"], kept = role, connection.settings_dict["USER"]
+    try:
+        restored(folder, home)
+        with databases.connect(home):  # somebody of the same role
+            restored(folder, home, "--replace")
+        with databases.using(home):
+            assert User.objects.get().email == "before@example.org"
+            assert verify().is_whole
+            folder = made(place)
+            assert "It can be restored." in run("restore", str(folder), "--verify")
+    finally:
+        connection.settings_dict["USER"] = kept
+
+
+@pytest.fixture
+def role(home: str) -> Iterator[str]:
+    """A role that may make databases and is nothing more."""
+    with databases.connect("postgres", autocommit=True) as session:
+        session.execute("CREATE ROLE nono_plain LOGIN CREATEDB")
+        yield "nono_plain"
+        for left in all_of(home):
+            databases.drop(session, left)
+        session.execute("DROP ROLE nono_plain")
 
 
 @pytest.mark.slow
