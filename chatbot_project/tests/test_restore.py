@@ -23,6 +23,7 @@ from accounts.tests.factories import make_user
 from chatbot_project.backup import databases
 from chatbot_project.backup.contents import Table
 from chatbot_project.backup.manifest import DUMP, ERASURES, MANIFEST, part_of, read_manifest
+from chatbot_project.backup.restoring import restore
 from chatbot_project.lib.redis import blocking_redis
 from chatbot_project.models import TaskRecord
 from chatbot_project.tests.backups import (
@@ -81,11 +82,28 @@ def test_whoever_was_erased_since_does_not_come_back(place: Path, home: str) -> 
     folder = made(place)
     erased(user)
     said = restored(folder, home)
-    assert "1 people who were erased since are erased again." in said
+    erased_again = said.index("1 people who were erased since are erased again.")
+    assert erased_again < said.index("The database “"), "before anybody could see them"
     with databases.using(home):
         assert traces({"database": database_text()}, marks) == []
         assert traces({"database": database_text()}, others)
         assert User.objects.filter(pk=other.pk).exists()
+        assert erasure_log.unreplayed() == []
+
+
+def test_whoever_is_erased_while_a_backup_is_restored_stays_erased(place: Path, home: str) -> None:
+    user = make_user()
+    folder = made(place)
+    restored(folder, home)
+
+    def say(said: str) -> None:
+        if said.startswith("The audit trail"):  # the last that is done before the databases change places
+            with databases.using(home):
+                erased(User.objects.get(pk=user.pk))
+
+    with databases.using(home):
+        restore(folder, say=say, replace=True)
+        assert not User.objects.filter(pk=user.pk).exists()
         assert erasure_log.unreplayed() == []
 
 
