@@ -86,8 +86,13 @@ class Rendered:
 
 
 def render(overlay: str) -> Rendered:
+    """The overlay of that name."""
+    return render_folder(K8S / "overlays" / overlay)
+
+
+def render_folder(folder: Path) -> Rendered:
     """Raises CalledProcessError, with kustomize's words in ``stderr``, where it cannot be."""
-    command = [Path(sys.executable).parent / "kubectl", "kustomize", K8S / "overlays" / overlay]
+    command = [Path(sys.executable).parent / "kubectl", "kustomize", folder]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return Rendered([found for found in yaml.safe_load_all(done.stdout) if found])
 
