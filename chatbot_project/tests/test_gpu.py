@@ -1,4 +1,4 @@
-"""Model servers on a card of one's own (deploy/gpu, deploy/k8s/vllm): as their formats want them, and as Nono is told."""
+"""Model servers on a card of one's own (deploy/gpu, deploy/k8s/vllm), held against formats and Nono's settings."""
 
 import json
 import os
