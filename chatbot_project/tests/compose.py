@@ -21,6 +21,7 @@ from django.conf import settings
 
 from chatbot_project.embedded.dotenv import parse_dotenv
 from chatbot_project.embedded.paths import VarPaths
+from chatbot_project.embedded.postgres import binary_dir
 from conversations.tests.stack import free_port, wait_until
 
 ROOT = Path(settings.BASE_DIR)
@@ -178,11 +179,21 @@ class Compose:
         return self.health(replica).returncode == 0
 
     def health(self, replica: Replica) -> subprocess.CompletedProcess[str]:
-        kind, *test = self.services[replica.service]["healthcheck"]["test"]
+        return self._check(replica.service, replica.environment)
+
+    def database_health(self) -> subprocess.CompletedProcess[str]:
+        """The check of PostgreSQL, asked of the session's."""
+        socket = str(VarPaths(Path(settings.VAR_DIR)).postgres_socket_dir)
+        return self._check("postgres", {"PATH": f"{binary_dir()}:{os.environ['PATH']}"}, {"127.0.0.1": socket})
+
+    def _check(
+        self, service: str, environment: dict[str, str], elsewhere: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        kind, *test = self.services[service]["healthcheck"]["test"]
         command = ["sh", "-c", *test] if kind == "CMD-SHELL" else test
-        command = [self._here(part, replica.environment) for part in command]
+        command = [(elsewhere or {}).get(part, self._here(part, environment)) for part in command]
         return subprocess.run(
-            command, cwd=ROOT, env=replica.environment, capture_output=True, text=True, check=False, timeout=30
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=30
         )
 
     def run(self, name: str, *command: str) -> str:

@@ -3,15 +3,20 @@ are answered, health checks hold, nothing is written outside volumes, and all en
 
 import asyncio
 import re
+import shlex
 import shutil
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from django.conf import settings
 
+from chatbot_project.embedded.paths import VarPaths
+from chatbot_project.embedded.postgres import binary_dir, server_user
 from chatbot_project.tests.compose import Compose, interpolated
 from conversations.tests.client import ChatClient
 from conversations.tests.stack import wait_until
@@ -49,6 +54,15 @@ def test_variables_are_put_in_as_compose_does() -> None:
         interpolated("${B:?make it}", {})
 
 
+def test_postgresql_takes_its_settings(compose: Compose) -> None:
+    """Told, not started, which needs another user here: at one that it does not know, or cannot read, it says so."""
+    program, *settings_of_it = shlex.split(compose.services["postgres"]["command"])
+    user, data = server_user(), VarPaths(Path(settings.VAR_DIR)).postgres_data
+    command = [binary_dir() / program, "-D", data, *settings_of_it, "-C", "max_connections"]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, **user.popen_arguments)
+    assert (done.stdout.strip(), done.stderr) == ("200", "")
+
+
 def test_everything_comes_up_in_its_order_and_is_well(compose: Compose) -> None:
     assert compose.order() == ["postgres", "redis", "migrate", "web", "proxy", "replies", "celery", "beat"]
     assert [len(compose.replicas[name]) for name in ("web", "replies", "celery", "beat")] == [2, 1, 1, 1]
@@ -57,6 +71,7 @@ def test_everything_comes_up_in_its_order_and_is_well(compose: Compose) -> None:
         if replica.service == "migrate" or (replica.service == "proxy" and not shutil.which("wget")):
             continue
         wait_until(lambda replica=replica: compose.is_healthy(replica), f"health of {replica.service}", 60)
+    assert compose.database_health().returncode == 0
     found = asyncio.run(answers(compose, "/healthz", "/metrics", "/readyz"))
     assert [status for status, _text in found] == [200, 404, 200], found
 
