@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +11,19 @@ from typing import Any
 
 END_OF_HEAD = b"\r\n\r\n"
 END_OF_BODY = b"0\r\n\r\n"
+RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request's answer: seconds from sending to the first piece of text (``mark``) and to the end."""
+    """One request's answer: seconds from sending to the first piece of text (``mark``) and to the end. ``retry_after``
+    are the seconds that it asks to wait."""
 
     name: str
     status: int
     first_s: float
     end_s: float
+    retry_after: int | None = None
 
 
 class Connection:
@@ -32,6 +36,11 @@ class Connection:
 
     async def open(self) -> None:
         self._reader, self._writer = await asyncio.open_connection(*self.address, limit=2**20)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server has closed it, as it does with what is kept unused for long."""
+        return self._reader is None or self._reader.at_eof()
 
     def close(self) -> None:
         if self._writer is not None:
@@ -56,7 +65,8 @@ class Connection:
             length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
             await self._reader.readexactly(length)
         ended = time.perf_counter() - began
-        return Answer(name, status, first or ended, ended)
+        wait = RETRY_AFTER.search(head)
+        return Answer(name, status, first or ended, ended, int(wait[1]) if wait else None)
 
     async def _piece(self) -> bytes:
         assert self._reader is not None
@@ -66,11 +76,10 @@ class Connection:
         return piece
 
 
-def get(host: str, path: str, token: str) -> bytes:
-    """A GET of the API."""
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nAccept: application/json\r\n\r\n"
-    ).encode()
+def get(host: str, path: str, token: str = "") -> bytes:
+    """A GET of the API, by nobody where there is no token."""
+    who = f"Authorization: Bearer {token}\r\n" if token else ""
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{who}Accept: application/json\r\n\r\n".encode()
 
 
 def post(host: str, path: str, token: str, body: Mapping[str, Any], accept: str = "application/json") -> bytes:

@@ -23,8 +23,8 @@ _RUN = "import django; django.setup(); exec(compile(open(0).read(), 'given', 'ex
 
 @contextmanager
 def own_database(name: str, **variables: str) -> Iterator[Python]:
-    """Python on a new database. Called with words it runs these; with ``given`` it runs that text, with Django set up
-    and the words in ``sys.argv[1:]``."""
+    """Python on a new database. Called with words it runs these, with ``stdin`` to read; with ``given`` it runs that
+    text, with Django set up and the words in ``sys.argv[1:]``."""
     directory = Path(tempfile.mkdtemp(prefix=f"nono-bench-{name}-")).resolve()
     postgres = EmbeddedPostgres(VarPaths(directory), dies_with_parent=True)
     redis = EmbeddedRedis(VarPaths(directory), dies_with_parent=True)
@@ -40,11 +40,11 @@ def own_database(name: str, **variables: str) -> Iterator[Python]:
         **variables,
     }
 
-    def python(*arguments: str, given: str = "") -> str:
+    def python(*arguments: str, given: str = "", stdin: str = "") -> str:
         words = ("-c", _RUN, *arguments) if given else arguments
         return subprocess.run(
-            [sys.executable, *words], cwd=ROOT, env=environment, input=given, stdout=subprocess.PIPE, check=True,
-            text=True,
+            [sys.executable, *words], cwd=ROOT, env=environment, input=given or stdin, stdout=subprocess.PIPE,
+            check=True, text=True,
         ).stdout  # fmt: skip
 
     try:

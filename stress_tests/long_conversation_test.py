@@ -5,6 +5,7 @@ how stands in docs/stress.md. Everything runs on this machine, in a temporary di
 """
 
 import asyncio
+import itertools
 import sys
 import time
 import urllib.request
@@ -44,6 +45,9 @@ PER_TURNS = 1000
 MOST_COST, MOST_MEMORY, MOST_PAGE = 0.05, 0.02, 0.02
 MIB, KIB = 2**20, 1024
 OPENINGS = 5
+#: Replies until a process' caches hold as much as they ever will: rendered Markdown of 2,048 texts is the largest.
+CACHES_FULL = 2500
+FEWEST_BLOCKS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +160,9 @@ def _open_page(stack: Stack, conversation: str, cookie: str) -> tuple[float, int
 
 
 def judged(blocks: Sequence[Block], warm_up: int) -> list[Check]:
-    """What holds of the blocks after ``warm_up`` turns: costs of all of these, memory of the later half, as processes
-    grow for a while after their start. Raises ValueError for too few of them."""
+    """What holds of the blocks after ``warm_up`` turns: costs of all of these, memory once caches are full. Raises
+    ValueError for too few of them."""
     later = _after(blocks, warm_up)
-    last = later[len(later) // 2 :]
     faults = sum(sum(block.faults.values()) for block in blocks)
     turns = sum(block.turns for block in blocks)
     times = [block.times_new for block in later]
@@ -167,8 +170,16 @@ def judged(blocks: Sequence[Block], warm_up: int) -> list[Check]:
         exactly("turns complete, every character in its place", turns - faults, turns),
         _flat("processor time of a turn, held against new conversations", later, times, MOST_COST),
         _flat("bytes of the conversation's page", later, [block.page_bytes for block in later], MOST_PAGE),
-        *(_flat(f"memory of {name}", last, [block.rss[name] for block in last], MOST_MEMORY) for name in JUDGED_MEMORY),
+        *(_memory(name, blocks) for name in JUDGED_MEMORY),
     ]
+
+
+def _memory(name: str, blocks: Sequence[Block]) -> Check:
+    turns = itertools.accumulate(block.turns for block in blocks)
+    last = [block for block, so_far in zip(blocks, turns, strict=True) if so_far > CACHES_FULL]
+    if len(last) < FEWEST_BLOCKS:
+        return Check(f"memory of {name}", f"< {MOST_MEMORY:+.0%} in {PER_TURNS:,} turns", "too few turns", None)
+    return _flat(f"memory of {name}", last, [block.rss[name] for block in last], MOST_MEMORY)
 
 
 def _after(blocks: Sequence[Block], warm_up: int) -> list[Block]:
@@ -249,7 +260,7 @@ def _growth_row(blocks: Sequence[Block], name: str) -> tuple[str, float, str, fl
 def run(options: Options) -> Found:
     """Raises StackError, and ValueError where there are too few turns to tell anything."""
     blocks, rest = divmod(options.turns, options.block)
-    if rest or (options.turns - options.warm_up) // options.block < 8:
+    if rest or (options.turns - options.warm_up) // options.block < FEWEST_BLOCKS:
         raise ValueError("--turns has to be a multiple of --block, with eight blocks or more after the warm-up")
     plan = Plan(
         name="block", users=options.conversations, turns=options.block, think_s=0, tokens=options.tokens,

@@ -59,6 +59,11 @@ def test_a_machine_that_becomes_slower_is_no_growth() -> None:
     assert verdicts(slower)[COST] == "reached"
 
 
+def test_memory_of_a_run_that_fills_no_cache_is_unclear() -> None:
+    found = verdicts([block(number) for number in range(1, 26)])
+    assert {found[f"memory of {name}"] for name in ("web", "worker", "celery")} == {"unclear"}
+
+
 def test_a_short_noisy_run_is_unclear() -> None:
     costs = [2.0, 2.4, 1.9, 2.5, 2.1, 2.2, 1.8, 2.3]
     blocks = [block(5 + number, cpu_ms=dict.fromkeys(PRODUCT, cost)) for number, cost in enumerate(costs)]

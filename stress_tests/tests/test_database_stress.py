@@ -1,0 +1,106 @@
+"""What is said of the database: a good run reaches everything, a doctored one misses what was doctored."""
+
+import json
+from argparse import ArgumentTypeError, Namespace
+from typing import Any
+
+import psycopg
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+
+from stress_tests.database_test import OF_A_TURN, PLOTTED, judged, report_of, sizes
+from stress_tests.database_work import Statement, explained, is_whole, nodes
+from stress_tests.reporting import report_page
+
+MACHINE = {"processors": 2, "processor_name": "Quick", "python": "3", "commit": "abc"}
+MS = {"p50": 1.0, "p95": 2.0, "p99": 3.0, "max": 4.0}
+SCAN = {"Node Type": "Seq Scan", "Relation Name": "conversations_message", "Actual Loops": 1}
+
+
+def good() -> dict[str, Any]:
+    operation = {"statements": 2, "ms": 0.4, "pages": 30, "whole": [], "of": []}
+    operations = dict.fromkeys((*OF_A_TURN, *PLOTTED), operation)
+    table = {"updated": 10, "heap_only": 4, "dead": 6, "dead_after": 0, "bytes": 2**20, "vacuum_s": 0.1}
+    found = {
+            "sizes": [{"messages": n, "operations": operations} for n in (10_000, 100_000)],
+            "load": {
+                "threads": 8, "turns": 500, "per_s": 50.0, "errors": [], "failed": 0, "deadlocks": 0,
+                "times": {"claim": MS},
+            },
+            "vacuum": {"conversations_message": table},
+            "vectors": {
+                "phrasings": 5000, "searches": 200, "ms": MS, "recall_at_10": 0.99, "pages": 900, "whole": [],
+            },
+    }  # fmt: skip
+    own: dict[str, Any] = json.loads(json.dumps(found))  # nothing in it is shared
+    return own
+
+
+def missed(change: Any) -> list[str]:
+    found = good()
+    change(found)
+    return [check.name for check in judged(found) if check.verdict == "MISSED"]
+
+
+def test_a_good_run_reaches_everything() -> None:
+    assert {check.verdict for check in judged(good())} == {"reached"}
+    page = report_page(report_of(good(), Namespace(threads=8), MACHINE))
+    assert "With 100,000 messages the statements of a turn take 2.0 ms of PostgreSQL" in page
+    assert page.count("<svg") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda f: f["sizes"][0]["operations"]["claim"].update(whole=["conversations_message"]),
+         "large tables that a statement reads whole"),
+        (lambda f: f["sizes"][1]["operations"]["claim"].update(pages=81),
+         "statements that touch more pages at 100,000 messages"),
+        (lambda f: f["load"].update(failed=1), "turns that failed under load"),
+        (lambda f: f["load"].update(deadlocks=1), "deadlocks"),
+        (lambda f: f["vacuum"]["conversations_message"].update(dead_after=3), "dead row versions after VACUUM"),
+        (lambda f: f["vectors"].update(whole=["faqs_embedding"]), "search by vector reads whole"),
+        (lambda f: f["vectors"].update(ms=MS | {"p95": 60.0}), "search by vector, P95"),
+        (lambda f: f["vectors"].update(recall_at_10=0.9), "its recall of the ten nearest"),
+    ],
+)  # fmt: skip
+def test_what_went_wrong_is_missed(change: Any, name: str) -> None:
+    assert missed(change) == [name]
+
+
+def test_one_size_cannot_tell_what_grows() -> None:
+    found = good()
+    del found["sizes"][1]
+    assert [check.name for check in judged(found) if check.verdict == "unclear"] == [
+        "statements that touch more pages at 10,000 messages"
+    ]
+
+
+@pytest.mark.parametrize("word", ["9999", "20000,10000", "10000,10000", "many"])
+def test_sizes_are_bounded_and_rise(word: str) -> None:
+    with pytest.raises((ArgumentTypeError, ValueError)):
+        sizes(word)
+
+
+def test_tables_read_whole_are_found_deep_in_a_plan() -> None:
+    plan = {"Node Type": "Limit", "Plans": [{"Node Type": "Nested Loop", "Plans": [SCAN | {"Actual Loops": 0}, SCAN]}]}
+    assert [is_whole(node) for node in nodes(plan)] == [False, False, False, True]
+    explain = {"Plan": plan | {"Shared Hit Blocks": 7, "Shared Read Blocks": 2}, "Execution Time": 0.5}
+    found = Statement(explain, "SELECT\n  1", {"conversations_message"})
+    assert (found.ms, found.pages, found.whole, found.sql) == (0.5, 9, ["conversations_message"], "SELECT 1")
+    assert Statement(explain, "SELECT 1", {"other"}).whole == []
+
+
+@pytest.mark.django_db
+def test_statements_are_explained_and_run_once() -> None:
+    people, plain = get_user_model().objects, psycopg.Cursor.execute
+    with explained({"accounts_user"}) as statements:
+        people.create(email="one@bench.invalid", username="one")
+    assert people.filter(username="one").count() == 1
+    assert statements[0].sql.startswith("INSERT INTO")
+    assert statements[0].pages > 0
+    assert psycopg.Cursor.execute is plain
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
