@@ -40,7 +40,7 @@ def own_name() -> str:
 def connect(database: str, *, autocommit: bool = False) -> Session:
     """A session of its own. Raises BackupError."""
     try:
-        return psycopg.connect(**parameters(database), autocommit=autocommit, application_name="nono backup")  # type: ignore[arg-type]
+        return psycopg.connect(**parameters(database) | {"application_name": "nono backup"}, autocommit=autocommit)  # type: ignore[arg-type]
     except psycopg.Error as error:
         raise BackupError(f"The database “{database}” cannot be reached: {first_line(error)}") from error
 
