@@ -1,4 +1,5 @@
-"""Documents name only what there is: commands and their options, targets of make, modules, files and headings."""
+"""Documents name only what there is: commands and their options, targets of make, modules, services, what runs on
+Kubernetes, settings, files and headings."""
 
 import importlib.util
 import re
@@ -6,8 +7,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from django.conf import settings
 from django.core.management import get_commands, load_command_class
+
+from chatbot_project.tests.cluster import K8S, OVERLAYS, render, render_folder
 
 ROOT = Path(settings.BASE_DIR)
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -17,12 +21,19 @@ SCRIPTS = [
     *sorted((ROOT / ".github").rglob("*.yml")),
     *sorted((ROOT / "deploy").rglob("*.y*ml")),
 ]
+COMPOSE = [ROOT / "docker-compose.yml", *sorted((ROOT / "deploy" / "gpu").glob("*.yml"))]
 COMMAND = re.compile(r"manage\.py (?!and\b)([a-z][a-z_]+)([^`\n]*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 #: Where the command's own line ends.
 END = re.compile(r"&&|\|\||[|;#>)\]]| -- ")
 TARGET = re.compile(r"(?:^|[`$(]\s*|&& )make ([a-z][a-z-]*)\b", re.MULTILINE)
 MODULE = re.compile(r"python -m ((?:stress_tests|docs)[\w.]*)")
+_OPTIONS = r"(?: --?[\w-]+(?:[= ]\w+=\d+)?)*"
+SERVICES = re.compile(rf"docker compose[^\n]*? (?:up|stop|logs){_OPTIONS}((?: [a-z]+)*)")
+SERVICE = re.compile(rf"docker compose[^\n]*? (?:exec|run){_OPTIONS}((?: [a-z]+)?)")
+NAMED = re.compile(r"\b(deployment|deploy|job|cronjob)[/ ](nono-[a-z]+)")
+GIVEN = re.compile(r" -[kf] (deploy/\S+)")
+SETTING = re.compile(r"^([A-Z][A-Z0-9_]+)=", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 
@@ -61,6 +72,33 @@ def test_targets_of_make_exist(path: Path) -> None:
 def test_modules_that_are_run_exist(path: Path) -> None:
     for name in MODULE.findall(path.read_text()):
         assert importlib.util.find_spec(name), name
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=label)
+def test_what_is_started_and_looked_at_exists(path: Path) -> None:
+    text = plain(path.read_text())
+    services = {name for file in COMPOSE for name in yaml.safe_load(file.read_text())["services"]}
+    for words in SERVICES.findall(text) + SERVICE.findall(text):
+        assert set(words.split()) <= services, f"docker compose … {words}"
+    assert set(NAMED.findall(text)) <= on_kubernetes()
+    for name in GIVEN.findall(text):
+        assert name == "deploy/k8s/overlays/ours" or (ROOT / name).exists(), name
+
+
+@cache
+def on_kubernetes() -> set[tuple[str, str]]:
+    """What there is, by each word for its kind, and its name."""
+    rendered = [render(name) for name in OVERLAYS] + [render_folder(K8S / "vllm")]
+    found = {(item["kind"].lower(), item["metadata"]["name"]) for one in rendered for item in one.resources}
+    return found | {("deploy", name) for kind, name in found if kind == "deployment"}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=label)
+def test_settings_in_examples_are_read_by_something(path: Path) -> None:
+    read = set(re.findall(r'env\.\w+\(\s*"([A-Z0-9_]+)"', (ROOT / "chatbot_project" / "settings.py").read_text()))
+    read |= {name for file in COMPOSE for name in re.findall(r"\$\{([A-Z_]+)", file.read_text())}
+    for block in re.findall(r"^```sh\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL):
+        assert set(SETTING.findall(block)) <= read
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=label)
