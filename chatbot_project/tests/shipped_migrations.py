@@ -29,6 +29,9 @@ FIRST_RELEASE: dict[tuple[str, str], set[str]] = {
     | _DEMANDS_AND_CHECKS,
     # Figures, which are counted anew after it.
     ("analytics", "0005_cuboids"): {"disallowed-unique-constraint"} | _DEMANDS_AND_CHECKS,
+    # A row a week.
+    ("analytics", "0007_mood_weeks_of_the_demo"): {"disallowed-unique-constraint", "require-concurrent-index-deletion"}
+    | _DEMANDS_AND_CHECKS,
     # The table is made in the same migration.
     ("conversations", "0001_initial"): {"adding-required-field"},
     ("conversations", "0003_unknown_replies"): _ADDS_INDEX,
