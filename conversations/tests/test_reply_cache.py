@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -10,12 +10,15 @@ from accounts.models import User
 from chatbot_project.lib.db import run_db
 from conversations import services
 from conversations.models import CachedReply, Message
+from conversations.replies.cache import entries, joining
+from conversations.replies.cache.entries import Seen
+from conversations.replies.cache.joining import ReplyCache
 from conversations.replies.cache.questions import is_general, normalised
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
 from .client import ChatClient, session_key
-from .endings import QUESTION, asked, ended
+from .endings import QUESTION, asked, begun, ended
 from .factories import make_persona
 from .openai_client import asked as openai_asked
 from .openai_client import async_client, make_key
@@ -168,3 +171,19 @@ async def test_programs_by_openais_protocol_share_it_and_may_ask_past_it(
             told = await create(**openai_asked(persona, QUESTION) | more)
             assert "cached_at" not in (told.model_extra or {})["nono"], more
     assert len(fake_model.requests) == 5
+
+
+async def test_whoever_joins_in_the_moment_that_a_look_ends_waits_for_the_next(
+    owner: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is over would answer at once, again and again: nothing else of the worker would run any more."""
+    settings.RESPONSE_CACHE_WAIT_SECONDS = 1
+    monkeypatch.setattr(joining, "LOOK_SECONDS", 0.01)
+    question, leader = await run_db(begun, owner, await run_db(make_persona, cache_hours=24), "k" * 64)
+    assert await run_db(entries.lead, question, leader.pk)
+    cache = ReplyCache()
+    waits = asyncio.gather(*(cache.join(question, uuid4()) for _ in range(5)))
+    while not waits.done():
+        assert not any(look.done() for look in cache.looks.values())
+        await asyncio.sleep(0)
+    assert await waits == [(Seen(None, is_led=True), False)] * 5

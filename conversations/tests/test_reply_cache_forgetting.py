@@ -17,7 +17,6 @@ from conversations import doorbell, services
 from conversations.models import CachedReply, Message, ModerationRule
 from conversations.purging import purge
 from conversations.replies.cache import entries
-from conversations.replies.cache.asking import Asked
 from conversations.replies.cache.emptying import empty_cache
 from conversations.replies.queue import Ending
 from conversations.tasks import purge_deleted_conversations
@@ -27,7 +26,7 @@ from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
 from .client import ChatClient, session_key
-from .endings import QUESTION, asked
+from .endings import QUESTION, asked, begun
 from .factories import ask, end, make_persona
 from .knowledge_stack import make_knowing_persona, make_knowledge
 from .stack import Stack
@@ -126,16 +125,6 @@ async def test_what_breaks_a_rule_that_was_made_later_is_given_to_nobody(
 @pytest.fixture
 def persona(db: None) -> Persona:
     return make_persona(cache_hours=24)
-
-
-def begun(owner: User, persona: Persona, key: str) -> tuple[Asked, Message]:
-    """A reply that is being streamed to answer all who ask the question of ``key``."""
-    reply = ask(owner, QUESTION, persona=persona).reply
-    lease = timezone.now() + timedelta(seconds=30)
-    Message.objects.filter(pk=reply.pk).update(status="streaming", epoch=1, lease_expires_at=lease)
-    assert persona.published is not None
-    question = Asked(key=key, near="near", question=QUESTION, version=persona.published.pk, hours=1)
-    return question, reply
 
 
 def kept(owner: User, persona: Persona, key: str = "k" * 64) -> Message:

@@ -33,7 +33,7 @@ class ReplyCache:
     """A worker's view of the cache. However many of its replies wait for the same answer, one of them looks."""
 
     def __init__(self) -> None:
-        self._looks: dict[str, asyncio.Task[Seen]] = {}
+        self.looks: dict[str, asyncio.Task[Seen]] = {}
         self._led: dict[str, asyncio.Event] = {}
 
     async def answered_before(self, reply: LiveReply, rules: RuleSet, seen: str) -> Ending | None:
@@ -78,7 +78,7 @@ class ReplyCache:
             if near is not None:
                 return near, "near"
         if not leads:
-            found, leads = await self._join(asked, reply)
+            found, leads = await self.join(asked, reply.reply)
         if leads:
             reply.shared = asked
             self._led.setdefault(asked.key, asyncio.Event())
@@ -86,7 +86,7 @@ class ReplyCache:
             return None, "miss" if leads else "late"
         return found.entry, "joined"
 
-    async def _join(self, asked: Asked, reply: LiveReply) -> tuple[Seen, bool]:
+    async def join(self, asked: Asked, reply: UUID) -> tuple[Seen, bool]:
         """Wait for the answer that another reply is being made for; and whether ``reply`` has to make it after all,
         because that one ended without. Neither, where it takes longer than RESPONSE_CACHE_WAIT_SECONDS."""
         seen = Seen(None, is_led=True)
@@ -94,26 +94,30 @@ class ReplyCache:
             async with asyncio.timeout(settings.RESPONSE_CACHE_WAIT_SECONDS):
                 while seen.entry is None:
                     seen = await self._look(asked.key)
-                    if seen.entry is None and not seen.is_led and await run_db(entries.lead, asked, reply.reply):
+                    if seen.entry is None and not seen.is_led and await run_db(entries.lead, asked, reply):
                         return seen, True
         return seen, False
 
     async def _look(self, key: str) -> Seen:
-        look = self._looks.get(key)
+        look = self.looks.get(key)
         if look is None:
-            look = self._looks[key] = asyncio.create_task(self._look_soon(key))
-            look.add_done_callback(lambda _look: self._looks.pop(key, None))
+            look = self.looks[key] = asyncio.create_task(self._look_soon(key))
         return await asyncio.shield(look)
 
     async def _look_soon(self, key: str) -> Seen:
-        event = self._led.get(key)
-        if event is None:
-            await asyncio.sleep(LOOK_SECONDS)
-        else:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await event.wait()
-        return await run_db(entries.look, key)
+        try:
+            event = self._led.get(key)
+            if event is None:
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await event.wait()
+            return await run_db(entries.look, key)
+        finally:
+            # Here and not when it is told of: whoever joins in between would find a look that is over, wait for nothing
+            # and look again, for ever.
+            del self.looks[key]
 
     async def _again(self, reply: LiveReply, entry: Entry, rules: RuleSet) -> Ending | None:
         """``entry`` as the ending of ``reply``; ``None`` where moderators have made a rule since that it breaks."""
