@@ -1,8 +1,8 @@
 """The bench's rows, made and checked through Django. Run by bench_stack.py in the product's environment; talks JSON.
 
 ``python -m stress_tests.bench_seed make`` reads ``{"users": 100, "personas": {"slug": "provider/name"}}`` and prints
-the users' session keys. ``… audit`` prints how many replies the database holds by status, and how many of the
-completed ones differ from what the model sent.
+the users' session keys. ``… tokens`` prints access tokens of the same people, ``… audit`` how many replies the database
+holds by status, and how many of the completed ones differ from what the model sent.
 """
 
 import collections
@@ -23,6 +23,7 @@ from django.contrib.auth.hashers import make_password  # noqa: E402
 from django.db import transaction  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from accounts import families  # noqa: E402
 from accounts.models import BrowserSession, User  # noqa: E402
 from accounts.sessions import SessionStore  # noqa: E402
 from conversations.models import Message  # noqa: E402
@@ -51,6 +52,12 @@ def make(users: int, personas: dict[str, str]) -> list[str]:
         )
         sessions = BrowserSession.objects.bulk_create(_session(person) for person in people)
     return [session.session_key for session in sessions]
+
+
+def tokens() -> list[str]:
+    """An access token for each of the people, in their order."""
+    people = User.objects.filter(email__endswith="@bench.invalid").order_by("pk")
+    return [families.open_family(user=person).access for person in people]
 
 
 def publish(slug: str, model: str) -> None:
@@ -94,5 +101,5 @@ def audit() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    answer = audit() if sys.argv[1:] == ["audit"] else make(**json.load(sys.stdin))
-    json.dump(answer, sys.stdout)
+    printed = {"audit": audit, "tokens": tokens}.get(sys.argv[1])
+    json.dump(make(**json.load(sys.stdin)) if printed is None else printed(), sys.stdout)

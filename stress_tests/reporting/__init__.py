@@ -1,6 +1,6 @@
 """What a stress test found: a table that it prints, JSON that it keeps, and a page with plots."""
 
-from .command import between, command_parser, exit_code, keep, loopback_url, parameters_of, run_command, say
+from .command import between, command_parser, exit_code, keep, parameters_of, run_command, say
 from .machine import describe_machine
 from .page import report_page
 from .report import Check, Plot, Report, Series, Table, at_most, exactly
@@ -19,7 +19,6 @@ __all__ = [
     "exactly",
     "exit_code",
     "keep",
-    "loopback_url",
     "parameters_of",
     "report_page",
     "report_text",

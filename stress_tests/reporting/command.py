@@ -3,7 +3,6 @@ codes: 0 all that was wanted was found, 1 something was missed, 2 it could not r
 """
 
 import argparse
-import ipaddress
 import json
 import resource
 import signal
@@ -12,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 from ..bench_stack import StackError
 from .page import report_page
@@ -37,26 +35,6 @@ def between(least: float, most: float, kind: Callable[[str], Any] = int) -> Call
     return bounded
 
 
-def loopback_url(word: str) -> str:
-    """An argument's type: the http address of a server on this machine. Load is never sent anywhere else, nor is a
-    name looked up: it could lead elsewhere."""
-    parts = urlsplit(word)
-    if parts.scheme != "http" or not parts.hostname:
-        raise argparse.ArgumentTypeError(f"{word} is no http:// address")
-    if parts.hostname != "localhost" and not _is_loopback(parts.hostname):
-        raise argparse.ArgumentTypeError(
-            f"{parts.hostname} is not this machine: load goes to loopback alone (127.0.0.1, ::1, localhost)"
-        )
-    return word.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def command_parser(name: str, doc: str | None) -> argparse.ArgumentParser:
     """With ``--json`` and ``--html``; ``doc`` is the module's, whose first line says what the command does."""
     parser = argparse.ArgumentParser(prog=name, description=(doc or "").partition("\n")[0])
@@ -67,7 +45,7 @@ def command_parser(name: str, doc: str | None) -> argparse.ArgumentParser:
 
 def parameters_of(options: Options) -> dict[str, Any]:
     """What was asked for, without where it is written."""
-    return {name: value for name, value in vars(options).items() if name not in ("json", "html", "keep")}
+    return {name: value for name, value in vars(options).items() if name not in ("json", "html", "keep", "python")}
 
 
 def run_command(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from stress_tests.bench_stack import StackError
-from stress_tests.reporting import Check, Report, Table, between, command_parser, loopback_url, report_text, run_command
+from stress_tests.loopback import loopback_url
+from stress_tests.reporting import Check, Report, Table, between, command_parser, report_text, run_command
 
 MACHINE = {"processors": 2, "processor_name": "Quick", "python": "3", "commit": "abc", "load_before": [0.1, 0.2]}
 

@@ -1,0 +1,100 @@
+"""What locust found, from its JSON and the history that it writes as CSV, as a report."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..reporting import Check, Plot, Report, Series, Table, at_most, exactly, parameters_of
+from ..reporting.command import Options
+
+PATHS = ("page: ", "API: ", "chat: ")
+MOST_FIRST_TEXT_MS = 1000.0
+AGGREGATED = "Aggregated"
+
+
+def figures_of(stats: Sequence[Mapping[str, Any]], seconds: float) -> list[dict[str, Any]]:
+    """Each kind of request: number, failures, rate, percentiles in milliseconds."""
+    return [
+        {
+            "name": each["name"],
+            "requests": each["num_requests"],
+            "failures": each["num_failures"],
+            "per_s": round(each["num_requests"] / seconds, 2),
+            **{f"p{share}": percentile(each["response_times"], share / 100) for share in (50, 95, 99)},
+            "max": each["max_response_time"],
+        }
+        for each in sorted(stats, key=lambda each: str(each["name"]))
+    ]
+
+
+def percentile(times: Mapping[str, int], share: float) -> float:
+    """Of a count by milliseconds, as locust keeps it; 0 where there are none."""
+    total, so_far = sum(times.values()), 0
+    for time in sorted(times, key=float):
+        so_far += times[time]
+        if so_far >= share * total:
+            return float(time)
+    return 0.0
+
+
+def history_of(text: str) -> list[dict[str, float]]:
+    """By the second: users, requests and failures a second, P95 of all requests of the last ten."""
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if row["Name"] == AGGREGATED]
+    begun = int(rows[0]["Timestamp"]) if rows else 0
+    return [
+        {
+            "at": int(row["Timestamp"]) - begun,
+            "users": float(row["User Count"]),
+            "per_s": float(row["Requests/s"]),
+            "failures_per_s": float(row["Failures/s"]),
+            "p95": float(row["95%"]) if row["95%"] != "N/A" else 0.0,
+        }
+        for row in rows
+    ]
+
+
+def judged(found: Mapping[str, Any]) -> Iterator[Check]:
+    """Every kind of person did something, nothing failed, and the first text is not late."""
+    requests = found["requests"]
+    failed = {each["name"]: each["failures"] for each in requests if each["failures"]}
+    told = "; ".join(f"{name}: {number}" for name, number in failed.items())
+    yield Check("requests that failed", "none", told or "none", not failed)
+    for path in PATHS:
+        number = sum(each["requests"] for each in requests if each["name"].startswith(path))
+        yield Check(f"requests of “{path.strip(': ')}”", "some", f"{number:,}", number > 0)
+    first = next((each["p95"] for each in requests if each["name"] == "chat: first text"), None)
+    yield at_most("first text, P95", first, MOST_FIRST_TEXT_MS, "ms")
+    yield exactly("replies in the database that differ from the model's", found["audit"]["wrong_text"], 0)
+
+
+def report_of(found: Mapping[str, Any], options: Options, machine: Mapping[str, Any]) -> Report:
+    requests, history = found["requests"], found["history"]
+    total, failures = sum(each["requests"] for each in requests), sum(each["failures"] for each in requests)
+    ended = next((each["requests"] for each in requests if each["name"] == "chat: ended"), 0)
+    return Report(
+        name="locust",
+        title="Locust",
+        headline=f"{options.users:,} people: {total:,} requests, {ended:,} of them whole turns by WebSocket; "
+        f"{failures:,} failed.",
+        machine=machine,
+        parameters=parameters_of(options),
+        checks=list(judged(found)),
+        tables=[
+            Table("Requests", ("what", "number", "failed", "a second", "P50 ms", "P95 ms", "P99 ms", "max ms"), [
+                (each["name"], each["requests"], each["failures"], each["per_s"], each["p50"], each["p95"],
+                 each["p99"], float(each["max"] or 0))
+                for each in requests
+            ]),
+            *([Table("What failed", ("what", "number"), [
+                (f"{each['name']}: {each['error']}", each["occurrences"]) for each in found["failures"]
+            ])] if found["failures"] else []),
+        ],
+        plots=[
+            Plot("P95 of all requests", "seconds", "ms", [Series("P95", [(row["at"], row["p95"]) for row in history])]),
+            Plot("People and requests", "seconds", "number", [
+                Series("people", [(row["at"], row["users"]) for row in history]),
+                Series("requests a second", [(row["at"], row["per_s"]) for row in history]),
+            ]),
+        ],
+    )  # fmt: skip

@@ -1,0 +1,135 @@
+"""The locust's people without locust: what is refused, how a reply is put together, what a run is judged by."""
+
+import copy
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress_tests.locust.people import MOST_SECONDS, MOST_USERS, PEOPLE, Person, Turn, read_people, refusal_of
+from stress_tests.locust.reports import figures_of, history_of, judged, report_of
+from stress_tests.reporting import report_page
+
+MACHINE = {"processors": 2, "processor_name": "Quick", "python": "3", "commit": "abc"}
+BOUNDED = {"num_users": 10, "run_time": 60, "headless": True, "web_host": ""}
+STATS = [
+    {"name": name, "num_requests": 4, "num_failures": 0, "response_times": {"10": 2, "9": 1, "100": 1},
+     "max_response_time": 104.2}
+    for name in ("page: home", "API: ask", "chat: first text", "chat: ended")
+]  # fmt: skip
+HISTORY = """Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%
+100,0,,Aggregated,0.0,0.0,N/A,N/A
+101,5,GET,page: home,1.0,0.0,10,20
+101,5,,Aggregated,2.5,0.5,10,30
+"""
+
+
+def test_a_bounded_run_is_let_through() -> None:
+    assert refusal_of(Namespace(**BOUNDED)) == ""
+    assert refusal_of(Namespace(**BOUNDED | {"headless": False, "web_host": "127.0.0.1"})) == ""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"num_users": MOST_USERS + 1}, {"run_time": None}, {"run_time": MOST_SECONDS + 1}, {"headless": False},
+     {"headless": False, "web_host": "0.0.0.0"}],
+)  # fmt: skip
+def test_what_has_no_bound_is_refused(changes: dict[str, Any]) -> None:
+    assert refusal_of(Namespace(**BOUNDED | changes))
+
+
+def test_people_come_from_a_file_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PEOPLE, raising=False)
+    with pytest.raises(LookupError, match=r"python -m stress_tests\.locust"):
+        read_people()
+    path = tmp_path / "people.json"
+    path.write_text(json.dumps([{"cookie": str(n), "token": "t", "persona": "p"} for n in range(2)]))
+    monkeypatch.setenv(PEOPLE, str(path))
+    people = read_people()
+    assert [next(people) for _ in range(3)] == [Person(cookie, "t", "p") for cookie in ("0", "1", "0")]
+
+
+ACCEPTED = {"type": "message.accepted", "client_id": "a", "conversation": {"id": "c1"}}
+
+
+def delta(text: str, seq: int, kind: str = "reply.delta") -> dict[str, Any]:
+    return {"type": kind, "text": text, "seq": seq}
+
+
+def ending(text: str, kind: str = "reply.completed", code: str = "") -> dict[str, Any]:
+    return {"type": kind, "text": text, "code": code}
+
+
+def turn_of(*said: dict[str, Any]) -> Turn:
+    ticks = iter(range(100))
+    turn = Turn("a", lambda: float(next(ticks)))
+    for event in said:
+        turn.take(event)
+    return turn
+
+
+def test_a_whole_reply_has_times_and_no_fault() -> None:
+    turn = turn_of({"type": "ready"}, ACCEPTED, delta("one ", 4), delta("two", 7), ending("one two."))
+    assert (turn.is_over, turn.fault, turn.conversation) == (True, "", "c1")
+    assert turn.times == {"accepted": 1000, "first text": 2000, "ended": 3000}
+
+
+def test_a_snapshot_replaces_what_was_there() -> None:
+    assert turn_of(ACCEPTED, delta("x", 1), delta("one ", 4, "reply.snapshot"), ending("one two")).fault == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ([delta("one ", 4), delta("three", 12), ending("one three")], "gap in the text"),
+        ([delta("one ", 4), ending("two")], "ending unlike its deltas"),
+        ([ending("", "reply.failed", "model_unavailable")], "reply.failed model_unavailable"),
+        ([{"type": "error", "client_id": "a", "code": "rate_limited"}], "error rate_limited"),
+    ],
+)
+def test_what_went_wrong_is_the_turns_fault(said: list[dict[str, Any]], fault: str) -> None:
+    turn = turn_of(ACCEPTED, *said)
+    assert (turn.is_over, turn.fault) == (True, fault)
+
+
+def test_other_turns_events_change_nothing() -> None:
+    turn = turn_of({**ACCEPTED, "client_id": "b"}, {"type": "error", "client_id": "b", "code": "x"})
+    assert (turn.is_over, turn.conversation, turn.times) == (False, None, {})
+
+
+def found(**changes: Any) -> dict[str, Any]:
+    return {
+        "requests": figures_of(copy.deepcopy(STATS), 10), "failures": [], "history": history_of(HISTORY),
+        "audit": {"replies": {"completed": 4}, "wrong_text": 0},
+    } | changes  # fmt: skip
+
+
+def test_figures_are_of_all_requests_of_a_name() -> None:
+    home = next(each for each in found()["requests"] if each["name"] == "page: home")
+    assert (home["per_s"], home["p50"], home["p95"], home["max"]) == (0.4, 10.0, 100.0, 104.2)
+    assert found()["history"] == [
+        {"at": 0, "users": 0.0, "per_s": 0.0, "failures_per_s": 0.0, "p95": 0.0},
+        {"at": 1, "users": 5.0, "per_s": 2.5, "failures_per_s": 0.5, "p95": 30.0},
+    ]
+
+
+def missed(of: dict[str, Any]) -> list[str]:
+    return [check.name for check in judged(of) if check.verdict != "reached"]
+
+
+def test_a_good_run_reaches_everything() -> None:
+    assert missed(found()) == []
+    page = report_page(report_of(found(), Namespace(users=20), MACHINE))
+    assert "20 people: 16 requests, 4 of them whole turns by WebSocket; 0 failed." in page
+    assert page.count("<svg") == 2
+
+
+def test_failures_silence_and_wrong_texts_are_missed() -> None:
+    failing = [STATS[0] | {"num_failures": 1}, *STATS[1:]]
+    assert missed(found(requests=figures_of(failing, 10))) == ["requests that failed"]
+    assert missed(found(requests=figures_of(STATS[1:], 10))) == ["requests of “page”"]
+    slow = [*STATS[:2], STATS[2] | {"response_times": {"1500": 4}}, STATS[3]]
+    assert missed(found(requests=figures_of(slow, 10))) == ["first text, P95"]
+    assert missed(found(audit={"wrong_text": 1})) == ["replies in the database that differ from the model's"]
