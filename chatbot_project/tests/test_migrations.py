@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
@@ -22,6 +24,7 @@ from django.db.models import IntegerField
 
 from accounts.models import User
 from chatbot_project.lib.postgres import base
+from chatbot_project.management.commands import prepare
 from chatbot_project.tests.shipped_migrations import FIRST_RELEASE
 
 SQUAWK = Path(sys.executable).parent / "squawk"
@@ -162,16 +165,30 @@ def held(transactional_db: None) -> Iterator[None]:
     reading.join()
 
 
+def add_a_column() -> None:
+    """As a migration does."""
+    field = IntegerField(null=True)
+    field.set_attributes_from_name("never_there")
+    with connection.schema_editor() as editor:
+        editor.add_field(User, field)
+
+
 def test_a_migration_that_gets_no_lock_gives_up_and_has_changed_nothing(
     held: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(base, "MIGRATION_LOCK_SECONDS", 0.05)
-    field = IntegerField(null=True)
-    field.set_attributes_from_name("never_there")
-    with pytest.raises(OperationalError, match="lock timeout"), connection.schema_editor() as editor:
-        editor.add_field(User, field)
+    with pytest.raises(OperationalError, match="lock timeout"):
+        add_a_column()
     with connection.cursor() as cursor:
         cursor.execute("SHOW lock_timeout")
         assert cursor.fetchone() == ("0",)  # for whatever comes after it
         cursor.execute("SELECT * FROM accounts_user LIMIT 0")
         assert "never_there" not in {column.name for column in cursor.description}
+
+
+def test_prepare_says_that_a_table_was_in_use_and_what_to_do(held: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "MIGRATION_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(prepare, "pending_migrations", lambda: 1)
+    monkeypatch.setattr(prepare, "migrate", add_a_column)
+    with pytest.raises(CommandError, match="has changed nothing"):
+        call_command("prepare", stdout=StringIO())

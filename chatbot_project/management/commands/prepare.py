@@ -6,9 +6,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
+from psycopg.errors import LockNotAvailable
 
 from chatbot_project.embedded.bootstrap import has_knowledge, has_personas, migrate, pending_migrations
 from chatbot_project.lib.db import named_lock
+from chatbot_project.lib.postgres.base import MIGRATION_LOCK_SECONDS
 
 
 class Command(BaseCommand):
@@ -18,7 +21,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Raises CommandError where another one is at it."""
+        """Raises CommandError where another one is at it, or a table that has to be changed is in use all the time."""
         with named_lock("prepare") as is_mine:
             if not is_mine:
                 raise CommandError("Another `manage.py prepare` is at it. Wait for its end, then run this again.")
@@ -26,7 +29,15 @@ class Command(BaseCommand):
 
     def _prepare(self) -> None:
         if pending := pending_migrations():
-            migrate()
+            try:
+                migrate()
+            except OperationalError as error:
+                if not isinstance(error.__cause__, LockNotAvailable):
+                    raise
+                raise CommandError(
+                    f"Somebody used a table for more than {MIGRATION_LOCK_SECONDS:g} s, mostly by a long query. "
+                    "A migration gave up and has changed nothing: run this again, it goes on from there."
+                ) from error
             self.stdout.write(f"{pending} migrations applied.")
         base = Path(settings.BASE_DIR)
         if not has_personas():
