@@ -16,8 +16,9 @@ from django.conf import settings
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.providers import goes_outside
-from chatbot_project.lib.llm.types import Deadlines, RetryPolicy
+from chatbot_project.lib.llm.types import RetryPolicy
 from chatbot_project.lib.pii import redact
+from faqs.embedding_line import deadlines, line_to
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded/wordllama"
 EMBEDDED_DIMENSIONS = 256
 ENDPOINT_BATCH = 64  # texts a request; every known endpoint takes as many
-ENDPOINT_SECONDS = 20.0
 MAX_DIMENSIONS = 4000  # what pgvector can index as halfvec
 _PROBE = "How can we help you?"
 
@@ -118,7 +118,8 @@ class WordllamaEmbedder:
 
 
 class EndpointEmbedder:
-    """A model behind an OpenAI-compatible embeddings endpoint of a configured provider."""
+    """A model behind an OpenAI-compatible embeddings endpoint of a configured provider. An outside one gets questions
+    without personal data, and phrasings alike."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -138,22 +139,23 @@ class EndpointEmbedder:
             return np.zeros((0, self.dimensions), dtype=np.float32)
         # A text of nothing but spaces is refused by some endpoints.
         wanted = [text if text.strip() else "?" for text in texts]
-        rows = unit_rows(asyncio.run(self._ask(wanted)), name=self.name, dimensions=self._dimensions)
+        if goes_outside([self.name], settings.LLM_PROVIDERS):
+            wanted = [redact(text) for text in wanted]
+        try:
+            vectors = [line_to(self.name).ask(wanted[0])] if len(wanted) == 1 else asyncio.run(self._ask(wanted))
+        except LLMError as error:
+            raise EmbeddingError(error.detail, code=error.code, status=error.status) from error
+        rows = unit_rows(vectors, name=self.name, dimensions=self._dimensions)
         self._dimensions = int(rows.shape[1])
         return rows
 
     async def _ask(self, texts: list[str]) -> list[list[float]]:
-        """The endpoint's vectors. An outside one gets questions without personal data, and phrasings alike."""
+        """The endpoint's vectors of many texts."""
         from chatbot_project.lib.llm.client import LLMClient  # half a second, which only who asks a model shall take
 
-        if goes_outside([self.name], settings.LLM_PROVIDERS):
-            texts = [redact(text) for text in texts]
-        deadlines = Deadlines(connect=settings.LLM_CONNECT_SECONDS, total=ENDPOINT_SECONDS)
         vectors: list[list[float]] = []
-        try:
-            async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines, retries=RetryPolicy(attempts=2)) as llm:
-                for start in range(0, len(texts), ENDPOINT_BATCH):
-                    vectors += await llm.embed(self.name, texts[start : start + ENDPOINT_BATCH])
-        except LLMError as error:
-            raise EmbeddingError(error.detail, code=error.code, status=error.status) from error
+        retries = RetryPolicy(attempts=2)
+        async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines(), retries=retries) as llm:
+            for start in range(0, len(texts), ENDPOINT_BATCH):
+                vectors += await llm.embed(self.name, texts[start : start + ENDPOINT_BATCH])
         return vectors

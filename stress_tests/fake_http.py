@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import math
+import re
 import socket
 import struct
 import time
@@ -220,17 +221,26 @@ _CATEGORIES = (
     *("harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm"),
     *("self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic"),
 )
+_NAMED = re.compile(r"([a-z/-]+)=(0\.\d+)")
 
 
 def _moderations(request: Recorded, script: Script) -> dict[str, Any]:
-    scores = dict.fromkeys(_CATEGORIES, 0.0) | dict(script.scores or {})
-    categories = {name: score > 0.5 for name, score in scores.items()}
+    """A result for each text: the script's scores, and of each category that a text names as ``<category>=0.7``."""
+    given = request.body.get("input") or ""
+    results = [_moderation(str(text), script) for text in ([given] if isinstance(given, str) else given)]
+    return {"id": "modr-1", "model": request.model, "results": results}
+
+
+def _moderation(text: str, script: Script) -> dict[str, Any]:
+    named = {name: float(score) for name, score in _NAMED.findall(text) if name in _CATEGORIES}
+    scores = dict.fromkeys(_CATEGORIES, 0.0) | dict(script.scores or {}) | named
     applied = {name: ["text"] for name in _CATEGORIES}
-    result = {
-        "flagged": any(categories.values()), "categories": categories, "category_scores": scores,
+    return {
+        "flagged": any(score > 0.5 for score in scores.values()),
+        "categories": {name: score > 0.5 for name, score in scores.items()},
+        "category_scores": scores,
         "category_applied_input_types": applied,
-    }  # fmt: skip
-    return {"id": "modr-1", "model": request.model, "results": [result]}
+    }
 
 
 def _embeddings(request: Recorded, script: Script) -> dict[str, Any]:

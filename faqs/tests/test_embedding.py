@@ -1,6 +1,7 @@
 """Vectors: the embedded model's and an endpoint's over real HTTP, and what is refused."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,28 @@ def test_an_endpoint_that_changes_its_dimension_is_refused(
     fake_model.enqueue(Script(dimensions=64), path=EMBEDDINGS)
     with pytest.raises(EmbeddingError, match="64 dimensions; its own have 256"):
         endpoint.embed(["b"])
+
+
+def test_questions_that_come_at_once_go_together_and_each_gets_its_own_vector(
+    endpoint: EndpointEmbedder, fake_model: FakeModelServer
+) -> None:
+    texts = [f"question {number}" for number in range(60)]
+    expected = endpoint.embed(texts)
+    fake_model.default = Script(first_ms=100)
+    before = len(fake_model.requests)
+    with ThreadPoolExecutor(60) as threads:
+        rows = list(threads.map(lambda text: endpoint.embed([text])[0], texts))
+    assert np.allclose(rows, expected, atol=1e-6)
+    assert len(fake_model.requests) - before < 30
+
+
+def test_a_question_that_is_refused_fails_alone(endpoint: EndpointEmbedder, fake_model: FakeModelServer) -> None:
+    fake_model.default = Script(status=400)
+    with pytest.raises(EmbeddingError) as caught:
+        endpoint.embed(["a"])
+    assert caught.value.code == "llm_refused"
+    fake_model.default = Script()
+    assert endpoint.embed(["a"]).shape == (1, 256)
 
 
 @pytest.mark.parametrize("fault", ["nan", "zero", "short"])

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ import httpx2
 import openai
 from openai.types.chat import ChatCompletion
 
+from .batching import Batcher
 from .breaker import Breaker, State
 from .errors import LLMError, LLMMalformed, LLMTimeout, LLMTooLarge, LLMUnavailable, error_from_event, error_from_status
 from .providers import OPENAI_URL, Provider, parse_model
@@ -31,6 +33,8 @@ from .types import Bounds, ChatRequest, ChatResult, Deadlines, RetryPolicy, Usag
 DEADLINES = Deadlines()
 RETRIES = RetryPolicy()
 BOUNDS = Bounds()
+JUDGING = 8  # requests to a moderation endpoint at once; of more texts, up to JUDGED_TOGETHER go in one
+JUDGED_TOGETHER = 16
 
 
 class LLMClient:
@@ -57,6 +61,7 @@ class LLMClient:
         self._session: aiohttp.ClientSession
         self._sdks: dict[str, openai.AsyncOpenAI] = {}
         self._headers: dict[str, dict[str, str]] = {}
+        self._judges: dict[str, Batcher[str, dict[str, float]]] = {}
 
     async def __aenter__(self) -> Self:
         self._session = make_session(self._connections)
@@ -69,6 +74,8 @@ class LLMClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for judge in self._judges.values():
+            await judge.close()
         await self._session.close()
 
     def _make_sdk(self, provider: Provider) -> openai.AsyncOpenAI:
@@ -208,12 +215,18 @@ class LLMClient:
         return await self._router.first([model], attempt) if texts else []
 
     async def moderate(self, model: str, text: str) -> dict[str, float]:
-        """How much ``text`` is of each category, from 0 to 1, by the categories' names."""
+        """How much ``text`` is of each category, from 0 to 1, by the categories' names. Where many are asked at once,
+        several go together (``Batcher``)."""
+        if model not in self._judges:
+            self._judges[model] = Batcher(partial(self._moderate, model), most=JUDGED_TOGETHER, calls=JUDGING)
+        return await self._judges[model].ask(text)
 
-        async def attempt(provider: Provider, name: str) -> dict[str, float]:
+    async def _moderate(self, model: str, texts: list[str]) -> list[dict[str, float]]:
+        async def attempt(provider: Provider, name: str) -> list[dict[str, float]]:
+            given: str | list[str] = texts if len(texts) > 1 else texts[0]  # a single one as every server takes it
             async with self._translated(model):
-                answer = await self._sdks[provider.name].moderations.create(model=name, input=text)
-            return _scores(model, answer)
+                answer = await self._sdks[provider.name].moderations.create(model=name, input=given)
+            return _scores(model, answer, len(texts))
 
         return await self._router.first([model], attempt)
 
@@ -274,9 +287,16 @@ def _body(provider: Provider, name: str, request: ChatRequest) -> dict[str, Any]
     return body
 
 
-def _scores(model: str, answer: Any) -> dict[str, float]:
+def _scores(model: str, answer: Any, count: int) -> list[dict[str, float]]:
+    """Those of ``count`` texts. Raises ``LLMMalformed``."""
     results = getattr(answer, "results", None)
-    scores = getattr(results[0], "category_scores", None) if isinstance(results, list) and results else None
+    if not isinstance(results, list) or len(results) != count:
+        raise LLMMalformed(f"{model} answered with something that is no moderation.")
+    return [_scores_of(model, result) for result in results]
+
+
+def _scores_of(model: str, result: Any) -> dict[str, float]:
+    scores = getattr(result, "category_scores", None)
     # The SDK names fields by attributes; the categories' own names are their aliases.
     dump = getattr(scores, "model_dump", None)
     named = dump(by_alias=True) if dump is not None else scores

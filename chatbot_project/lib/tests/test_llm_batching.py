@@ -1,0 +1,120 @@
+"""Questions to one endpoint: alone while there is room, together once many come, and each with an answer of its own."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatbot_project.lib.llm.batching import Batcher
+from chatbot_project.lib.llm.client import JUDGING, LLMClient
+from chatbot_project.lib.llm.errors import LLMCut, LLMMalformed, LLMRefused, LLMUnavailable
+from stress_tests.fake_model import FakeModelServer
+from stress_tests.fake_script import Script
+
+from .conftest import MODEL
+
+
+class Endpoint:
+    """Answers each number with its double, as slowly as the loop turns; what it was asked is in ``calls``."""
+
+    def __init__(self, *, refuses: Sequence[int] = (), fails: bool = False, alone: bool = False) -> None:
+        self.refuses, self.fails, self.alone = refuses, fails, alone
+        self.calls: list[list[int]] = []
+        self.at_once = self.most_at_once = 0
+
+    async def __call__(self, items: list[int]) -> list[int]:
+        self.calls.append(items)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
+        if self.fails:
+            raise LLMUnavailable("away")
+        if set(items) & set(self.refuses):
+            raise LLMRefused("no")
+        if self.alone and len(items) > 1:
+            raise LLMMalformed("one result")
+        return [2 * item for item in items]
+
+
+async def test_one_alone_is_asked_at_once() -> None:
+    endpoint = Endpoint()
+    assert await Batcher(endpoint, most=4, calls=1).ask(3) == 6
+    assert endpoint.calls == [[3]]
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 5))
+def test_each_gets_its_own_answer_in_few_calls(number: int, most: int, calls: int) -> None:
+    endpoint = Endpoint()
+
+    async def ask_all() -> list[int]:
+        batcher = Batcher(endpoint, most=most, calls=calls)
+        return await asyncio.gather(*(batcher.ask(item) for item in range(number)))
+
+    assert asyncio.run(ask_all()) == [2 * item for item in range(number)]
+    assert endpoint.most_at_once <= calls
+    assert all(len(items) <= most for items in endpoint.calls)
+    assert len(endpoint.calls) <= min(calls, number) + -(-number // most)
+
+
+async def test_what_is_refused_fails_alone() -> None:
+    endpoint = Endpoint(refuses=[5])
+    batcher = Batcher(endpoint, most=8, calls=1)
+    answers = await asyncio.gather(*(batcher.ask(item) for item in range(9)), return_exceptions=True)
+    assert [answer for answer in answers if not isinstance(answer, LLMRefused)] == [0, 2, 4, 6, 8, 12, 14, 16]
+    assert isinstance(answers[5], LLMRefused)
+
+
+async def test_an_endpoint_that_takes_one_at_a_time_is_found_out_once() -> None:
+    endpoint = Endpoint(alone=True)
+    batcher = Batcher(endpoint, most=8, calls=1)
+    assert await asyncio.gather(*(batcher.ask(item) for item in range(20))) == [2 * item for item in range(20)]
+    assert sum(len(items) > 1 for items in endpoint.calls) == 1
+
+
+async def test_one_that_fails_fails_all_that_went_together() -> None:
+    endpoint = Endpoint(fails=True)
+    batcher = Batcher(endpoint, most=8, calls=1)
+    answers = await asyncio.gather(*(batcher.ask(item) for item in range(9)), return_exceptions=True)
+    assert all(isinstance(answer, LLMUnavailable) for answer in answers)
+    assert len(endpoint.calls) == 2
+
+
+async def test_who_gives_up_is_not_asked_about_and_closing_leaves_nobody_waiting() -> None:
+    endpoint = Endpoint()
+    batcher = Batcher(endpoint, most=8, calls=1)
+    asked = [asyncio.create_task(batcher.ask(item)) for item in range(4)]
+    await asyncio.sleep(0)
+    asked[2].cancel()
+    assert await asyncio.gather(asked[0], asked[1], asked[3]) == [0, 2, 6]
+    assert [2] not in endpoint.calls
+    late = [asyncio.create_task(batcher.ask(item)) for item in range(9)]
+    await asyncio.sleep(0)
+    await batcher.close()
+    answers = await asyncio.gather(*late, return_exceptions=True)
+    assert all(isinstance(answer, LLMCut) for answer in answers)
+    assert not endpoint.at_once or batcher._under_way == set()
+
+
+async def test_texts_that_are_judged_at_once_go_together_and_each_gets_its_own_scores(
+    client: LLMClient, fake_model: FakeModelServer
+) -> None:
+    fake_model.default = Script(first_ms=50)
+    texts = [f"violence=0.{number:02}" for number in range(1, 61)]
+    found = await asyncio.gather(*(client.moderate(MODEL, text) for text in texts))
+    assert [scores["violence"] for scores in found] == [number / 100 for number in range(1, 61)]
+    assert len(fake_model.requests) < 30
+    assert all(isinstance(request.body["input"], str) for request in list(fake_model.requests)[:JUDGING])
+
+
+async def test_a_text_that_is_judged_alone_is_sent_as_a_text(client: LLMClient, fake_model: FakeModelServer) -> None:
+    await client.moderate(MODEL, "sexual=0.25")
+    assert fake_model.requests[-1].body["input"] == "sexual=0.25"
+
+
+async def test_too_few_scores_are_none(client: LLMClient, fake_model: FakeModelServer) -> None:
+    fake_model.default = Script(html=True)
+    with pytest.raises(LLMMalformed):
+        await client.moderate(MODEL, "a")
