@@ -175,16 +175,14 @@ async def test_programs_are_told_on_every_surface(
     transactional_db: None, watched_stack: Stack, persona: Persona, owner: User, fake_model: FakeModelServer
 ) -> None:
     watched_stack.resume_workers()
+    fake_model.default = Script(tokens=["violence=0.99 ", "and more"])  # so it is judged, while it streams and whole
     async with await run_db(HttpClient.of, watched_stack.url, owner) as program:
-        fake_model.enqueue(FINE, BAD, path=MODERATIONS)
         _status, answer = await program.call("post", "chat/send", {"text": "Tell me", "persona": persona.slug})
         assert (answer["reply"]["code"], answer["reply"]["text"]) == ("content_withdrawn", "")
     async with async_client(watched_stack.url, await run_db(make_key, owner)) as client:
-        fake_model.enqueue(FINE, BAD, path=MODERATIONS)
         with pytest.raises(openai.BadRequestError) as refusal:
             await client.chat.completions.create(**asked(persona, "Hello?"))
         assert refusal.value.code == "content_withdrawn"
-        fake_model.enqueue(FINE, BAD, path=MODERATIONS)
         with pytest.raises(openai.APIError) as broken:
             async for _chunk in await client.chat.completions.create(**asked(persona, "Hello?"), stream=True):
                 pass
