@@ -25,6 +25,7 @@ from .bench_cpu import rss_bytes
 from .bench_load import Person, Plan, Run, connect_chat, connect_direct, drive
 from .bench_stack import ROOT, Stack, StackError
 from .bench_turns import direct_outcome, product_outcome
+from .reporting import between
 
 MIB = 1024 * 1024
 SETTLE_SECONDS = 3.0
@@ -38,8 +39,9 @@ BURST = {"users": 50, "turns": 1, "think_s": 0.0, "spread_s": 0.0, "tokens": 200
 class Bench:
     """All phases of one run, in the order in which they are measured."""
 
-    def __init__(self, sizes: Sequence[int], *, quick: bool) -> None:
+    def __init__(self, sizes: Sequence[int], *, quick: bool, web: int = 1, workers: int = 1) -> None:
         self.quick = quick
+        self.processes = {"web": web, "workers": workers}
         turns, think, tokens = (2, 0.5, 30) if quick else (3, 10.0, 60)
         self.phases = [
             Plan(name=f"{size} users", users=size, turns=turns, think_s=think, tokens=tokens) for size in sizes
@@ -82,11 +84,12 @@ class Bench:
         began = time.monotonic()
         plans = self.plans()
         users = max(self.idle_sockets, *(plan.users for plan in plans))
-        with Stack(users=users, personas={plan.persona: f"bench/{plan.model}" for plan in plans}) as stack:
+        personas = {plan.persona: f"bench/{plan.model}" for plan in plans}
+        with Stack(users=users, personas=personas, **self.processes) as stack:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 result = runner.run(self._measure(stack))
             result["audit"] = stack.audit()
-            result["machine"] = machine(stack) | {"seconds": round(time.monotonic() - began)}
+            result["machine"] = machine(stack) | self.processes | {"seconds": round(time.monotonic() - began)}
         result["targets"] = [vars(target) for target in report.targets(result)]
         return result
 
@@ -125,7 +128,7 @@ class Bench:
         pid = stack.parts().pids["web"]
         await asyncio.sleep(self.settle_s)
         before = rss_bytes(pid)
-        people = await connect_chat(stack.web_address, stack.cookies[: self.idle_sockets])
+        people = await connect_chat([stack.web_address], stack.cookies[: self.idle_sockets])
         await asyncio.sleep(self.settle_s)
         idle = rss_bytes(pid)
         run = await drive(self.memory, people[: self.memory.users], stack.parts())
@@ -147,7 +150,7 @@ class Bench:
 async def product(stack: Stack, plan: Plan) -> Run:
     """The plan's people through the product."""
     say(f"{plan.name}, through the product")
-    people = await connect_chat(stack.web_address, stack.cookies[: plan.users])
+    people = await connect_chat(stack.web_addresses, stack.cookies[: plan.users])
     run = await drive(plan, people, stack.parts())
     await leave(people)
     stack.check()
@@ -213,6 +216,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sizes", default="", help="numbers of users, with commas (default 10,100,500,1000)")
     parser.add_argument("--quick", action="store_true", help="under a minute: 10 and 50 users, short pauses")
+    parser.add_argument("--web", type=between(1, 16), default=1, help="web processes")
+    parser.add_argument("--workers", type=between(1, 16), default=1, help="reply workers")
     parser.add_argument("--baseline-only", action="store_true", help="the model server and the generator alone")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result there as well")
     options = parser.parse_args()
@@ -228,7 +233,7 @@ def main() -> int:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 result: Any = runner.run(baseline(sizes, quick=options.quick))
         else:
-            result = Bench(sizes, quick=options.quick).run()
+            result = Bench(sizes, quick=options.quick, web=options.web, workers=options.workers).run()
             print(report.text(result), end="\n\n")
     except StackError as error:
         print(error, file=sys.stderr)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import gc
+import itertools
 import json
 import random
 import resource
@@ -264,16 +265,16 @@ class DirectPerson(Person):
         self._ended(now, "" if whole else "lost: connection closed")
 
 
-async def connect_chat(address: tuple[str, int], cookies: Sequence[str]) -> list[ChatPerson]:
-    """One tab for each cookie. Raises what the first to fail raises."""
+async def connect_chat(addresses: Sequence[tuple[str, int]], cookies: Sequence[str]) -> list[ChatPerson]:
+    """One tab for each cookie, evenly over ``addresses``. Raises what the first to fail raises."""
     people = [ChatPerson() for _ in cookies]
     turnstile = asyncio.Semaphore(CONNECTS_AT_ONCE)
 
-    async def enter(person: ChatPerson, cookie: str) -> None:
+    async def enter(person: ChatPerson, address: tuple[str, int], cookie: str) -> None:
         async with turnstile:
             await person.connect(address, cookie)
 
-    await asyncio.gather(*map(enter, people, cookies))
+    await asyncio.gather(*map(enter, people, itertools.cycle(addresses), cookies))
     return people
 
 

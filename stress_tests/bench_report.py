@@ -3,7 +3,7 @@
 import dataclasses
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .bench_cpu import cpu_between, shares_between
@@ -61,16 +61,27 @@ def _figures(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def _cpu_figures(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    spent = cpu_between(run.samples[0], run.samples[-1])
+    each = cpu_between(run.samples[0], run.samples[-1])
+    spent = by_part(each)
     total = sum(spent[name] for name in PRODUCT)
     tokens = sum(outcome.tokens for outcome in outcomes)
     return {
         "seconds": spent,
+        "seconds_by_process": each,
         "product_seconds": round(total, 3),
         "product_us_per_token_all_in": round(total / tokens * 1e6, 1) if tokens else 0.0,
         "product_ms_per_turn_all_in": round(total / len(outcomes) * 1e3, 2) if outcomes else 0.0,
-        "steady_share_of_a_processor": shares_between(run.samples, run.steady_from, run.steady_to),
+        "steady_share_of_a_processor": by_part(shares_between(run.samples, run.steady_from, run.steady_to)),
     }
+
+
+def by_part(spent: Mapping[str, float]) -> dict[str, float]:
+    """Processes of one kind together: web and web2 are the web."""
+    found: dict[str, float] = {}
+    for name, seconds in spent.items():
+        part = name.rstrip("0123456789")
+        found[part] = round(found.get(part, 0.0) + seconds, 3)
+    return found
 
 
 def added(product: dict[str, Any], direct: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -197,7 +208,8 @@ def _machine_line(machine: dict[str, Any]) -> str:
     pins = ", ".join(f"{name} on processor {number}" for name, number in machine["pins"].items()) or "none"
     return (
         f"{machine['processors']} processors ({machine['processor_name']}), Python {machine['python']}, "
-        f"commit {machine['commit']}; pinned: {pins}; {machine['seconds']} s in all"
+        f"commit {machine['commit']}; {machine.get('web', 1)} web, {machine.get('workers', 1)} reply workers; "
+        f"pinned: {pins}; {machine['seconds']} s in all"
     )
 
 

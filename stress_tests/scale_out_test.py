@@ -1,0 +1,236 @@
+"""What a second web process and a second reply worker bring: the law by what turns and tokens cost, and what is seen.
+
+``python -m stress_tests.scale_out_test [--users 100]``. How the law is made and what is judged stands in
+docs/scaling.md. Everything runs on this machine, in a temporary directory, on loopback.
+"""
+
+import asyncio
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import uvloop
+
+from .bench_load import Plan, Run, connect_chat, drive
+from .bench_report import by_part, cost_of_tokens_and_turns, product_figures
+from .bench_stack import Stack
+from .reporting import (
+    Check,
+    Plot,
+    Report,
+    Series,
+    Table,
+    between,
+    command_parser,
+    describe_machine,
+    exactly,
+    parameters_of,
+    run_command,
+    say,
+)
+from .reporting.command import Found, Options
+
+PARTS = ("web", "worker", "postgres", "redis")
+#: Of which there are as many as one likes; Redis is one process of one thread, PostgreSQL one server of many processes.
+MULTIPLIED = ("web", "worker")
+WANTED = 1.7
+#: Processors from which on the ratio is seen, not only computed: two web processes, two workers, PostgreSQL and Redis,
+#: the model server and the generator.
+CORES_TO_SEE = 8
+SHOWN_CORES, MOST_PROCESSES = (2, 4, 6, 8, 16), 8
+FEW_TOKENS = 6
+LEAVE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Turns a second that so many processes make, and what holds them there: a part or the processors."""
+
+    per_s: float
+    bound_by: str
+
+
+def capacity(turn_s: Mapping[str, float], processes: int, cores: float = math.inf) -> Capacity:
+    """The law: no process does more than one processor's work, and all together no more than ``cores``.
+
+    ``turn_s`` are seconds of a processor that a turn takes of each part, with ``processes`` web processes and as many
+    reply workers; what is no part of the product counts for the processors alone.
+    """
+    bounds = {part: processes / turn_s[part] for part in MULTIPLIED}
+    bounds["redis"] = 1 / turn_s["redis"]
+    bounds["processors"] = cores / sum(turn_s.values())
+    bound_by = min(bounds, key=lambda name: bounds[name])
+    return Capacity(bounds[bound_by], bound_by)
+
+
+def ratio(one: Mapping[str, float], two: Mapping[str, float], cores: float = math.inf) -> float:
+    """Turns a second of two and two processes by those of one and one."""
+    return capacity(two, 2, cores).per_s / capacity(one, 1, cores).per_s
+
+
+def cores_for(one: Mapping[str, float], two: Mapping[str, float], wanted: float = WANTED) -> int | None:
+    """The fewest processors with which two and two make ``wanted`` times what one and one make; None: no number."""
+    enough = range(1, 129)
+    return next((cores for cores in enough if ratio(one, two, cores) >= wanted and _is_free(one, cores)), None)
+
+
+def _is_free(one: Mapping[str, float], cores: float) -> bool:
+    """Whether one and one are not short of processors themselves: with too few, any ratio can be had."""
+    return capacity(one, 1, cores).bound_by != "processors"
+
+
+async def measure(stack: Stack, options: Options) -> dict[str, Any]:
+    """Costs of a turn and a token of this many processes, and turns a second without a pause."""
+    many, few, hasty = plans(options)
+    await _run(stack, Plan(name="warm-up", users=options.users, turns=1, think_s=0, tokens=few.tokens))
+    with_many, with_few = await _run(stack, many), await _run(stack, few)
+    rush = await _run(stack, hasty)
+    figures = {name: product_figures(run) for name, run in (("many", with_many), ("few", with_few), ("rush", rush))}
+    sent = [turn.sent_at for turn in rush.turns if turn.sent_at]
+    ended = [turn.ended_at for turn in rush.turns if turn.ended_at]
+    return figures | {
+        "cost": cost_of_tokens_and_turns(figures["many"], figures["few"]),
+        "turn_s": turn_seconds(rush, figures["rush"]),
+        "seen_per_s": round(len(ended) / (max(ended) - min(sent)), 2),
+    }
+
+
+def plans(options: Options) -> tuple[Plan, Plan, Plan]:
+    """Turns at the same rate with many and with few tokens, and as many as can be without a pause."""
+    many = Plan(name="many", users=options.users, turns=options.turns, think_s=options.think, tokens=options.tokens)
+    saved_s = (options.tokens - FEW_TOKENS) * many.token_ms / 1000
+    think_s = options.think + saved_s
+    few = Plan(name="few", users=options.users, turns=options.turns, think_s=think_s, tokens=FEW_TOKENS)
+    hasty = Plan(
+        name="rush", users=options.users, turns=options.turns, think_s=0, spread_s=0.2, tokens=options.tokens,
+        first_ms=0, token_ms=0,
+    )  # fmt: skip
+    return many, few, hasty
+
+
+async def _run(stack: Stack, plan: Plan) -> Run:
+    say(f"{len(stack.web_ports)} and {len(stack.web_ports)}: {plan.name}")
+    people = await connect_chat(stack.web_addresses, stack.cookies[: plan.users])
+    run = await drive(plan, people, stack.parts())
+    for person in people:
+        person.close()
+    await asyncio.sleep(LEAVE_SECONDS)
+    stack.check()
+    return run
+
+
+def turn_seconds(run: Run, figures: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds of a processor that a turn took, of each part, of the model server and of the generator."""
+    spent = by_part(figures["cpu"]["seconds_by_process"]) | {"generator": run.generator_cpu_s}
+    return {name: seconds / max(1, figures["turns"]) for name, seconds in spent.items()}
+
+
+def judged(found: Mapping[str, Any], cores: int) -> list[Check]:
+    """What is wanted of two and two against what was found."""
+    one, two = found["1"], found["2"]
+    runs = [each[name] for each in (one, two) for name in ("many", "few", "rush")]
+    by_law = ratio(one["turn_s"], two["turn_s"])
+    checks = [
+        exactly("turns complete", sum(run["completed"] for run in runs), sum(run["turns"] for run in runs)),
+        Check("two and two by the law, with processors enough", *_times(by_law)),
+    ]
+    if cores >= CORES_TO_SEE:
+        seen = two["seen_per_s"] / one["seen_per_s"]
+        checks.append(Check("two and two as seen", *_times(seen)))
+    return checks
+
+
+def _times(found: float) -> tuple[str, str, bool]:
+    return f"≥ {WANTED:g} ×", f"{found:.2f} ×", found >= WANTED
+
+
+def report_of(found: Mapping[str, Any], options: Options, machine: Mapping[str, Any]) -> Report:
+    one, two = found["1"], found["2"]
+    cores = machine["processors"]
+    enough = cores_for(one["turn_s"], two["turn_s"])
+    by_law, seen = ratio(one["turn_s"], two["turn_s"]), two["seen_per_s"] / one["seen_per_s"]
+    return Report(
+        name="scale_out_test",
+        title="Scaling out",
+        headline=f"Two web processes and two reply workers make {by_law:.2f} times as many turns by what each turn "
+        f"costs, from {enough or 'no number of'} processors on; here, with {cores} for everything, {seen:.2f} times.",
+        machine=machine,
+        parameters=parameters_of(options),
+        checks=judged(found, cores),
+        tables=[
+            Table(
+                "What a turn and a token cost",
+                ("part", "ms a turn", "µs a token", "ms a turn, 2 + 2", "µs a token, 2 + 2"),
+                [(part, *_costs(one, part), *_costs(two, part)) for part in (*PARTS, "product")],
+                "By two runs with the same turns a second and many or few tokens (docs/benchmarks.md).",
+            ),
+            Table(
+                "Each process, without a pause", ("process", "ms a turn, 1 + 1", "ms a turn, 2 + 2"),
+                [(name, _of_process(one, name), _of_process(two, name))
+                 for name in two["rush"]["cpu"]["seconds_by_process"]],
+                "Of all turns, whichever process answered them.",
+            ),
+            Table(
+                "The law", ("processors", "1 + 1 a second", "bound by", "2 + 2 a second", "bound by ", "times"),
+                [_law_row(one["turn_s"], two["turn_s"], each) for each in (*SHOWN_CORES, math.inf)],
+                f"Seen here, with {cores} processors: {one['seen_per_s']:g} and {two['seen_per_s']:g} turns a second.",
+            ),
+        ],
+        plots=[
+            Plot("Turns a second by the law", "web processes, and as many reply workers", "turns a second", [
+                Series(f"{cores} processors", _curve(two["turn_s"], cores)),
+                Series("as many as are wanted", _curve(two["turn_s"], math.inf)),
+            ]),
+        ],
+    )  # fmt: skip
+
+
+def _costs(each: Mapping[str, Any], part: str) -> tuple[float, float]:
+    return each["cost"][part]["ms_per_turn"], each["cost"][part]["us_per_token"]
+
+
+def _of_process(each: Mapping[str, Any], name: str) -> float | None:
+    spent = each["rush"]["cpu"]["seconds_by_process"].get(name)
+    return None if spent is None else 1000 * spent / each["rush"]["turns"]
+
+
+def _law_row(one: Mapping[str, float], two: Mapping[str, float], cores: float) -> tuple[str | float, ...]:
+    first, second = capacity(one, 1, cores), capacity(two, 2, cores)
+    name = "enough" if math.isinf(cores) else f"{cores:g}"
+    return name, first.per_s, first.bound_by, second.per_s, second.bound_by, second.per_s / first.per_s
+
+
+def _curve(turn_s: Mapping[str, float], cores: float) -> list[tuple[float, float]]:
+    return [(number, capacity(turn_s, number, cores).per_s) for number in range(1, MOST_PROCESSES + 1)]
+
+
+def run(options: Options) -> Found:
+    """Raises StackError, and ValueError where too little was measured for the law."""
+    machine = describe_machine()
+    personas = {plan.persona: f"bench/{plan.model}" for plan in plans(options)}
+    personas |= {(warm := Plan(name="", users=1, tokens=FEW_TOKENS)).persona: f"bench/{warm.model}"}
+    found: dict[str, Any] = {}
+    for processes in (1, 2):
+        with (
+            Stack(users=options.users, personas=personas, web=processes, workers=processes) as stack,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            found[str(processes)] = runner.run(measure(stack, options))
+        if not all(found[str(processes)]["turn_s"][part] > 0 for part in PARTS):
+            raise ValueError("too few turns: a part's processor time is not to be told from none")
+    return report_of(found, options, machine), found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = command_parser("scale_out_test", __doc__)
+    parser.add_argument("--users", type=between(2, 2000), default=100)
+    parser.add_argument("--turns", type=between(1, 100), default=4, help="of each person, in each run")
+    parser.add_argument("--think", type=between(0, 60, float), default=4, metavar="SECONDS", help="between turns")
+    parser.add_argument("--tokens", type=between(10, 2000), default=60, help="of a reply")
+    return run_command(parser, run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

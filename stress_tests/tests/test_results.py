@@ -1,0 +1,87 @@
+"""The table of results: what runs said, with their machine, and nothing of what was missed left out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stress_tests.results import BEGIN, END, main, read_result, table, written_into
+
+MACHINE = {
+    "processors": 2, "processor_name": "Quick", "memory_gib": 16.0, "python": "3.11.7", "commit": "abc1234",
+    "date": "2026-11-29 10:00:00 UTC", "load_before": [0.1, 0.2, 0.3],
+}  # fmt: skip
+
+
+def stress(machine: dict[str, Any] | None = None, **verdicts: str) -> dict[str, Any]:
+    checks = [{"name": name, "verdict": verdict, "found": "3 ms"} for name, verdict in verdicts.items()]
+    report = {"title": "Sockets", "headline": "All | of it.", "machine": MACHINE | (machine or {}), "checks": checks}
+    return {"report": report, "figures": 1}
+
+
+def bench() -> dict[str, Any]:
+    def phase(users: int, think_s: float) -> dict[str, Any]:
+        added = {"first_token_ms": {"p95": users / 10}, "lag_ms": {"p95": users / 20}}
+        return {"users": users, "think_s": think_s, "added": added, "product": {"complete_percent": 100.0}}
+
+    return {
+        "phases": [phase(100, 10.0), phase(1000, 10.0), phase(1000, 1.0)],
+        "targets": [
+            {"name": "first", "reached": True, "found": "1 ms"},
+            {"name": "lag", "reached": None, "found": "–"},
+        ],
+        "machine": {"processors": 2, "processor_name": "Quick", "python": "3.11.7", "commit": "abc"},
+    }
+
+
+def test_a_run_becomes_a_row_that_tells_what_was_not_reached() -> None:
+    row = read_result(stress(opened="reached", pong="MISSED", memory="unclear")).row()
+    told = "1 of 3 reached; MISSED: pong (3 ms); unclear: memory (3 ms)"
+    assert row == f"| Sockets | All \\| of it | {told} | `abc1234`, 2026-11-29 |"
+
+
+def test_other_work_beside_a_run_is_told() -> None:
+    assert "beside other work (load 6.2)" in read_result(stress({"load_before": [6.21, 5, 4]}, opened="reached")).row()
+
+
+def test_the_bench_has_a_row_of_its_largest_phase_of_people_who_think() -> None:
+    row = read_result(bench()).row()
+    assert "1,000 people: 100 % of turns complete, first token 100 ms later (P95), each token 50 ms" in row
+    assert "1 of 2 reached; not measured: lag (–)" in row
+
+
+def test_each_machine_has_a_table_of_its_own() -> None:
+    made = table(read_result(each) for each in (stress(a="reached"), stress({"processors": 8}, a="reached"), stress()))
+    assert made.count("| test | found |") == 2
+    assert made.count("| Sockets |") == 3
+    assert "On 8 processors (Quick), 16.0 GiB, Python 3.11.7:" in made
+
+
+def test_only_what_stands_between_the_markers_is_replaced() -> None:
+    assert written_into(f"before\n{BEGIN}\nold\n{END}\nafter\n", "new") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+
+
+@pytest.mark.parametrize("document", ["", BEGIN, f"{END} {BEGIN}", f"{BEGIN} {END} {BEGIN} {END}"])
+def test_a_document_without_its_markers_is_left_alone(document: str, tmp_path: Path) -> None:
+    path, run = tmp_path / "README.md", tmp_path / "run.json"
+    path.write_text(document)
+    run.write_text(json.dumps(stress(a="reached")))
+    assert main([str(path), str(run)]) == 2
+    assert path.read_text() == document
+
+
+def test_the_command_writes_the_table(tmp_path: Path) -> None:
+    path, run = tmp_path / "README.md", tmp_path / "run.json"
+    path.write_text(f"# Title\n\n{BEGIN}\n{END}\n")
+    run.write_text(json.dumps(stress(a="reached")))
+    assert main([str(path), str(run)]) == 0
+    assert "| Sockets | All \\| of it | 1 of 1 reached |" in path.read_text()
+
+
+def test_a_file_of_something_else_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, run = tmp_path / "README.md", tmp_path / "other.json"
+    path.write_text(f"{BEGIN}{END}")
+    run.write_text('{"some": "thing"}')
+    assert main([str(path), str(run)]) == 2
+    assert "other.json" in capsys.readouterr().err
