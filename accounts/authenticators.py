@@ -58,7 +58,7 @@ def qr_code(text: str) -> SafeString:
     """``text`` as a QR code: an SVG element of squares without text, style or script, light whatever the page is."""
     picture = segno.make(text, error="m", micro=False)
     drawn = picture.svg_inline(border=3, light="#fff", omitsize=True, svgclass="qr-code")
-    return SafeString(drawn)  # nosec B703 - drawn by segno
+    return SafeString(drawn)  # nosec B703  # drawn by segno
 
 
 def turn_on(*, user: User, key: str, code: str) -> tuple[User, list[str]] | None:

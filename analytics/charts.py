@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Any
-from xml.etree import ElementTree  # nosec B405 - writes what is drawn here, reads nothing
+from xml.etree import ElementTree  # nosec B405  # writes what is drawn here, reads nothing
 
 import pygal
 from django.utils.safestring import SafeString
@@ -187,7 +187,7 @@ class _Picture:
 
 @lru_cache(MOST_KEPT)
 def _drawn(picture: _Picture) -> SafeString:
-    return SafeString(ElementTree.tostring(_draw(picture.chart), encoding="unicode"))  # nosec B703 - escaped there
+    return SafeString(ElementTree.tostring(_draw(picture.chart), encoding="unicode"))  # nosec B703  # escaped there
 
 
 class _Drawing:

@@ -32,7 +32,7 @@ def kept(of: tuple[object, ...], make: Callable[[], SafeString]) -> SafeString:
             cache.set(key, found, KEPT_SECONDS)
     except (RedisError, OSError):
         return make()
-    return SafeString(found)  # nosec B703 - what `make` gave
+    return SafeString(found)  # nosec B703  # what `make` gave
 
 
 class Page(Protocol):
