@@ -18,6 +18,7 @@ from chatbot_project.lib.llm.guarded import deadlines
 from chatbot_project.lib.metrics.serving import serve_metrics
 from conversations import doorbell
 from conversations.replies import metering
+from conversations.replies.cache import vectors
 from conversations.replies.worker import ReplyWorker
 from personas.knowledge import warm_up
 
@@ -59,10 +60,11 @@ async def work() -> None:
 
 
 async def _warm_up() -> None:
-    """So that the first question to the FAQ need not wait for what a later one finds loaded, nor replies for a look at
-    all of it."""
+    """So that the first question to the FAQ, or one that may be answered as before, need not wait for what a later one
+    finds loaded, nor replies for a look at all of it."""
     try:
         await run_db(warm_up)
+        await run_db(vectors.warm_up)
     except (DatabaseError, InterfaceError) as error:
         log.warning("worker.database_away", step="warm_up", error=type(error).__name__)
     keep_loaded()
