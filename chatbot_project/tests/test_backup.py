@@ -5,9 +5,12 @@ import os
 import resource
 import signal
 import stat
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -17,7 +20,7 @@ from accounts.models import AuditEvent
 from accounts.tests.factories import make_user
 from chatbot_project.backup import databases
 from chatbot_project.backup.errors import BackupError
-from chatbot_project.backup.making import backups, make_backup
+from chatbot_project.backup.making import Backup, backups, make_backup
 from chatbot_project.backup.manifest import DUMP, MANIFEST
 from chatbot_project.backup.postgres_tools import tools_for
 from chatbot_project.models import TaskRecord
@@ -52,17 +55,17 @@ def test_what_is_stored_while_it_is_made_is_all_in_it_or_not_at_all(place: Path)
     with held_before_pg_dump(place) as making:
         make_user()
         making.release()
-        assert making.process.wait(60) == 0, making.process.stdout.read()
-    (made,) = backups(place)
+        made = making.backup.result(60)
+    assert backups(place) == [made]
     assert made.manifest.tables["accounts_user"].rows == 1
     assert "It can be restored." in run("restore", "latest", "--verify")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_one_that_is_ended_half_way_leaves_no_backup_and_the_next_is_whole(number: int, place: Path) -> None:
-    with held_before_pg_dump(place) as making:
-        making.process.send_signal(number)
-        making.process.wait(30)
+    with held_before_pg_dump(place, by=started_process) as making:
+        making.backup.send_signal(number)
+        making.backup.wait(30)
         left = [each.name for each in place.iterdir() if each.name != ".lock"]
         assert [each.endswith(".partial") for each in left] == ([True] if number == signal.SIGKILL else [])
     assert backups(place) == []
@@ -83,15 +86,13 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(place: Path, tmp_path
 
 def test_a_disk_without_room_is_said_and_leaves_nothing(place: Path) -> None:
     """A limit on the size of files stands in for the disk's: both are an error of the same write."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-    process = started(databases.own_name(), "backup", preexec_fn=limit)
-    said, _none = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "pg_dump failed: error: could not write" in said
-    assert "File too large" in said
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(BackupError, match=r"pg_dump failed: error: could not write .* File too large"):
+            make_backup(place)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [each.name for each in place.iterdir()] == [".lock"]
 
 
@@ -99,8 +100,8 @@ def test_only_one_is_made_at_a_time_and_it_lets_a_migration_pass(place: Path) ->
     with held_before_pg_dump(place) as making:
         with pytest.raises(CommandError, match="Another backup is being made"):
             run("backup")
-        said, _none = making.process.communicate(timeout=30)
-    assert "statement timeout A migration is at work: try again after it." in said
+        with pytest.raises(BackupError, match=r"statement timeout A migration is at work: try again after it\."):
+            making.backup.result(60)
     assert backups(place) == []
 
 
@@ -162,18 +163,30 @@ def test_the_doctor_warns_where_there_is_none_of_late(place: Path, settings: Any
     assert "The newest try failed" in examined("backup")["backup"].found
 
 
+def in_a_thread(place: Path) -> Future[Backup]:
+    pool = ThreadPoolExecutor(1)
+    backup = pool.submit(make_backup, place)
+    pool.shutdown(wait=False)
+    return backup
+
+
+def started_process(_place: Path) -> subprocess.Popen[str]:
+    return started(databases.own_name(), "backup")
+
+
 class held_before_pg_dump:
-    """``manage.py backup``, whose snapshot is taken and whose pg_dump waits for a table until ``release``."""
+    """A backup that is being made, ``by`` a thread or a process: its snapshot is taken, and its pg_dump waits for a
+    table until ``release``."""
 
-    def __init__(self, place: Path) -> None:
-        self.place = place
+    def __init__(self, place: Path, by: Callable[[Path], Any] = in_a_thread) -> None:
+        self.place, self.by = place, by
 
-    def __enter__(self) -> "held_before_pg_dump":
+    def __enter__(self) -> Self:
         name = databases.own_name()
         # It counts tables in the order of their names: it stops at the last until pg_dump cannot pass the first.
         last, self.first = databases.connect(name), databases.connect(name, autocommit=True)
         last.execute("LOCK TABLE personas_personaversion")
-        self.process = started(name, "backup")
+        self.backup = self.by(self.place)
         wait_until(lambda: self._waits("nono backup", "personas_personaversion"), "the count")
         self.first.pgconn.send_query(b"BEGIN; LOCK TABLE accounts_apikey")
         wait_until(lambda: self._waits("", "accounts_apikey", blocked_by="nono backup"), "the lock")
@@ -188,8 +201,11 @@ class held_before_pg_dump:
     def __exit__(self, *_error: object) -> None:
         if not self.first.closed:
             self.release()
-        self.process.kill()
-        self.process.communicate(timeout=30)
+        if isinstance(self.backup, Future):
+            wait([self.backup], 30)
+        else:
+            self.backup.kill()
+            self.backup.communicate(timeout=30)
 
     def _waits(self, who: str, table: str, blocked_by: str = "") -> bool:
         query = (
