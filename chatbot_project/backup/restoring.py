@@ -24,6 +24,7 @@ from accounts.privacy.registry import redis_keys
 from accounts.services import record_audit
 from chatbot_project.backup import databases
 from chatbot_project.backup.contents import differences, read_contents
+from chatbot_project.backup.endings import Endings, end_again, read_endings, sign_everybody_out
 from chatbot_project.backup.errors import BackupError
 from chatbot_project.backup.making import Backup
 from chatbot_project.backup.manifest import DUMP, ERASURES, read_manifest, refuse_damaged
@@ -56,9 +57,16 @@ class _Run:
 
 
 def restore(
-    folder: Path, *, say: Say, replace: bool = False, keep_replaced: bool = False, accepted: Collection[str] = ()
+    folder: Path,
+    *,
+    say: Say,
+    replace: bool = False,
+    keep_replaced: bool = False,
+    undo_endings: bool = False,
+    accepted: Collection[str] = (),
 ) -> None:
-    """Make the database what it was at the backup, without whoever was erased since, with this version's tables.
+    """Make the database what it was at the backup, without whoever was erased since, with this version's tables. What
+    ended since stays ended, unless ``undo_endings``.
 
     Says what it does. Raises BackupError; the database is as it was then.
     """
@@ -67,13 +75,15 @@ def restore(
         _refuse_unfit(session, run)
         own = databases.own_name()
         is_there = databases.exists(session, own)
-        if is_there and not replace and not databases.is_empty(own):
+        is_empty = not is_there or databases.is_empty(own)
+        if not replace and not is_empty:
             raise BackupError(f"The database “{own}” is not empty: --replace puts the backup in its place.")
         _bring_back_log(run)
         with databases.scratch(session) as name:
             _fill(name, run)
+            endings = None if is_empty or undo_endings else _endings_of(own, run)
             with databases.using(name):
-                newest = _finish(run)
+                newest = _finish(run, endings)
             replaced = databases.name_beside(f"replaced_{datetime.now(UTC):%Y%m%d%H%M%S}")
             databases.swap(session, name, replaced=replaced)
         say(f"The database “{own}” is that of {run.backup.manifest.made_at:%Y-%m-%d %H:%M:%S} UTC.")
@@ -192,10 +202,23 @@ def _fill(name: str, run: _Run) -> None:
     run.say(f"{len(manifest.tables)} tables with {manifest.rows} rows came back as they were.")
 
 
-def _finish(run: _Run) -> int:
+def _endings_of(database: str, run: _Run) -> Endings | None:
+    try:
+        return read_endings(database, run.backup.manifest.made_at)
+    except (psycopg.Error, BackupError) as error:
+        run.say(f"What ended since the backup cannot be read ({databases.first_line(error)}): it is undone.")
+        return None
+
+
+def _finish(run: _Run, endings: Endings | None) -> int:
     """What the new database needs before people may use it; the number of its newest checkpoint."""
     _migrate(run)
     _replay(run.say)
+    sign_everybody_out()
+    run.say("Everybody is signed out, but guests, who could not come back.")
+    ended = end_again(endings) if endings else {}
+    if ended:
+        run.say(f"Ended since, and so again: {', '.join(f'{count} {what}' for what, count in ended.items())}.")
     _look_at_audit(run)
     newest = _newest_checkpoint()
     undone = max((each.number for each in _in_file() if each.number > newest), default=None)
@@ -209,7 +232,7 @@ def _finish(run: _Run) -> int:
             "outcome": TaskRecord.Outcome.DONE,
         }
         TaskRecord.objects.update_or_create(name="backup", defaults=noted)
-        details = _details(run) | {"accepted": sorted(run.accepted), "undone_checkpoint": undone}
+        details = _details(run) | {"accepted": sorted(run.accepted), "undone_checkpoint": undone, "ended": ended}
         record_audit(actor=None, action="backup.restored", obj=TaskRecord, details=details)
     return newest
 

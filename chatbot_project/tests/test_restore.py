@@ -62,10 +62,11 @@ def test_people_conversations_answers_vectors_and_the_trail_come_back(place: Pat
     assert "The audit trail is whole" in said
     after = tables_of(home)
     changed = {name for name in before if before[name] != after[name]}
-    noted = {"accounts_auditevent", "accounts_auditwaiting", "chatbot_project_taskrecord"}
+    noted = {"accounts_user", "accounts_auditevent", "accounts_auditwaiting", "chatbot_project_taskrecord"}
     assert changed == noted, "that it was restored, and no more"
     with databases.using(home):
-        assert User.objects.get(pk=user.pk).email == user.email
+        again = User.objects.get(pk=user.pk)
+        assert (again.email, again.auth_epoch) == (user.email, user.auth_epoch + 1)
         assert Message.objects.filter(text__contains=marks["conversations.Message.text"]).exists()
         assert FAQ.objects.count() == Embedding.objects.values("phrasing__faq").distinct().count() > 1
         event = AuditEvent.objects.get(action="backup.restored")

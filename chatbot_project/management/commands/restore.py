@@ -24,6 +24,9 @@ class Command(BaseCommand):
         parser.add_argument("backup", help="the backup's folder, or “latest” of BACKUP_DIR")
         parser.add_argument("--replace", action="store_true", help="in the place of a database that is not empty")
         parser.add_argument("--keep-replaced", action="store_true", help="keep that one under another name")
+        parser.add_argument(
+            "--undo-endings", action="store_true", help="also undo what ended since: see docs/backup.md"
+        )
         parser.add_argument("--verify", action="store_true", help="restore it beside, compare, and remove that again")
         parser.add_argument(
             "--accept", action="append", default=[], choices=EXCUSES, metavar="WHAT",
@@ -42,6 +45,7 @@ class Command(BaseCommand):
                 restore(
                     folder, say=say, accepted=accepted,
                     replace=options["replace"], keep_replaced=options["keep_replaced"],
+                    undo_endings=options["undo_endings"],
                 )  # fmt: skip
         except BackupError as error:
             raise CommandError(str(error)) from error
