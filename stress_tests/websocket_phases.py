@@ -20,8 +20,9 @@ from .websocket_visitor import Visitor
 OPENING_AT_ONCE = 64
 RETRY_SECONDS = 0.5
 LONGEST_STORM_SECONDS = 60.0
+STEADY_SECONDS = 15.0  # after 20 a socket whose pings are not answered is closed for that
 LONG_TEXT = 15_000  # characters of a question; a text may have 16,000
-QUESTIONS, SNAPSHOTS = 5, 90  # a socket may send 100 frames at once
+QUESTIONS, SNAPSHOTS = 10, 45  # a snapshot has 150 KiB then: 7 MiB in all
 STREAM_SETTLE_SECONDS = 0.2
 KIB = 1024
 HELD_STATES = ("01", "08")  # established, close-wait
@@ -43,6 +44,12 @@ class Web:
         rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
         ports = set(self.stack.web_ports)
         return sum(1 for row in rows if int(row[1].partition(":")[2], 16) in ports and row[3] in HELD_STATES)
+
+    def unsent(self) -> int:
+        """Bytes that wait for clients in the system's queues."""
+        rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        ports = set(self.stack.web_ports)
+        return sum(int(row[4].partition(":")[0], 16) for row in rows if int(row[1].partition(":")[2], 16) in ports)
 
     def cpu_s(self) -> float:
         now = self.stack.parts().sample()
@@ -199,6 +206,7 @@ async def slow_readers(
         for _ in range(SNAPSHOTS):
             visitor.say("conversation.follow", conversation=conversation)
     pings = await ping_all(stack, others, seconds=seconds, every_s=max(1.0, seconds / 5))
+    await _until_steady(web)
     most = web.rss()
     for visitor in slow:
         if visitor.socket is not None:
@@ -218,6 +226,13 @@ async def slow_readers(
         "kib_per_reader": (most - before) / KIB / len(slow),
         "others": pings,
     }
+
+
+async def _until_steady(web: Web) -> None:
+    """Until the web processes have had time for all that was asked of them: nothing more goes into their queues."""
+    deadline, waiting = time.monotonic() + STEADY_SECONDS, -1
+    while waiting != (waiting := web.unsent()) and time.monotonic() < deadline:  # noqa: ASYNC110  read from /proc
+        await asyncio.sleep(1.0)
 
 
 async def _long_conversation(visitor: Visitor, persona: str) -> str:

@@ -26,7 +26,7 @@ from chatbot_project.backup.postgres_tools import tools_for
 from chatbot_project.models import TaskRecord
 from chatbot_project.task_records import note_tasks
 from chatbot_project.tests.backups import home, place, run, started
-from chatbot_project.tests.test_doctor import examined
+from chatbot_project.tests.doctor_running import examined
 from conversations.tests.stack import wait_until
 
 __all__ = ["home", "place"]  # fixtures

@@ -9,7 +9,7 @@ import pytest
 from chatbot_project.beat_heartbeat import BEAT_KEY
 from chatbot_project.lib.llm.providers import Provider
 from chatbot_project.lib.redis import blocking_redis
-from chatbot_project.tests.test_doctor import examined, run
+from chatbot_project.tests.doctor_running import examined, run
 from conversations.tests.stack import CeleryWorker, Process, Stack, end, wait_until
 from stress_tests.fake_model import FakeModelServer
 

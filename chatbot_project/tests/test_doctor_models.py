@@ -1,0 +1,82 @@
+"""``manage.py doctor``: the models that answer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chatbot_project.doctor.registry import Finding
+from chatbot_project.lib.llm.providers import Provider
+from chatbot_project.tests.doctor_running import examined
+from stress_tests.fake_model import FakeModelServer, Script, closed_port
+
+
+@pytest.fixture
+def configured(settings: Any, fake_model: FakeModelServer) -> Callable[..., Finding]:
+    """Examine the model ``fake/fake`` at a base URL; gives what was found."""
+
+    def at(base_url: str = "", **others: Provider) -> Finding:
+        settings.LLM_PROVIDERS = {"fake": Provider("fake", base_url or fake_model.base_url, "key"), **others}
+        settings.DEFAULT_MODEL, settings.FALLBACK_MODELS = "fake/fake", []
+        settings.TITLE_MODEL = settings.SUMMARY_MODEL = ""
+        found = examined("models", seconds=5)
+        return found.get("models fake/fake", found["models"])
+
+    return at
+
+
+def test_a_model_that_answers_is_asked_for_few_tokens_once(
+    configured: Callable[..., Finding], fake_model: FakeModelServer
+) -> None:
+    assert configured().status == "ok"
+    asked = [request for request in fake_model.requests if request.path.endswith("/completions")]
+    assert [request.body["max_tokens"] for request in asked] == [16]
+
+
+@pytest.mark.parametrize("suffix", ["", "/v1/chat/completions"])
+def test_a_base_url_that_is_not_quite_right_is_answered_with_the_right_one(
+    configured: Callable[..., Finding], fake_model: FakeModelServer, suffix: str
+) -> None:
+    found = configured(fake_model.base_url.removesuffix("/v1") + suffix)
+    assert found.status == "failed"
+    assert found.fix == f"Set the base URL in LLM_PROVIDERS to {fake_model.base_url}"
+
+
+def test_a_server_that_answers_html_is_told(configured: Callable[..., Finding], fake_model: FakeModelServer) -> None:
+    fake_model.default = Script(html=True)
+    found = configured()
+    assert found.status == "failed"
+    assert "does not speak OpenAI's protocol" in found.fix
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "fix"),
+    [
+        (Script(status=401), "failed", "Correct the API key of fake"),
+        (Script(status=404), "failed", "manage.py models list"),
+        (Script(status=429), "warning", "limits"),
+        (Script(status=500), "failed", "See that it runs"),
+        (Script(keep_alives_only=True), "failed", "--timeout"),
+    ],
+)
+def test_what_a_model_answers_instead_of_text_is_told_with_what_to_do(
+    configured: Callable[..., Finding], fake_model: FakeModelServer, script: Script, status: str, fix: str
+) -> None:
+    fake_model.default = script
+    found = configured()
+    assert found.status == status
+    assert fix in found.fix
+
+
+def test_a_provider_that_no_setting_uses_is_listed_and_costs_nothing(
+    configured: Callable[..., Finding], fake_model: FakeModelServer
+) -> None:
+    configured(spare=Provider("spare", fake_model.base_url))
+    found = examined("models")
+    assert found["models spare"].found == "Lists 2 models; no setting names one of them."
+
+
+def test_a_model_server_that_is_away_or_none_at_all(configured: Callable[..., Finding], settings: Any) -> None:
+    assert "See that it runs" in configured(f"http://127.0.0.1:{closed_port()}/v1").fix
+    settings.LLM_PROVIDERS = {}
+    assert examined("models")["models"].status == "failed"
