@@ -51,6 +51,7 @@ atexit.register(_tear_down)
 
 # Outside parts and .env belong to whoever runs the tests, not to the tests.
 for name in [
+    "BUSY_SECONDS", "BUSY_QUEUE",
     "LLM_PROVIDERS", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OLLAMA_HOST", "NVIDIA_API_KEY", "LOCAL_LLM_URL",
     "DEFAULT_MODEL", "FALLBACK_MODELS", "TITLE_MODEL", "SUMMARY_MODEL", "ALLOW_GUESTS", "EMAIL_URL", "PORT", "BASE_URL",
     "REPORT_MAIL", "REPORT_TIME_ZONE", "CONVERSATION_INSIGHTS", "PRICE_CURRENCY",

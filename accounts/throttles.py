@@ -48,6 +48,12 @@ def take_ask(user: User, request: HttpRequest | Request) -> None:
     _note(request, lambda source: ratelimit.take(ask_budgets(user, source), closed=True))
 
 
+def give_ask_back(user: User, request: HttpRequest | Request) -> None:
+    """Undo ``take_ask`` for a question that was turned away as too many wait."""
+    plain = request._request if isinstance(request, Request) else request
+    ratelimit.give_back(ask_budgets(user, client_source(plain)))
+
+
 class RequestThrottle(BaseThrottle):
     """One request of whoever asks. Reads go on while Redis is away, and so do writes that ask no model: only signing in
     and asking are refused then, by their own limits."""

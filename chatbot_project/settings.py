@@ -178,6 +178,10 @@ MODERATION_SECONDS = env.whole("MODERATION_SECONDS", 10, minimum=1, maximum=120)
 # How many replies one worker streams from one provider at once; what waits keeps its place and is told it.
 REPLY_SLOTS = env.whole("REPLY_SLOTS", 160, minimum=1)
 PROVIDER_SLOTS = {"local": 4, **env.json_object("PROVIDER_SLOTS")}
+# Where a question would wait for longer, or behind more of its provider, it is answered with "busy" at once. Guests are
+# turned away at a quarter (the newest) to a half of it, as is who has several replies under way; staff at the double.
+BUSY_SECONDS = env.whole("BUSY_SECONDS", 120, minimum=1)
+BUSY_QUEUE = env.whole("BUSY_QUEUE", 10_000, minimum=1)
 REPLY_LEASE_SECONDS = env.whole("REPLY_LEASE_SECONDS", 8, minimum=2, maximum=60)
 # How long a reply worker that has to end lets its replies end first; then it hands them over.
 REPLY_DRAIN_SECONDS = env.whole("REPLY_DRAIN_SECONDS", 22, minimum=0)

@@ -88,7 +88,7 @@ def _store(user: User, persona_slug: str, asking: Asking, key: Key | None) -> Ac
     if found is None:
         raise NotFound(_("There is no such persona."))
     version, room = found
-    check_room(user, room)
+    check_room(user, room, version)
     instructions = clean_text(asking.instructions).strip()
     if instructions:
         _check_fit(read_version(version.pk), instructions, text)

@@ -32,6 +32,7 @@ from chatbot_project.lib.maintenance import refuse_if_on
 from chatbot_project.lib.metrics import names as metrics
 from conversations import doorbell, events, services
 from conversations.admission import admit, is_admissible
+from conversations.busy import Busy
 from conversations.hub import NOTHING, Hub, next_epoch, running_hub
 from conversations.models import Conversation, Message
 from conversations.outbox import Outbox
@@ -211,10 +212,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._COMMANDS[type(command)](self, command)
         except ApplicationError as error:
             metrics.ERRORS.labels("websocket", error.code).inc()
-            refusal = events.Error(
-                code=error.code, detail=error.detail, client_id=client_id, retry_after=error.retry_after
-            )
-            self.push(refusal)
+            self.push(events.error_of(error, client_id))
         except (DatabaseError, InterfaceError) as error:
             # Nothing was acknowledged: the client sends it again, under the same client_id.
             metrics.ERRORS.labels("websocket", "unavailable").inc()
@@ -267,8 +265,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _accept(self, service: Callable[..., services.Accepted], **arguments: Any) -> None:
         """Acknowledge what ``service`` stored, and follow its reply."""
         refuse_if_on(self.user)
-        await self._hub.take_ask(self.user, scope_source(self.scope))
-        accepted = await run_db(service, user=self.user, **arguments)
+        source = scope_source(self.scope)
+        await self._hub.take_ask(self.user, source)
+        try:
+            accepted = await run_db(service, user=self.user, **arguments)
+        except Busy:
+            await self._hub.give_ask_back(self.user, source)
+            raise
         reply = accepted.reply
         self.push(
             events.MessageAccepted(

@@ -13,6 +13,8 @@ from uuid import UUID
 
 import msgspec
 
+from chatbot_project.lib.errors import ApplicationError
+
 PROTOCOL = 1
 MAX_FRAME_BYTES = 64 * 1024
 MAX_TEXT = 16_000
@@ -268,9 +270,11 @@ class ReplyEvent(Event):
 
 
 class ReplyQueued(ReplyEvent):
-    """The reply waits; ``position`` 1 is next."""
+    """The reply waits; ``position`` 1 is next in its provider's line. ``wait`` is about how many seconds that takes at
+    the pace of the last minutes; null where none was measured. Comes again whenever either changes."""
 
     position: int
+    wait: int | None = None
 
 
 class ReplyStarted(ReplyEvent):
@@ -342,12 +346,28 @@ class ReplyFailed(ReplyEnding):
 
 
 class Error(Event):
-    """A command was refused and changed nothing. ``retry_after``: the seconds to wait, where waiting helps."""
+    """A command was refused and changed nothing. ``retry_after``: the seconds to wait, where waiting helps. ``busy``
+    says at which ``position`` the question would have waited, for about ``wait`` seconds where that is known."""
 
     code: str
     detail: str
     client_id: str = ""
     retry_after: int | None = None
+    position: int | None = None
+    wait: int | None = None
+
+
+def error_of(error: ApplicationError, client_id: str = "") -> Error:
+    """The event that tells of ``error``."""
+    position, wait = getattr(error, "position", None), getattr(error, "wait", None)
+    return Error(
+        code=error.code,
+        detail=error.detail,
+        client_id=client_id,
+        retry_after=error.retry_after,
+        position=position,
+        wait=wait,
+    )
 
 
 class ServerDraining(Event):

@@ -9,6 +9,7 @@ their position) or have been silent (Redis may be away, their worker may have di
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass, field
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -24,9 +25,10 @@ from chatbot_project.lib.loops import cancel_until_done, keep_measuring_lag
 from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.redis import RedisError, subscribe
 from conversations import doorbell, events
+from conversations.busy import Lines, about, known_lines, note_lines
 from conversations.connections import Connections, Socket
 from conversations.models import Message
-from conversations.replies import queue
+from conversations.replies import pace, queue
 from conversations.replies.live import ending_event
 from conversations.replies.log import (
     END,
@@ -73,7 +75,7 @@ class FollowedReply:
     seq: int = 0
     heard_at: float = 0.0
     started: bool = False
-    place: int = 0
+    told: tuple[int, int | None] = (0, None)  # the position and wait that followers know
 
 
 class Hub(Connections):
@@ -94,6 +96,7 @@ class Hub(Connections):
         self.run(subscribe(web_channel(self.web), self._heard, self._heard_again))
         self.run(subscribe(doorbell.PEOPLE_CHANNEL, self.heard_of_person, _nothing_missed))
         self.run(self._look_loop())
+        self.run(self._read_lines_loop())
         self.run(self.keep_checking())
         self.run(self.presence.keep_telling())
         self.run(keep_measuring_lag())
@@ -110,6 +113,10 @@ class Hub(Connections):
         """Take one question to a model from the budgets of ``user``. Raises RateLimited, and ``unavailable`` while
         Redis is away: nothing is asked of a model uncounted."""
         await ratelimit.take_async(self._redis, ask_budgets(user, source), closed=True)
+
+    async def give_ask_back(self, user: User, source: str) -> None:
+        """Undo ``take_ask`` for a question that was turned away as too many wait."""
+        await ratelimit.give_back_async(self._redis, ask_budgets(user, source))
 
     def remove(self, socket: Socket) -> None:
         """Forget the socket and all that it followed."""
@@ -290,7 +297,7 @@ class Hub(Connections):
             for followed in quiet:
                 await self._settle(followed, rows.get(followed.reply), places.get(followed.reply))
 
-    async def _settle(self, followed: FollowedReply, row: Message | None, place: int | None) -> None:
+    async def _settle(self, followed: FollowedReply, row: Message | None, position: queue.Position | None) -> None:
         if row is None:
             self._followed.pop(followed.reply, None)
         elif not row.is_live:
@@ -298,17 +305,44 @@ class Hub(Connections):
         elif row.status == Message.Status.STREAMING:
             for follower in list(followed.followers.values()):
                 await self._bring_up(followed, follower, row)
-        elif place is not None and place != followed.place:
-            followed.place = place
-            event = events.ReplyQueued(
-                conversation=followed.conversation,
-                reply=followed.reply,
-                epoch=row.epoch,
-                seq=len(row.text),
-                position=place,
-            )
-            for follower in list(followed.followers.values()):
-                follower.socket.offer(events.encode(event))
+        elif position is not None:
+            self._tell_position(followed, row, position)
+
+    def _tell_position(self, followed: FollowedReply, row: Message, position: queue.Position) -> None:
+        """Say where the reply stands, where that or the estimate is news."""
+        wait = known_lines().wait(position.provider, position.place)
+        told = (position.place, None if wait is None else about(wait))
+        if told == followed.told:
+            return
+        followed.told = told
+        event = events.ReplyQueued(
+            conversation=followed.conversation,
+            reply=followed.reply,
+            epoch=row.epoch,
+            seq=len(row.text),
+            position=position.place,
+            wait=told[1],
+        )
+        for follower in list(followed.followers.values()):
+            follower.socket.offer(events.encode(event))
+
+    async def _read_lines_loop(self) -> None:
+        """Keep this process told of how long the lines are and how fast they move."""
+        while True:
+            try:
+                waiting = await run_db(queue.lines)
+                note_lines(Lines(waiting, await self._read_paces()))
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("hub.database_away", error=type(error).__name__)
+            await asyncio.sleep(LOOK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311  spreads processes, no secret
+
+    async def _read_paces(self) -> dict[str, float]:
+        """What the workers say of their paces; nothing while Redis is away."""
+        try:
+            return await pace.read(self._redis, time.time())
+        except (RedisError, OSError) as error:
+            log.warning("hub.redis_away", error=type(error).__name__)
+            return {}
 
     async def _bring_up(self, followed: FollowedReply, follower: Follower, row: Message) -> None:
         """A follower of a silent reply: from the log where it can be read, else from the last checkpoint."""
@@ -326,7 +360,7 @@ async def _nothing_missed() -> None:
     """Lists are read anew by tabs whose revision lags behind: a lost line needs nothing here."""
 
 
-def _read_states(replies: list[UUID]) -> tuple[dict[UUID, Message], dict[UUID, int]]:
+def _read_states(replies: list[UUID]) -> tuple[dict[UUID, Message], dict[UUID, queue.Position]]:
     rows = Message.objects.in_bulk(replies)
     load_citations(row for row in rows.values() if not row.is_live)
     waiting = [pk for pk, row in rows.items() if row.status == Message.Status.QUEUED]

@@ -186,6 +186,7 @@ declare(
     RedisKeys("nono:followers:*", "Which web processes follow a reply", "", "an hour"),
     RedisKeys("nono:presence*", "Who is connected", "ids of people and conversations", "10 seconds after they left"),
     RedisKeys("nono:resting:*", "That a model provider is given a rest after failures", "", "seconds"),
+    RedisKeys("nono:pace", "How fast the reply workers start replies", "", "10 seconds"),
     RedisKeys("nono:worker-alive", "That a reply worker is alive", "", "seconds"),
     RedisKeys("nono:web:*", "Channel of a web process", "", "nothing is stored: it publishes alone"),
     RedisKeys("nono:workers", "Channel of the workers", "", "nothing is stored: it publishes alone"),

@@ -21,6 +21,7 @@ from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell
+from conversations.busy import refuse_if_busy
 from conversations.keeping import announce
 from conversations.models import Conversation, Feedback, Message
 from conversations.refusals import recorded
@@ -70,7 +71,7 @@ def send_message(
     which keeps the ``channel`` it came by. With ``bypass_cache`` a model is asked, whatever it said before.
 
     The same ``client_id`` again gives what the first call stored. Raises ApplicationError: ``empty_text``,
-    ``not_found``, ``reply_in_progress`` (the branch's last reply is still live), ``too_many_replies``.
+    ``not_found``, ``reply_in_progress`` (the branch's last reply is still live), ``too_many_replies``, ``busy``.
     """
 
     def store() -> Accepted:
@@ -133,7 +134,7 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
         again = reply.is_live or reply.continued_as == client_id
         if not again:
             _check_continuable(reply)
-            check_room(user, room)
+            check_room(user, room, conversation.persona_version)
             _refuse_while_live(conversation.active_leaf)
             now = timezone.now()
             reply.status, reply.queued_at, reply.finished_at = Message.Status.QUEUED, now, None
@@ -252,9 +253,9 @@ def _locked(user: User, conversation_id: UUID) -> tuple[Conversation, Room]:
 
 
 def _locked_to_ask(user: User, conversation_id: UUID) -> Conversation:
-    """The same where a reply will be added. Raises ``too_many_replies``, ``rate_limited``."""
+    """The same where a reply will be added. Raises ``too_many_replies``, ``rate_limited``, Busy."""
     conversation, room = _locked(user, conversation_id)
-    check_room(user, room)
+    check_room(user, room, conversation.persona_version)
     return conversation
 
 
@@ -283,12 +284,14 @@ def _check_continuable(reply: Message) -> None:
         raise ApplicationError("not_continuable", _("This reply is whole: there is nothing to continue."), status=409)
 
 
-def check_room(user: User, room: Room) -> None:
-    """Raise ``too_many_replies`` where so many of the person's replies are under way that one more is too much, and
-    ``rate_limited`` where their violations slow them down."""
+def check_room(user: User, room: Room, version: PersonaVersion) -> None:
+    """Raise ``too_many_replies`` where so many of the person's replies are under way that one more is too much,
+    ``rate_limited`` where their violations slow them down, and Busy where ``version``'s provider has too many waiting.
+    """
     if room.live >= MAX_LIVE_REPLIES:
         detail = _("Too many replies are under way. Wait for one to end.")
         raise ApplicationError("too_many_replies", detail, status=429)
+    refuse_if_busy(user, room.live, provider_of(version))
     slow_down(user.pk, room.points)
 
 
@@ -299,7 +302,7 @@ def _start_conversation(
     if found is None:
         raise NotFound(_("There is no such persona."))
     version, room = found
-    check_room(user, room)
+    check_room(user, room, version)
     title = shorten(text, TITLE_LENGTH)
     conversation = Conversation(owner=user, persona_version=version, title=title, channel=channel)
     question, reply = new_exchange(conversation, client_id, text, None, bypass_cache=bypass_cache)
@@ -351,7 +354,7 @@ def _new_reply(
         role=Message.Role.ASSISTANT,
         status=Message.Status.QUEUED,
         client_id=client_id,
-        provider=model_of(conversation.persona_version).partition("/")[0],
+        provider=provider_of(conversation.persona_version),
         queued_at=timezone.now(),
         bypass_cache=bypass_cache or None,
     )
@@ -360,6 +363,11 @@ def _new_reply(
 def model_of(version: PersonaVersion) -> str:
     """The model that a persona's version asks, as ``provider/name``."""
     return version.model or settings.DEFAULT_MODEL
+
+
+def provider_of(version: PersonaVersion) -> str:
+    """Whose slots replies by a persona's version take."""
+    return model_of(version).partition("/")[0]
 
 
 def _save(conversation: Conversation, question: Message, reply: Message, new: list[Message]) -> Accepted:

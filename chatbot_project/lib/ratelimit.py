@@ -149,6 +149,25 @@ async def take_async(client: Any, budgets: Sequence[Budget], *, closed: bool) ->
     return _standing(answer, budgets)
 
 
+def give_back(budgets: Sequence[Budget]) -> None:
+    """Undo one ``take`` of what was not granted after all; while Redis is away it stays taken."""
+    client = blocking_redis()
+    try:
+        for key in _command(budgets)[0]:
+            client.lpop(key)
+    except RedisError as error:
+        _note_away(error, closed=False)
+
+
+async def give_back_async(client: Any, budgets: Sequence[Budget]) -> None:
+    """``give_back`` for asyncio."""
+    try:
+        for key in _command(budgets)[0]:
+            await client.lpop(key)
+    except (RedisError, OSError) as error:
+        _note_away(error, closed=False)
+
+
 async def _evaluate(client: Any, command: tuple[Any, ...]) -> Any:
     try:
         return await client.evalsha(_SHA, *command)

@@ -69,7 +69,7 @@ async def _lines(request: Request, reply: Message, first: events.Event | None) -
             async for heard in heard_by:
                 yield b": still here\n\n" if heard is None else _reply_event(heard)
     except ApplicationError as error:
-        refusal = events.Error(code=error.code, detail=error.detail, retry_after=error.retry_after)
+        refusal = events.error_of(error)
         yield _event(events.tag_of(refusal), events.encode(refusal))
 
 

@@ -96,7 +96,11 @@ ASK_REFUSALS: dict[Any, Any] = {
     **problem(404, "There is no such conversation, persona or message, or it is another person's: `not_found`."),
     **problem(409, "The reply before is under way still: `reply_in_progress`."),
     **problem(422, "The `client_id` or Idempotency-Key came with another request before: `idempotency_key_reused`."),
-    **problem(503, "Asking is not possible right now: `unavailable`."),
+    **problem(
+        503,
+        "Asking is not possible right now: `unavailable`; or too many wait: `busy`, with `position`, `wait` where it "
+        "is known, and `Retry-After`.",
+    ),
 }
 
 # --- conversations

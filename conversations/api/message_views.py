@@ -15,7 +15,6 @@ from accounts.api.examples import problem
 from accounts.api.permissions import PersonRequired
 from accounts.models import User
 from accounts.scopes import Scope
-from accounts.throttles import take_ask
 from chatbot_project.lib.api.idempotency import idempotent, reused
 from chatbot_project.lib.api.openapi import PAGE_PARAMETERS, page_of
 from chatbot_project.lib.api.paging import decode_cursor, encode_cursor, read_limit
@@ -24,7 +23,7 @@ from conversations import services
 from conversations.api import examples
 from conversations.api.event_stream import MEDIA_TYPE
 from conversations.api.message_serializers import AnewSerializer, EditSerializer, FeedbackSerializer
-from conversations.api.replying import ReplyView, answer_reply, client_id_of, exactly_once
+from conversations.api.replying import ReplyView, answer_reply, ask_taken, client_id_of, exactly_once
 from conversations.api.send_serializers import ExchangeSerializer
 from conversations.api.send_views import STREAM
 from conversations.api.serializers import MessageSerializer
@@ -112,8 +111,8 @@ class AskAgainView(ReplyView):
         wanted.is_valid(raise_exception=True)
         data, user = wanted.validated_data, person_of(request)
         client_id = client_id_of(request, data.get("client_id"))
-        take_ask(user, request)
-        accepted = self.ask(user, client_id, message_id, data)
+        with ask_taken(request):
+            accepted = self.ask(user, client_id, message_id, data)
         return answer_reply(request, accepted, wait=data["wait"], client_id=client_id)
 
 

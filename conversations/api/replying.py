@@ -1,8 +1,8 @@
 """How an endpoint that asks a model answers: the reply as a stream, or whole once it has ended."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
 from hashlib import sha256
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -17,6 +17,7 @@ from accounts.api.authentication import credential_of, person_of
 from accounts.credentials import Credential
 from accounts.models import User
 from accounts.scopes import Scope
+from accounts.throttles import give_ask_back, take_ask
 from chatbot_project.lib.api.idempotency import HEADER, checked_key
 from chatbot_project.lib.api.late import LateResponse
 from chatbot_project.lib.db import run_db
@@ -24,6 +25,7 @@ from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import events, services
 from conversations.api.event_stream import EventStreamRenderer, stream_reply, wants_stream
 from conversations.api.serializers import ConversationSerializer, MessageSerializer
+from conversations.busy import Busy
 from conversations.listening import listen
 from conversations.models import Message
 from conversations.store import find_exchange
@@ -44,6 +46,21 @@ def exactly_once(post: Post) -> Post:
     """Decorates a ``post`` whose service takes ``client_id_of(request, …)``: the schema names the header."""
     post.is_idempotent = True  # type: ignore[attr-defined]
     return post
+
+
+@contextmanager
+def ask_taken(request: Request) -> Iterator[None]:
+    """Takes one question from the budgets of who asks, and gives it back where it is turned away as too many wait.
+
+    Raises as ``take_ask`` does.
+    """
+    user = person_of(request)
+    take_ask(user, request)
+    try:
+        yield
+    except Busy:
+        give_ask_back(user, request)
+        raise
 
 
 def client_id_of(request: Request, given: str | None) -> str:

@@ -10,7 +10,6 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import person_of
 from accounts.api.permissions import PersonRequired
-from accounts.throttles import take_ask
 from chatbot_project.lib.api.idempotency import reused
 from chatbot_project.lib.errors import NotFound
 from chatbot_project.lib.text import clean_text
@@ -23,7 +22,7 @@ from conversations.api.event_stream import (
     heard_all,
     stream_reply,
 )
-from conversations.api.replying import ReplyView, answer_reply, client_id_of, exactly_once
+from conversations.api.replying import ReplyView, answer_reply, ask_taken, client_id_of, exactly_once
 from conversations.api.send_serializers import ExchangeSerializer, SendSerializer
 from conversations.models import Conversation, Message
 from conversations.refusals import recorded
@@ -82,17 +81,17 @@ class SendView(ReplyView):
         wanted.is_valid(raise_exception=True)
         data = wanted.validated_data
         client_id = client_id_of(request, data.get("client_id"))
-        take_ask(person_of(request), request)
-        accepted = services.send_message(
-            user=person_of(request),
-            client_id=client_id,
-            text=data["text"],
-            conversation_id=data.get("conversation"),
-            persona_slug=data.get("persona"),
-            parent_id=data.get("parent"),
-            channel=Conversation.Channel.API,
-            bypass_cache=data["bypass_cache"],
-        )
+        with ask_taken(request):
+            accepted = services.send_message(
+                user=person_of(request),
+                client_id=client_id,
+                text=data["text"],
+                conversation_id=data.get("conversation"),
+                persona_slug=data.get("persona"),
+                parent_id=data.get("parent"),
+                channel=Conversation.Channel.API,
+                bypass_cache=data["bypass_cache"],
+            )
         if accepted.again and accepted.question.text != clean_text(data["text"]).strip():
             raise reused()
         return answer_reply(request, accepted, wait=data["wait"])

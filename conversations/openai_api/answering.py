@@ -1,7 +1,7 @@
 """One completion from its question to its last byte, in the event loop: what is asked, heard and told."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 from django.conf import settings
@@ -14,6 +14,7 @@ from accounts.models import User
 from chatbot_project.lib.api.late import told_error
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError, NotFound
+from conversations.busy import Busy
 from conversations.completions import Asking, Key, ask_whole
 from conversations.hub import running_hub
 from conversations.listening import listen
@@ -33,10 +34,17 @@ class Answering:
     has left before the end, it is in no list and no key asks for it again."""
 
     def __init__(
-        self, user: User, credential: Credential, wanted: ChatCompletionRequest, asking: Asking, key: Key | None
+        self,
+        user: User,
+        credential: Credential,
+        wanted: ChatCompletionRequest,
+        asking: Asking,
+        key: Key | None,
+        give_back: Callable[[], None],
     ) -> None:
         self._user, self._credential = user, credential
         self._wanted, self._asking, self._key = wanted, asking, key
+        self._give_back = give_back  # the question to the budget it was taken from, where it is turned away
         self._told = Told()
         self._ending: Said | None = None
 
@@ -70,6 +78,9 @@ class Answering:
             return (await asyncio.shield(storing)).reply
         except asyncio.CancelledError:
             running_hub().run(self._leave_stored(storing))
+            raise
+        except Busy:
+            await run_db(self._give_back)
             raise
         except NotFound:
             raise ModelNotFound(self._wanted.model) from None

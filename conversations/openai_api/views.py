@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 
 import msgspec
@@ -14,7 +15,7 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import BearerAuthentication, credential_of, person_of
 from accounts.scopes import Scope
-from accounts.throttles import take_ask
+from accounts.throttles import give_ask_back, take_ask
 from chatbot_project.lib.api.idempotency import HEADER, checked_key
 from chatbot_project.lib.api.late import LateResponse
 from conversations.api.event_stream import MEDIA_TYPE, EventStreamRenderer
@@ -104,7 +105,10 @@ class ChatCompletionsView(OpenAIView):
             **schema.error(409, "The reply was stopped: `stopped`."),
             **schema.error(422, "The key was used with another request: `idempotency_key_reused`."),
             **schema.error(502, "The model did not answer as it should: `llm_refused`, `llm_malformed`, `llm_cut`, …"),
-            **schema.error(503, "Something is away for the moment: `llm_unavailable`, `unavailable`, …"),
+            **schema.error(
+                503,
+                "Something is away for the moment: `llm_unavailable`, …, or too many wait: `busy`",
+            ),
             **schema.error(504, "The model took too long: `llm_timeout`."),
         },
         examples=[examples.ASK, examples.ASK_STREAM],
@@ -114,10 +118,16 @@ class ChatCompletionsView(OpenAIView):
         wanted = read_request(request.data)
         asking = replace(asking_of(wanted), bypass_cache=_wants_no_cache(request))
         user, key = person_of(request), _key_of(request)
-        if key is None or find_asked(user=user, key=key) is None:
+        is_taken = key is None or find_asked(user=user, key=key) is None
+        if is_taken:
             take_ask(user, request)
-        answering = Answering(user, credential_of(request), wanted, asking, key)
+        give_back = partial(give_ask_back, user, request) if is_taken else _nothing_taken
+        answering = Answering(user, credential_of(request), wanted, asking, key, give_back)
         return LateResponse(answering.answer, tell=error_response)
+
+
+def _nothing_taken() -> None:
+    """The question was asked before: it took nothing again."""
 
 
 def _key_of(request: Request) -> Key | None:

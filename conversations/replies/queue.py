@@ -142,17 +142,46 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
     return [Claim(*row) for row in rows]
 
 
-def positions(replies: Iterable[UUID]) -> dict[UUID, int]:
-    """The place in the queue, from 1, of those of ``replies`` that wait."""
+class Position(NamedTuple):
+    """A place in a provider's line, from 1."""
+
+    provider: str
+    place: int
+
+
+def positions(replies: Iterable[UUID]) -> dict[UUID, Position]:
+    """Where those of ``replies`` that wait stand in line for their provider, whose slots they need."""
     rows = fetch_prepared(
         f"""
         WITH {_WAITING},
-        placed AS (SELECT id, row_number() OVER (ORDER BY turn, queued_at, id) AS place FROM waiting)
-        SELECT id, place FROM placed WHERE id = ANY(%s)
+        placed AS (
+            SELECT id, provider, row_number() OVER (PARTITION BY provider ORDER BY turn, queued_at, id) AS place
+            FROM waiting
+        )
+        SELECT id, provider, place FROM placed WHERE id = ANY(%s)
         """,  # noqa: S608  the text is a constant
         [list(replies)],
     )
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: Position(*row[1:]) for row in rows}
+
+
+def lines() -> dict[tuple[str, int], int]:
+    """How many wait for each provider and in each turn: the first, second, … of what their person has under way."""
+    rows = fetch_prepared(
+        """
+        WITH running AS MATERIALIZED (
+            SELECT owner_id, count(*) AS n FROM conversations_message WHERE status = 'streaming' GROUP BY owner_id
+        ),
+        waiting AS MATERIALIZED (
+            SELECT m.provider,
+                   row_number() OVER (PARTITION BY m.owner_id ORDER BY m.queued_at, m.id) + coalesce(r.n, 0) AS turn
+            FROM conversations_message m LEFT JOIN running r USING (owner_id) WHERE m.status = 'queued'
+        )
+        SELECT provider, turn, count(*) FROM waiting GROUP BY provider, turn
+        """,
+        [],
+    )
+    return {(provider, turn): count for provider, turn, count in rows}
 
 
 class Depth(NamedTuple):

@@ -6,8 +6,10 @@ whose worker is gone. A subscription hears doorbells. Nothing here is lost with 
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 from uuid import UUID
 
@@ -26,12 +28,13 @@ from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.redis import RedisError, make_redis, subscribe
 from chatbot_project.lib.token_budget import TokenBudget
 from conversations import doorbell, events
-from conversations.replies import background, metering, queue
+from conversations.replies import background, metering, pace, queue
 from conversations.replies.cache.joining import ReplyCache
 from conversations.replies.cache.keeping import store_ending
 from conversations.replies.knowledge import with_sources
 from conversations.replies.live import LiveReply, ending_event
 from conversations.replies.log import END, Entry, LiveLog
+from conversations.replies.pace import Speedometer
 from conversations.replies.pipeline import answer
 from conversations.replies.queue import Ending, Orphan
 from conversations.replies.work import take_up
@@ -75,6 +78,7 @@ class ReplyWorker:
         self._cache = ReplyCache()
         self._bell = asyncio.Event()
         self._used: Counter[str] = Counter()
+        self._speed = Speedometer({name: self._free(name) for name in settings.LLM_PROVIDERS})
         self._saturated = False
         self._waiting_for_tick: list[asyncio.Future[None]] = []
         self._awake = asyncio.Event()  # ends the ticks' rest while nothing is live
@@ -87,15 +91,16 @@ class ReplyWorker:
     async def run(self) -> None:
         """Work until cancelled."""
         replies = (self._claim_loop(), self._tick_loop(), self._checkpoint_loop(), self._reap_loop())
-        tasks = [
-            asyncio.create_task(loop) for loop in (*replies, self._beat_loop(), self._listen(), keep_measuring_lag())
-        ]
+        others = (self._beat_loop(), self._pace_loop(), self._listen(), keep_measuring_lag())
+        tasks = [asyncio.create_task(loop) for loop in (*replies, *others)]
         try:
             done, _running = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
                 task.result()  # raises what broke it
         finally:
             await cancel_until_done(tasks)
+            with suppress(RedisError):
+                await pace.leave(self._redis, self.name)
             await self._redis.aclose()
 
     async def drain(self, seconds: float) -> None:
@@ -136,6 +141,7 @@ class ReplyWorker:
         replies = [LiveReply.of(claim, work) for claim, work in taken]
         for reply in replies:
             self._used[reply.provider] += 1
+            self._speed.started(reply.provider)
             metering.taken_up(reply)
             self.live[reply.reply] = reply  # before the followers are read: those who come later ring the doorbell
         self._saturated = any(free[name] and not self._free(name) for name in free)
@@ -186,6 +192,7 @@ class ReplyWorker:
             self.live.pop(reply.reply, None)
             self._used[reply.provider] -= 1
             self._cache.settled(reply)
+            self._speed.ended(reply.provider, (timezone.now() - reply.taken_at).total_seconds())
             metering.let_go(reply)
             self._dirty.pop(reply.reply, None)
             if self._saturated:
@@ -378,6 +385,17 @@ class ReplyWorker:
             except RedisError as error:
                 self._log_failed(error)
             await asyncio.sleep(HEARTBEAT_SECONDS / 5)
+
+    async def _pace_loop(self) -> None:
+        """Measure how fast replies are started, and tell all web processes. Not while draining: it starts none."""
+        loop = asyncio.get_running_loop()
+        while not self.draining:
+            paces = self._speed.look(loop.time(), {name: self._free(name) for name in settings.LLM_PROVIDERS})
+            try:
+                await pace.tell(self._redis, self.name, paces, time.time())
+            except RedisError as error:
+                log.warning("worker.redis_away", error=type(error).__name__)
+            await asyncio.sleep(pace.TELL_SECONDS)
 
     # --- others' replies
 

@@ -67,7 +67,8 @@ def test_the_nearer_bound_of_a_reply_holds(owner: User, persona: Persona) -> Non
 def test_who_asks_once_is_second_after_one_who_asks_ten_times(owner: User, other: User, persona: Persona) -> None:
     crowd = [ask(owner).reply.pk for _ in range(10)]
     single = ask(other).reply.pk
-    assert queue.positions([single, crowd[1], crowd[9]]) == {single: 2, crowd[1]: 3, crowd[9]: 11}
+    places = {pk: stands.place for pk, stands in queue.positions([single, crowd[1], crowd[9]]).items()}
+    assert places == {single: 2, crowd[1]: 3, crowd[9]: 11}
     order = [claim(1)[0].reply for _ in range(11)]
     assert order[:2] == [crowd[0], single]
     assert order[2:] == crowd[1:]

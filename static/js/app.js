@@ -8,6 +8,7 @@ import { toast } from "./toast.js";
 import { Typing } from "./typing.js";
 
 const AGAIN_AFTER = 2000;
+const SPREAD = 0.25; // who was told to come back later does so within so much more of the wait, not all at once
 
 export class ChatApp {
   constructor({ user, url }) {
@@ -24,7 +25,10 @@ export class ChatApp {
       onState: (state) => this.#connected(state),
     });
     this.typing = new Typing((command) => this.socket.send(command));
-    for (const entry of this.outbox.entries) this.#reduce({ type: "local.sent", client_id: entry.command.client_id });
+    for (const entry of this.outbox.entries) {
+      this.#reduce({ type: "local.sent", client_id: entry.command.client_id });
+      if (entry.again) this.#sendAt(entry.command.client_id, entry.again);
+    }
   }
 
   /** `change` (at most once a frame), `event` (each of the server's), `connection`, `started` (a new chat got its id). */
@@ -169,9 +173,13 @@ export class ChatApp {
     }
   }
 
-  #refused({ code, detail, client_id: clientId }) {
+  #refused({ code, detail, client_id: clientId, retry_after: retryAfter }) {
     const entry = clientId && this.outbox.find(clientId);
-    if (code === "unavailable") {
+    if (code === "busy" && entry) {
+      const again = Date.now() + retryAfter * 1000 * (1 + Math.random() * SPREAD);
+      this.outbox.postpone(clientId, detail, again);
+      this.#sendAt(clientId, again);
+    } else if (code === "unavailable") {
       setTimeout(() => (entry ? this.#transmit(this.outbox.find(clientId)) : this.#reduce({ type: "ready" })), AGAIN_AFTER);
     } else if (entry && "text" in entry.command) {
       this.outbox.refuse(clientId, detail);
@@ -183,8 +191,15 @@ export class ChatApp {
     }
   }
 
+  /** Send a postponed command at the time `again`, unless it was sent or discarded before. */
+  #sendAt(clientId, again) {
+    setTimeout(() => {
+      if (this.outbox.find(clientId)?.again === again) this.resend(clientId);
+    }, again - Date.now());
+  }
+
   #sendAgain() {
-    for (const entry of this.outbox.unanswered()) this.#transmit(entry);
+    for (const entry of this.outbox.unanswered(Date.now())) this.#transmit(entry);
     for (const reply of this.stopping) this.socket.send({ type: "reply.stop", reply });
   }
 

@@ -113,19 +113,20 @@ function showState(element, item, context) {
   const isOver = message.role === "assistant" && !isLive(message) && context.isLast;
   show("continue", isOver && isCut && Boolean(message.text) && message.code !== "content_blocked");
   show("retry", isOver && (message.status === "failed" || (isCut && !message.text)));
-  show("resend", Boolean(entry?.refused));
-  show("discard", Boolean(entry?.refused));
+  show("resend", Boolean(entry?.refused || entry?.again));
+  show("discard", Boolean(entry?.refused || entry?.again));
 }
 
 function stateOf({ message, entry }, { isStopping, isOnline }) {
   if (entry?.refused) return { text: entry.refused, isWorking: false };
+  if (entry?.again) return { text: say("postponed", { detail: entry.busy }), isWorking: false };
   if (entry && !isOnline) return { text: say("unsent"), isWorking: false };
   if (isStopping) return { text: say("stopping"), isWorking: true };
   switch (message.status) {
     case "sending":
       return { text: say("sending"), isWorking: true };
     case "queued":
-      return { text: queuedText(message.position), isWorking: true };
+      return { text: queuedText(message), isWorking: true };
     case "streaming":
       return { text: message.text || message.preview ? "" : say("thinking"), isWorking: true };
     case "stopped":
@@ -138,9 +139,13 @@ function stateOf({ message, entry }, { isStopping, isOnline }) {
   }
 }
 
-function queuedText(position) {
+/** Where a reply stands in line, with the estimate where there is one. */
+export function queuedText({ position, wait }) {
   if (!position) return say("thinking");
-  return position === 1 ? say("queued-next") : say("queued-at", { position });
+  const place = position === 1 ? "queued-next" : "queued-at";
+  if (!wait) return say(place, { position });
+  const time = wait < 90 ? say("seconds", { count: wait }) : say("minutes", { count: Math.ceil(wait / 60) });
+  return say(`${place}-about`, { position, time });
 }
 
 function showBranches(element, message) {

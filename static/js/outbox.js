@@ -28,9 +28,14 @@ export class Outbox {
     return this.entries.find((entry) => entry.command.client_id === clientId);
   }
 
-  /** Those to be sent (again), in the order in which they were made. */
-  unanswered() {
-    return this.entries.filter((entry) => !entry.refused);
+  /** Those to be sent (again) at the time `now`, in the order in which they were made. */
+  unanswered(now) {
+    return this.entries.filter((entry) => !entry.refused && !(entry.again > now));
+  }
+
+  /** The server has too much to do: it waits, with `detail` for the person, to be sent again at the time `again`. */
+  postpone(clientId, detail, again) {
+    this.#change(clientId, { again, busy: detail });
   }
 
   /** The server has answered: forget it. */
@@ -44,7 +49,7 @@ export class Outbox {
   }
 
   retry(clientId) {
-    this.#change(clientId, { refused: "" });
+    this.#change(clientId, { refused: "", again: 0, busy: "" });
     return this.find(clientId);
   }
 

@@ -3,7 +3,7 @@
 //
 //   state        {conversations: {id: conversation}, followed: {id: true}, own: {client_id: true}}
 //   conversation {info, revision, wanted, resyncing, order: [message id], messages: {id: message}, more, elsewhere}
-//   message      MessageInfo and {position, blocks: [{end, html}], tail, preview, detail}
+//   message      MessageInfo and {position, wait, blocks: [{end, html}], tail, preview, detail}
 //
 // `revision` is the one that `order` shows, `wanted` the highest one heard of. `tail` is the text behind the last
 // finished block. `preview` is an earlier state of a live reply, to show until its stream begins; as it may be cut
@@ -143,8 +143,8 @@ function merged(held, info) {
   if (info.epoch < held.epoch) return about(held, info);
   // Within one epoch, what streams is further than what was read; and nothing streams again after its end.
   if (info.epoch === held.epoch && info.status === "streaming") return about(held, info);
-  const { position, detail } = info.status === held.status ? held : fresh(info);
-  return { ...fresh(info), position, detail };
+  const { position, wait, detail } = info.status === held.status ? held : fresh(info);
+  return { ...fresh(info), position, wait, detail };
 }
 
 /** `held` with those fields of `info` that do not belong to the stream. */
@@ -154,7 +154,7 @@ function about(held, info) {
 }
 
 function fresh(info) {
-  const base = { ...info, position: 0, blocks: [], tail: info.text, preview: "", detail: "" };
+  const base = { ...info, position: 0, wait: null, blocks: [], tail: info.text, preview: "", detail: "" };
   return info.status === "streaming" ? { ...base, text: "", seq: 0, tail: "", preview: info.text } : base;
 }
 
@@ -269,7 +269,7 @@ function onUnknownReply(state, held, event) {
 function queued(message, event) {
   const isPast = !isLive(message) || message.seq > event.seq; // it has streamed on since
   if (isPast) return event.epoch === message.epoch ? message : RESYNC;
-  return { ...at(message, event), status: "queued", position: event.position };
+  return { ...at(message, event), status: "queued", position: event.position, wait: event.wait };
 }
 
 function started(message, event) {

@@ -6,7 +6,7 @@ import { openEditor } from "./editor.js";
 import { askForComment, sendFeedback } from "./feedback.js";
 import { getJson, post } from "./http.js";
 import { itemsToShow } from "./items.js";
-import { createMessage, finish, showMessage } from "./message.js";
+import { createMessage, finish, queuedText, showMessage } from "./message.js";
 import { isLive } from "./protocol.js";
 import { saySources } from "./sources.js";
 import { say } from "./strings.js";
@@ -21,6 +21,7 @@ export class Transcript {
     this.scroll = scroll;
     this.persona = persona;
     this.statuses = new Map();
+    this.places = new Map(); // the position in line that was last announced
     this.early = null; // what was pressed before the first snapshot was here
     for (const element of root.children) this.#adopt(element);
     root.addEventListener("click", (event) => this.#clicked(event));
@@ -133,8 +134,16 @@ export class Transcript {
       this.statuses.set(key, status);
       const { name } = this.persona();
       if (status === "live" && before.size > 0 && !before.has(key)) announce(say("answering", { name }));
+      if (message.status === "queued") this.#announcePlace(key, message);
       if (status !== "live" && before.get(key) === "live") this.#announceEnd(key, name, message);
     }
+  }
+
+  /** Where a reply stands in line: when that is first known, and then each time that half of the way is behind it. */
+  #announcePlace(key, message) {
+    if (!message.position || message.position > (this.places.get(key) ?? Infinity) / 2) return;
+    this.places.set(key, message.position);
+    announce(queuedText(message));
   }
 
   #announceEnd(key, name, message) {

@@ -50,6 +50,7 @@ def problem(error: ApplicationError) -> dict[str, Any]:
         body["fields"] = fields
     if error.retry_after is not None:
         body["retry_after"] = error.retry_after
+    body.update({name: value for name in ("position", "wait") if (value := getattr(error, name, None)) is not None})
     return body
 
 

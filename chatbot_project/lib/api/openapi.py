@@ -33,6 +33,8 @@ _PROBLEM_SCHEMA = {
         "title": {"type": "string", "example": "Not Found"},
         "fields": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
         "retry_after": {"type": "integer", "minimum": 0, "description": "Seconds to wait before another try."},
+        "position": {"type": "integer", "minimum": 1, "description": "Of `busy`: the place in line it would have."},
+        "wait": {"type": "integer", "minimum": 0, "description": "Of `busy`: about how many seconds that takes."},
     },
 }
 

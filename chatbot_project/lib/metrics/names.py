@@ -75,6 +75,12 @@ REPLIES_STREAMING = gauge(
 REPLY_SLOTS = gauge(
     "nono_reply_slots", "How many replies this worker makes at once at most, by provider.", ["provider"], told_by=WORKER
 )
+SHED = counter(
+    "nono_questions_shed_total",
+    "Questions that were not taken as too many wait (busy), by whose they were: guest, user or staff.",
+    ["kind"],
+    told_by=WEB,
+)
 REPLIES = counter("nono_replies_total", "Replies that ended, by how.", ["outcome"], told_by=WORKER)
 REPLY_WAIT = histogram(
     "nono_reply_wait_seconds",
