@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # The suite starts some two hundred processes: what one has compiled, the others read. Many containers set this.
@@ -26,6 +27,10 @@ if "django.conf" in sys.modules and sys.modules["django.conf"].settings.configur
     pytest.exit(
         "Settings were loaded before conftest.py: unset DJANGO_SETTINGS_MODULE and leave out --ds.", returncode=4
     )
+
+# How long an example takes is the machine's matter: a busy one must not fail a test.
+hypothesis.settings.register_profile("nono", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("nono")
 
 LONG = ("faults", "slow", "browser")  # marks of what takes long, the longest first
 pytest_plugins = ["stress_tests.pytest_fixtures"]

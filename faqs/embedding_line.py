@@ -40,7 +40,7 @@ class EmbeddingLine:
         self._thread = threading.Thread(target=self._run, name=f"embedding {model}", daemon=True)
         self._questions: asyncio.Queue[tuple[str, Future[list[float]]] | None] = asyncio.Queue()
 
-    def open(self) -> Self:
+    def start(self) -> Self:
         """Begin; once."""
         self._thread.start()
         atexit.register(self.close)
@@ -101,5 +101,5 @@ def line_to(model: str) -> EmbeddingLine:
             return line
         if line is not None:
             line.close()
-        _lines[model] = EmbeddingLine(model, settings.LLM_PROVIDERS).open()
+        _lines[model] = EmbeddingLine(model, settings.LLM_PROVIDERS).start()
         return _lines[model]
