@@ -25,8 +25,8 @@ from schemathesis.engine import events, from_schema
 
 from .api_fuzz_report import Report
 from .api_fuzz_rules import CHECKS, OPERATIONS, is_told_by_the_schema
-from .bench import say
 from .bench_stack import Stack, StackError
+from .reporting import say
 
 NOBODY = "nobody"
 CALLERS = ("user", "moderator", "admin", "guest", NOBODY)

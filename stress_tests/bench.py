@@ -7,11 +7,8 @@ figures mean, stands in docs/benchmarks.md. Everything runs on this machine, in 
 import argparse
 import asyncio
 import json
-import os
-import platform
 import resource
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -23,9 +20,9 @@ import uvloop
 from . import bench_report as report
 from .bench_cpu import rss_bytes
 from .bench_load import Person, Plan, Run, connect_chat, connect_direct, drive
-from .bench_stack import ROOT, Stack, StackError
+from .bench_stack import Stack, StackError
 from .bench_turns import direct_outcome, product_outcome
-from .reporting import between
+from .reporting import between, describe_machine, say
 
 MIB = 1024 * 1024
 SETTLE_SECONDS = 3.0
@@ -81,7 +78,7 @@ class Bench:
 
     def run(self) -> dict[str, Any]:
         """Start everything, measure, stop everything. Raises StackError."""
-        began = time.monotonic()
+        began, load = time.monotonic(), describe_machine()["load_before"]
         plans = self.plans()
         users = max(self.idle_sockets, *(plan.users for plan in plans))
         personas = {plan.persona: f"bench/{plan.model}" for plan in plans}
@@ -89,7 +86,8 @@ class Bench:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 result = runner.run(self._measure(stack))
             result["audit"] = stack.audit()
-            result["machine"] = machine(stack) | self.processes | {"seconds": round(time.monotonic() - began)}
+            took = {"load_before": load, "seconds": round(time.monotonic() - began)}
+            result["machine"] = machine(stack) | self.processes | took
         result["targets"] = [vars(target) for target in report.targets(result)]
         return result
 
@@ -182,29 +180,7 @@ async def baseline(sizes: Sequence[int], *, quick: bool) -> list[dict[str, Any]]
 
 def machine(stack: Stack) -> dict[str, Any]:
     """Where this was measured."""
-    names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return {
-        "processors": len(os.sched_getaffinity(0)),
-        "processor_name": names[0] if names else platform.machine(),
-        "python": platform.python_version(),
-        "commit": commit.stdout.strip() or "unknown",
-        "pins": stack.pins,
-    }
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text().splitlines()
-    except OSError:
-        return []
-
-
-def say(what: str) -> None:
-    """Progress, apart from the result."""
-    print(f"{time.strftime('%H:%M:%S')}  {what}", file=sys.stderr, flush=True)
+    return describe_machine() | {"pins": stack.pins}
 
 
 def _interrupt(*_: object) -> NoReturn:

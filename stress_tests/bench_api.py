@@ -18,12 +18,13 @@ from typing import Any
 
 import uvloop
 
-from .bench import machine, say
+from .bench import machine
 from .bench_api_load import Answer, ask_all, post, read_all
 from .bench_cpu import cpu_between
 from .bench_load import Plan
 from .bench_stack import Stack, StackError
 from .bench_turns import percentiles_ms
+from .reporting import say
 
 CALLERS = 50
 LIMITS = ("RATE_LIMIT_REQUESTS", "RATE_LIMIT_ASKS", "RATE_LIMIT_GUEST", "RATE_LIMIT_ADDRESS")

@@ -81,20 +81,47 @@ def _is_free(one: Mapping[str, float], cores: float) -> bool:
     return capacity(one, 1, cores).bound_by != "processors"
 
 
-async def measure(stack: Stack, options: Options) -> dict[str, Any]:
-    """Costs of a turn and a token of this many processes, and turns a second without a pause."""
+async def measure(stacks: Mapping[int, Stack], options: Options) -> dict[str, Any]:
+    """Costs of a turn and a token, and turns a second without a pause, of each stack by its number of processes. They
+    take turns, round by round: so whatever else the machine does meanwhile falls to both."""
     many, few, hasty = plans(options)
-    await _run(stack, Plan(name="warm-up", users=options.users, turns=1, think_s=0, tokens=few.tokens))
-    with_many, with_few = await _run(stack, many), await _run(stack, few)
-    rush = await _run(stack, hasty)
-    figures = {name: product_figures(run) for name, run in (("many", with_many), ("few", with_few), ("rush", rush))}
-    sent = [turn.sent_at for turn in rush.turns if turn.sent_at]
-    ended = [turn.ended_at for turn in rush.turns if turn.ended_at]
+    warm_up = Plan(name="warm-up", users=options.users, turns=1, think_s=0, tokens=FEW_TOKENS)
+    for stack in stacks.values():
+        await _run(stack, warm_up)
+    runs: dict[int, dict[str, list[Run]]] = {number: {"many": [], "few": [], "rush": []} for number in stacks}
+    for _ in range(options.rounds):
+        for name, plan in (("many", many), ("few", few), ("rush", hasty)):
+            for number, stack in stacks.items():
+                runs[number][name].append(await _run(stack, plan))
+    return {str(number): figures_of(each) for number, each in runs.items()}
+
+
+def figures_of(runs: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    """All rounds of one stack together."""
+    figures = {name: together([product_figures(run) for run in each]) for name, each in runs.items()}
+    seconds = sum(_seconds_of(run) for run in runs["rush"])
+    generator = sum(run.generator_cpu_s for run in runs["many"])
     return figures | {
         "cost": cost_of_tokens_and_turns(figures["many"], figures["few"]),
-        "turn_s": turn_seconds(rush, figures["rush"]),
-        "seen_per_s": round(len(ended) / (max(ended) - min(sent)), 2),
+        "turn_s": turn_seconds(figures["many"], generator),
+        "seen_per_s": round(figures["rush"]["turns"] / seconds, 2),
     }
+
+
+def together(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Turns, tokens and processor time of several runs of a plan, added up."""
+    sums = {name: sum(each[name] for each in rounds) for name in ("turns", "completed", "tokens")}
+    spent: dict[str, Any] = {"product_seconds": sum(each["cpu"]["product_seconds"] for each in rounds)}
+    for of in ("seconds", "seconds_by_process"):
+        spent[of] = {name: sum(each["cpu"][of][name] for each in rounds) for name in rounds[0]["cpu"][of]}
+    return sums | {"cpu": spent}
+
+
+def _seconds_of(run: Run) -> float:
+    """From the first question to the last ending."""
+    sent = [turn.sent_at for turn in run.turns if turn.sent_at]
+    ended = [turn.ended_at for turn in run.turns if turn.ended_at]
+    return max(ended) - min(sent)
 
 
 def plans(options: Options) -> tuple[Plan, Plan, Plan]:
@@ -121,9 +148,9 @@ async def _run(stack: Stack, plan: Plan) -> Run:
     return run
 
 
-def turn_seconds(run: Run, figures: Mapping[str, Any]) -> dict[str, float]:
+def turn_seconds(figures: Mapping[str, Any], generator_s: float) -> dict[str, float]:
     """Seconds of a processor that a turn took, of each part, of the model server and of the generator."""
-    spent = by_part(figures["cpu"]["seconds_by_process"]) | {"generator": run.generator_cpu_s}
+    spent = by_part(figures["cpu"]["seconds_by_process"]) | {"generator": generator_s}
     return {name: seconds / max(1, figures["turns"]) for name, seconds in spent.items()}
 
 
@@ -167,15 +194,16 @@ def report_of(found: Mapping[str, Any], options: Options, machine: Mapping[str, 
                 "By two runs with the same turns a second and many or few tokens (docs/benchmarks.md).",
             ),
             Table(
-                "Each process, without a pause", ("process", "ms a turn, 1 + 1", "ms a turn, 2 + 2"),
+                "Each process", ("process", "ms a turn, 1 + 1", "ms a turn, 2 + 2"),
                 [(name, _of_process(one, name), _of_process(two, name))
-                 for name in two["rush"]["cpu"]["seconds_by_process"]],
-                "Of all turns, whichever process answered them.",
+                 for name in two["many"]["cpu"]["seconds_by_process"]],
+                f"Of all turns of {options.tokens} tokens, whichever process answered them.",
             ),
             Table(
                 "The law", ("processors", "1 + 1 a second", "bound by", "2 + 2 a second", "bound by ", "times"),
                 [_law_row(one["turn_s"], two["turn_s"], each) for each in (*SHOWN_CORES, math.inf)],
-                f"Seen here, with {cores} processors: {one['seen_per_s']:g} and {two['seen_per_s']:g} turns a second.",
+                f"Of turns of {options.tokens} tokens. Seen here without a pause, with {cores} processors: "
+                f"{one['seen_per_s']:g} and {two['seen_per_s']:g} turns a second.",
             ),
         ],
         plots=[
@@ -192,8 +220,8 @@ def _costs(each: Mapping[str, Any], part: str) -> tuple[float, float]:
 
 
 def _of_process(each: Mapping[str, Any], name: str) -> float | None:
-    spent = each["rush"]["cpu"]["seconds_by_process"].get(name)
-    return None if spent is None else 1000 * spent / each["rush"]["turns"]
+    spent = each["many"]["cpu"]["seconds_by_process"].get(name)
+    return None if spent is None else 1000 * spent / each["many"]["turns"]
 
 
 def _law_row(one: Mapping[str, float], two: Mapping[str, float], cores: float) -> tuple[str | float, ...]:
@@ -211,15 +239,14 @@ def run(options: Options) -> Found:
     machine = describe_machine()
     personas = {plan.persona: f"bench/{plan.model}" for plan in plans(options)}
     personas |= {(warm := Plan(name="", users=1, tokens=FEW_TOKENS)).persona: f"bench/{warm.model}"}
-    found: dict[str, Any] = {}
-    for processes in (1, 2):
-        with (
-            Stack(users=options.users, personas=personas, web=processes, workers=processes) as stack,
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            found[str(processes)] = runner.run(measure(stack, options))
-        if not all(found[str(processes)]["turn_s"][part] > 0 for part in PARTS):
-            raise ValueError("too few turns: a part's processor time is not to be told from none")
+    with (
+        Stack(users=options.users, personas=personas) as one,
+        Stack(users=options.users, personas=personas, web=2, workers=2) as two,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        found = runner.run(measure({1: one, 2: two}, options))
+    if not all(each["turn_s"][part] > 0 for each in found.values() for part in PARTS):
+        raise ValueError("too few turns: a part's processor time is not to be told from none")
     return report_of(found, options, machine), found
 
 
@@ -227,6 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("scale_out_test", __doc__)
     parser.add_argument("--users", type=between(2, 2000), default=100)
     parser.add_argument("--turns", type=between(1, 100), default=4, help="of each person, in each run")
+    parser.add_argument("--rounds", type=between(1, 20), default=3, help="of one of each and two of each in turns")
     parser.add_argument("--think", type=between(0, 60, float), default=4, metavar="SECONDS", help="between turns")
     parser.add_argument("--tokens", type=between(10, 2000), default=60, help="of a reply")
     return run_command(parser, run, arguments)

@@ -8,7 +8,16 @@ import pytest
 
 from stress_tests.bench_report import by_part
 from stress_tests.reporting import report_page
-from stress_tests.scale_out_test import Capacity, capacity, cores_for, judged, ratio, report_of
+from stress_tests.scale_out_test import (
+    Capacity,
+    capacity,
+    cores_for,
+    judged,
+    ratio,
+    report_of,
+    together,
+    turn_seconds,
+)
 
 ONE = {"web": 0.008, "worker": 0.010, "postgres": 0.004, "redis": 0.001, "model": 0.002, "generator": 0.003}
 MACHINE = {"processors": 2, "processor_name": "Quick", "python": "3", "commit": "abc"}
@@ -47,12 +56,21 @@ def test_processes_of_one_kind_are_counted_together() -> None:
     }  # fmt: skip
 
 
+def test_rounds_are_added_up() -> None:
+    one = {"turns": 10, "completed": 9, "tokens": 600, "cpu": {
+        "product_seconds": 1.0, "seconds": {"web": 0.5}, "seconds_by_process": {"web": 0.25, "web2": 0.25},
+    }}  # fmt: skip
+    both = together([one, one])
+    assert (both["turns"], both["completed"], both["tokens"], both["cpu"]["seconds"]) == (20, 18, 1200, {"web": 1.0})
+    assert turn_seconds(both, 0.4) == {"web": 0.05, "generator": 0.02}
+
+
 def found(**of_two: Any) -> dict[str, Any]:
     run = {"turns": 100, "completed": 100, "cpu": {"seconds_by_process": {"web": 0.8, "worker": 1.0}}}
     parts = ("web", "worker", "postgres", "redis", "product")
     cost = {part: {"ms_per_turn": 8.0, "us_per_token": 12.0} for part in parts}
     each = {"many": run, "few": run, "rush": run, "cost": cost, "turn_s": ONE, "seen_per_s": 40.0}
-    two = {"rush": run | {"cpu": {"seconds_by_process": {"web": 0.4, "web2": 0.4, "worker": 0.5, "worker2": 0.5}}}}
+    two = {"many": run | {"cpu": {"seconds_by_process": {"web": 0.4, "web2": 0.4, "worker": 0.5, "worker2": 0.5}}}}
     return {"1": each, "2": each | two | of_two}
 
 
@@ -76,7 +94,7 @@ def test_turns_that_broke_off_are_missed() -> None:
 
 
 def test_the_page_shows_the_law_and_each_process() -> None:
-    page = report_page(report_of(found(), Namespace(users=100), MACHINE))
+    page = report_page(report_of(found(), Namespace(users=100, tokens=60), MACHINE))
     assert "make 2.00 times as many turns by what each turn costs, from 5 processors on" in page
     for shown in ("web2", "worker2", "enough", "processors"):
         assert f"<td>{shown}</td>" in page
