@@ -83,16 +83,15 @@ def _is_free(one: Mapping[str, float], cores: float) -> bool:
 
 async def measure(stacks: Mapping[int, Stack], options: Options) -> dict[str, Any]:
     """Costs of a turn and a token, and turns a second without a pause, of each stack by its number of processes. They
-    take turns, round by round: so whatever else the machine does meanwhile falls to both."""
-    many, few, hasty = plans(options)
-    warm_up = Plan(name="warm-up", users=options.users, turns=1, think_s=0, tokens=FEW_TOKENS)
-    for stack in stacks.values():
-        await _run(stack, warm_up)
+    take turns, round by round: so whatever else the machine does meanwhile falls to both. Two of each have twice the
+    people: what a process does once a tick for all that it streams costs each of them the less, the more they are."""
+    for number, stack in stacks.items():
+        await _run(stack, Plan(name="warm-up", users=number * options.users, turns=1, think_s=0, tokens=FEW_TOKENS))
     runs: dict[int, dict[str, list[Run]]] = {number: {"many": [], "few": [], "rush": []} for number in stacks}
     for _ in range(options.rounds):
-        for name, plan in (("many", many), ("few", few), ("rush", hasty)):
+        for place, name in enumerate(("many", "few", "rush")):
             for number, stack in stacks.items():
-                runs[number][name].append(await _run(stack, plan))
+                runs[number][name].append(await _run(stack, plans(options, number)[place]))
     return {str(number): figures_of(each) for number, each in runs.items()}
 
 
@@ -124,14 +123,15 @@ def _seconds_of(run: Run) -> float:
     return max(ended) - min(sent)
 
 
-def plans(options: Options) -> tuple[Plan, Plan, Plan]:
+def plans(options: Options, processes: int = 1) -> tuple[Plan, Plan, Plan]:
     """Turns at the same rate with many and with few tokens, and as many as can be without a pause."""
-    many = Plan(name="many", users=options.users, turns=options.turns, think_s=options.think, tokens=options.tokens)
+    users = processes * options.users
+    many = Plan(name="many", users=users, turns=options.turns, think_s=options.think, tokens=options.tokens)
     saved_s = (options.tokens - FEW_TOKENS) * many.token_ms / 1000
     think_s = options.think + saved_s
-    few = Plan(name="few", users=options.users, turns=options.turns, think_s=think_s, tokens=FEW_TOKENS)
+    few = Plan(name="few", users=users, turns=options.turns, think_s=think_s, tokens=FEW_TOKENS)
     hasty = Plan(
-        name="rush", users=options.users, turns=options.turns, think_s=0, spread_s=0.2, tokens=options.tokens,
+        name="rush", users=users, turns=options.turns, think_s=0, spread_s=0.2, tokens=options.tokens,
         first_ms=0, token_ms=0,
     )  # fmt: skip
     return many, few, hasty
@@ -241,7 +241,7 @@ def run(options: Options) -> Found:
     personas |= {(warm := Plan(name="", users=1, tokens=FEW_TOKENS)).persona: f"bench/{warm.model}"}
     with (
         Stack(users=options.users, personas=personas) as one,
-        Stack(users=options.users, personas=personas, web=2, workers=2) as two,
+        Stack(users=2 * options.users, personas=personas, web=2, workers=2) as two,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         found = runner.run(measure({1: one, 2: two}, options))
@@ -252,7 +252,7 @@ def run(options: Options) -> Found:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser("scale_out_test", __doc__)
-    parser.add_argument("--users", type=between(2, 2000), default=100)
+    parser.add_argument("--users", type=between(2, 2000), default=100, help="of each process of a kind")
     parser.add_argument("--turns", type=between(1, 100), default=4, help="of each person, in each run")
     parser.add_argument("--rounds", type=between(1, 20), default=3, help="of one of each and two of each in turns")
     parser.add_argument("--think", type=between(0, 60, float), default=4, metavar="SECONDS", help="between turns")
