@@ -10,13 +10,14 @@ _OWNED = " AND c.owner_id = %(owner)s"
 _LEFT_BY = " AND t.person = %(owner)s"
 
 # at, persona, version, channel, language, person, role, status, source, model, prompt_tokens, completion_tokens,
-# usage_estimated, feedback, commented, handed_over, fell_back, first_token, whole, waited
+# usage_estimated, feedback, commented, handed_over, fell_back, cached, first_token, whole, waited
 _SAID = """
     SELECT m.created_at AS at, v.persona_id AS persona, v.id AS version, coalesce(c.channel, 'web') AS channel,
            coalesce(c.language, '') AS language, m.owner_id AS person, m.role, m.status, m.source, m.model,
            m.prompt_tokens, m.completion_tokens, m.usage_estimated, f.value AS feedback,
            coalesce(f.comment <> '', false) AS commented, h.id IS NOT NULL AS handed_over,
            m.model <> '' AND split_part(m.model, '/', 1) <> m.provider AS fell_back,
+           m.cached_at IS NOT NULL AS cached,
            extract(epoch FROM m.first_token_at - m.queued_at)::float8 AS first_token,
            extract(epoch FROM m.finished_at - m.queued_at)::float8 AS whole,
            extract(epoch FROM m.started_at - m.queued_at)::float8 AS waited
@@ -29,7 +30,7 @@ _SAID = """
     UNION ALL
     SELECT t.at, t.persona, t.version, coalesce(t.channel, 'web'), coalesce(t.language, ''), t.person, t.role, t.status,
            t.source, t.model, t.prompt_tokens, t.completion_tokens, t.usage_estimated, t.feedback, t.commented,
-           t.handed_over, t.fell_back, t.first_token, t.whole, t.waited
+           t.handed_over, t.fell_back, t.cached, t.first_token, t.whole, t.waited
     FROM conversations_tally t
     WHERE t.role <> '' AND t.at >= %(start)s AND t.at < %(end)s{left_by}
 """

@@ -104,7 +104,7 @@ def _deepest(totals: Totals) -> Value:
 
 def _answered(totals: Totals) -> int:
     """Replies that came from a model."""
-    return totals.replies - totals.from_faq - totals.from_faq_offline - totals.unknown
+    return totals.replies - totals.from_faq - totals.from_faq_offline - totals.unknown - totals.from_cache
 
 
 def _cost(totals: Totals) -> Value:
@@ -117,7 +117,12 @@ def _cost(totals: Totals) -> Value:
 def _saved(totals: Totals) -> Value:
     """What the replies that needed no model would have cost, had they cost what the others did."""
     cost, answered = _cost(totals), _answered(totals)
-    return None if cost is None or not answered else Decimal(totals.from_faq) * Decimal(cost) / answered
+    return None if cost is None or not answered else Decimal(_spared(totals)) * Decimal(cost) / answered
+
+
+def _spared(totals: Totals) -> int:
+    """Replies that a model would have had to make: approved answers, and what one had said to somebody else."""
+    return totals.from_faq + totals.from_cache
 
 
 def _consulted(totals: Totals) -> int:
@@ -196,7 +201,9 @@ _ALL = (
     Metric("cost_estimated", _("cost, estimated part"), Group.COST, Unit.MONEY, _("the part of the cost whose tokens are estimated"), PRICES, lambda t: t.cost.estimated, by_model=True),
     Metric("tokens_without_price", _("tokens without a price"), Group.COST, Unit.TOKENS, _("tokens of models that are not on the price list"), PRICES, lambda t: t.cost.unknown, Better.LESS, by_model=True),
     Metric("cost_per_reply", _("cost a reply"), Group.COST, Unit.MONEY, _("cost / replies that came from a model"), PRICES, lambda t: None if _cost(t) is None or not _answered(t) else Decimal(_cost(t) or 0) / _answered(t), Better.LESS, by_model=True),
-    Metric("saved", _("saved by approved answers"), Group.COST, Unit.MONEY, _("approved answers given * cost a reply"), PRICES, _saved, Better.MORE),
+    Metric("cached_replies", _("replies given again"), Group.COST, Unit.NUMBER, _("replies that are what a model had said to somebody else who asked the same"), SAID, lambda t: t.from_cache, Better.MORE, by_model=True),
+    Metric("spared_rate", _("calls of models spared"), Group.COST, Unit.SHARE, _("(approved answers given + replies given again) / (these + replies that came from a model)"), SAID, lambda t: share(_spared(t), _spared(t) + _answered(t)), Better.MORE),
+    Metric("saved", _("saved by approved answers and replies given again"), Group.COST, Unit.MONEY, _("(approved answers given + replies given again) * cost a reply"), PRICES, _saved, Better.MORE),
     Metric("flagged", _("flagged"), Group.SAFETY, Unit.NUMBER, _("messages that moderation let pass and noted"), BESIDE, _happened("moderated", "flag"), Better.LESS, whole=True),
     Metric("blocked", _("blocked"), Group.SAFETY, Unit.NUMBER, _("messages that moderation held back"), BESIDE, _happened("moderated", "block"), Better.LESS, whole=True),
     Metric("crisis_help", _("crisis help shown"), Group.SAFETY, Unit.NUMBER, _("messages that were answered with where to find help"), BESIDE, _happened("moderated", "crisis"), whole=True),

@@ -62,6 +62,7 @@ class Usage(models.Model):
     comments = models.BigIntegerField()
     handed_over = models.BigIntegerField()
     fell_back = models.BigIntegerField()  # another provider answered than was asked
+    from_cache = models.BigIntegerField(db_default=0)  # what a model had said to somebody else
 
     first_token_buckets = ArrayField(models.SmallIntegerField())
     first_token_counts = ArrayField(models.IntegerField())

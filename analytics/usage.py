@@ -30,6 +30,7 @@ SUMS = {
     "comments": "count(*) FILTER (WHERE commented)",
     "handed_over": "count(*) FILTER (WHERE handed_over)",
     "fell_back": "count(*) FILTER (WHERE fell_back)",
+    "from_cache": "count(*) FILTER (WHERE cached)",
 }  # fmt: skip
 COUNTERS = ("conversations", *SUMS)
 #: Of replies, as they come from the facts; of conversations, whose bucket is the number itself; and when questions were
@@ -74,7 +75,7 @@ _FROM_FACTS = _inserted(
     f"""
     said AS MATERIALIZED (
         SELECT date_trunc('hour', at, %(zone)s) AS start, {EVERYTHING} AS cuboid, {_TOLD}, role, status, source,
-               prompt_tokens, completion_tokens, usage_estimated, feedback, commented, handed_over, fell_back,
+               prompt_tokens, completion_tokens, usage_estimated, feedback, commented, handed_over, fell_back, cached,
                {", ".join(TIMES)}
         FROM ({SAID}) said
     ),

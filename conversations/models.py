@@ -352,6 +352,7 @@ class Tally(models.Model):
     commented = models.BooleanField(db_default=False)
     handed_over = models.BooleanField(db_default=False)
     fell_back = models.BooleanField(db_default=False)  # another provider answered than was asked
+    cached = models.BooleanField(db_default=False)  # what a model had said to somebody else
     turns = models.PositiveIntegerField(null=True)  # of a conversation: its questions
     faqs = ArrayField(models.UUIDField(), null=True)  # that it cited
 

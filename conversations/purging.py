@@ -17,11 +17,12 @@ from conversations.replies.cache.models import CachedReply
 _KEEP_MESSAGES = """
 INSERT INTO conversations_tally
   (at, persona, version, channel, language, person, role, status, source, model, prompt_tokens, completion_tokens,
-   usage_estimated, feedback, commented, handed_over, fell_back, first_token, whole, waited, faqs)
+   usage_estimated, feedback, commented, handed_over, fell_back, cached, first_token, whole, waited, faqs)
 SELECT date_bin('15 minutes', m.created_at, 'epoch'), v.persona_id, v.id, c.channel, c.language, m.owner_id, m.role,
        m.status, m.source, m.model, m.prompt_tokens, m.completion_tokens, m.usage_estimated, f.value,
        coalesce(f.comment <> '', false), h.id IS NOT NULL,
        m.model <> '' AND split_part(m.model, '/', 1) <> m.provider,
+       m.cached_at IS NOT NULL,
        extract(epoch FROM m.first_token_at - m.queued_at)::float8,
        extract(epoch FROM m.finished_at - m.queued_at)::float8,
        extract(epoch FROM m.started_at - m.queued_at)::float8,

@@ -111,4 +111,5 @@ def _reply(chance: random.Random, question: Message) -> Message:
         completion_tokens=tokens[1],
         usage_estimated=chance.random() < 0.3,
         source=chance.choice([None, *Message.Source.values]),
+        cached_at=chance.choice([None, None, queued]),
     )

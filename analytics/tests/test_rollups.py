@@ -90,6 +90,7 @@ def counted(history: History, wanted) -> dict[str, int]:
         "comments": 0,
         "handed_over": 0,
         "fell_back": sum(r.model != "" and r.model.partition("/")[0] != r.provider for r in replies),
+        "from_cache": sum(r.cached_at is not None for r in replies),
     }
 
 
