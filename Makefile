@@ -7,6 +7,7 @@ UV_VERSION := 0.13.8
 
 # A stamp is named by what it was made from: an unchanged file is never installed twice, a changed one always is.
 RUN_STAMP := $(VENV)/.installed-$(shell cat requirements.txt requirements-nodeps.txt | cksum | tr ' ' '-')
+DOCS_STAMP := $(VENV)/.installed-docs-$(shell cat requirements-docs.txt | cksum | tr ' ' '-')
 DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' '-')
 
 # $(call install,ARGUMENTS): with uv, many times faster; with pip where uv does not work.
@@ -15,7 +16,7 @@ $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup setup-dev test coverage lint security bench requirements
+.PHONY: help run setup setup-dev test coverage lint security docs bench requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -56,6 +57,10 @@ security: setup-dev ## what is unsafe in the code, in workflows and in settings 
 	  $(BIN)/zizmor --quiet --offline .github || failed=1; \
 	  $(AS_DEPLOYED) $(BIN)/python manage.py check --deploy --fail-level WARNING || failed=1; exit $$failed
 
+docs: $(RUN_STAMP) $(DOCS_STAMP) ## the documents as pages, in var/docs/index.html
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs var/docs
+	@echo "var/docs/index.html"
+
 bench: setup-dev ## what a relayed token costs, against a fake model server
 	@$(BIN)/python -m stress_tests.bench $(ARGS)
 
@@ -64,10 +69,11 @@ requirements: setup-dev ## pin again what pyproject.toml names
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --group dev -c requirements.txt -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --group tracing -c requirements.txt -o requirements-tracing.txt
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --group locust -c requirements.txt -o requirements-locust.txt
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --group docs -c requirements.txt -o requirements-docs.txt
 	@# Every line repeats the platforms pyproject.toml names: said once there, left out here.
 	sed -E -i.bak "s/ ; .*platform_machine.*//; s/ and platform_python_implementation == 'CPython' and sys_platform == '[a-z]+'//g; \
-	  s/ ; .*platform_python_implementation.*//; s/ ; \(implementation_name.*//; s/ ; \((.*)\) or \(\1\)/ ; \1/" requirements.txt requirements-dev.txt requirements-tracing.txt requirements-locust.txt
-	rm -f requirements.txt.bak requirements-dev.txt.bak requirements-tracing.txt.bak requirements-locust.txt.bak
+	  s/ ; .*platform_python_implementation.*//; s/ ; \(implementation_name.*//; s/ ; \((.*)\) or \(\1\)/ ; \1/" requirements.txt requirements-dev.txt requirements-tracing.txt requirements-locust.txt requirements-docs.txt
+	rm -f requirements.txt.bak requirements-dev.txt.bak requirements-tracing.txt.bak requirements-locust.txt.bak requirements-docs.txt.bak
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -92,4 +98,10 @@ $(DEV_STAMP): $(RUN_STAMP)
 	@echo "Installing the test tools ..."
 	@$(call install,-r requirements-dev.txt)
 	@rm -f $(VENV)/.installed-dev-*
+	@touch $@
+
+$(DOCS_STAMP): $(RUN_STAMP)
+	@echo "Installing what makes pages of documents ..."
+	@$(call install,-r requirements-docs.txt)
+	@rm -f $(VENV)/.installed-docs-*
 	@touch $@
