@@ -13,15 +13,16 @@ from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 
 from .browser import NARROW, WIDE, OpenTab, apart, overflow, violations
-from .stack import Stack, wait_until
+from .stack import Stack, slow_provider, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(scope="module")
 def narrow_stack(django_db_setup: None, fake_model_session: FakeModelServer) -> Iterator[Stack]:
-    """One question may wait, and nobody answers it."""
-    with Stack(fake_model_session.base_url, workers=0, BUSY_QUEUE="1") as stack:
+    """One question may wait, and nobody answers it: no worker knows its provider."""
+    slow = slow_provider(fake_model_session.base_url)
+    with Stack(fake_model_session.base_url, workers=0, BUSY_QUEUE="1", **slow) as stack:
         yield stack
 
 

@@ -378,7 +378,7 @@ def test_the_theme_follows_the_system_until_one_is_chosen_which_is_remembered(
 def test_times_are_local_and_their_whole_date_is_told(open_tab: OpenTab, owner: User, persona: Persona) -> None:
     conversation = apart(make_conversation, owner, persona=persona)
     tab = open_tab(owner, f"/c/{conversation.pk}/", timezone_id="Pacific/Kiritimati")
-    time = tab.reply.locator("time")
+    time = tab.reply.locator("time.message-time")
     shown: dict[str, Any] = time.evaluate(
         "t => ({text: t.textContent, title: t.title, hour: new Date(t.dateTime).getHours() % 12 || 12})"
     )

@@ -1,6 +1,5 @@
 """What a question that is turned away is told, over each way of asking, and what one that waits is told meanwhile."""
 
-import asyncio
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -13,15 +12,16 @@ from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 
 from .client import ChatClient, session_key
-from .stack import Stack
+from .stack import Stack, slow_provider
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(scope="module")
 def narrow_stack(django_db_setup: None, fake_model_session: FakeModelServer) -> Iterator[Stack]:
-    """A web process without workers, where one question may wait, and ten may be asked in an hour."""
-    with Stack(fake_model_session.base_url, workers=0, BUSY_QUEUE="1", RATE_LIMIT_ASKS="10/h") as stack:
+    """A web process where one question may wait, and ten may be asked in an hour. No worker knows its provider."""
+    slow = slow_provider(fake_model_session.base_url)
+    with Stack(fake_model_session.base_url, workers=0, BUSY_QUEUE="1", RATE_LIMIT_ASKS="10/h", **slow) as stack:
         yield stack
 
 
@@ -41,4 +41,4 @@ async def test_one_waits_and_is_told_where_and_all_others_are_told_busy_at_no_co
         answers = [await second.until(lambda name=name: second.errors.get(name), "an answer") for name in names]
     assert {(a["code"], a["position"], a["wait"]) for a in answers} == {("busy", 2, None)}
     assert all(30 <= a["retry_after"] <= 38 for a in answers)
-    assert await asyncio.to_thread(Message.objects.replies().count) == 1
+    assert await run_db(lambda: Message.objects.replies().count()) == 1
