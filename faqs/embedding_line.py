@@ -46,6 +46,11 @@ class EmbeddingLine:
         atexit.register(self.close)
         return self
 
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody serves it: in this process, and not ended, whatever ended it."""
+        return self.process == os.getpid() and self._thread.is_alive()
+
     def ask(self, text: str) -> list[float]:
         """The vector of ``text``, from any thread but the line's own. Raises LLMError."""
         answer: Future[list[float]] = Future()
@@ -58,7 +63,7 @@ class EmbeddingLine:
     def close(self) -> None:
         """End it, and what is under way."""
         atexit.unregister(self.close)
-        if self._thread.is_alive() and self.process == os.getpid():
+        if self.is_open:
             self._loop.call_soon_threadsafe(self._questions.put_nowait, None)
             self._thread.join(CLOSE_SECONDS)
 
@@ -97,7 +102,7 @@ def line_to(model: str) -> EmbeddingLine:
     """The line to ``model`` (``provider/name``) of this process, with the providers that are configured now."""
     with _lock:
         line = _lines.get(model)
-        if line is not None and line.process == os.getpid() and line.providers is settings.LLM_PROVIDERS:
+        if line is not None and line.is_open and line.providers is settings.LLM_PROVIDERS:
             return line
         if line is not None:
             line.close()

@@ -9,6 +9,7 @@ import pytest
 
 from chatbot_project.lib.llm.providers import Provider
 from faqs.embedding import EmbeddingError, EndpointEmbedder, embedder, unit_rows
+from faqs.embedding_line import line_to
 from faqs.languages import detect_language
 from stress_tests.fake_model import EMBEDDINGS, FakeModelServer, Script, closed_port
 
@@ -96,6 +97,12 @@ def test_questions_that_come_at_once_go_together_and_each_gets_its_own_vector(
         rows = list(threads.map(lambda text: endpoint.embed([text])[0], texts))
     assert np.allclose(rows, expected, atol=1e-6)
     assert len(fake_model.requests) - before < 30
+
+
+def test_a_line_that_has_ended_is_opened_anew(endpoint: EndpointEmbedder) -> None:
+    endpoint.embed(["a"])
+    line_to(endpoint.name).close()
+    assert endpoint.embed(["a"]).shape == (1, 256)
 
 
 def test_a_question_that_is_refused_fails_alone(endpoint: EndpointEmbedder, fake_model: FakeModelServer) -> None:
