@@ -214,7 +214,7 @@ class Hub(Connections):
         try:
             for attempt in range(MAX_SYNC_ROUNDS):
                 read = await self._read_log(followed, follower, first)
-                if self._is_over(followed):
+                if self._is_over(followed, follower):
                     return True
                 if (followed.epoch, followed.seq) <= (follower.epoch, follower.seq) or (attempt and not read):
                     return read
@@ -233,8 +233,8 @@ class Hub(Connections):
             raw = await self._log.follow(followed.reply, self.web, doorbell.WORKERS_CHANNEL, doorbell.FOLLOW, cursor)
         else:
             raw = await self._log.behind(followed.reply, cursor)
-        if self._is_over(followed):
-            return True  # it ended while the log was read: the ending was sent and says it all
+        if self._is_over(followed, follower):
+            return True  # it ended while the log was read, and the ending says it all; or nobody wants it here
         behind = frames_behind(raw, cursor) if follower.epoch >= followed.epoch else None
         if behind is not None:
             follower.epoch, follower.seq = behind.cursor
@@ -244,7 +244,7 @@ class Hub(Connections):
                 self._end(followed, behind.ending)
             return True
         logged = await self._log.read(followed.reply) if cursor != NOTHING else put_together(raw)
-        if logged is None or logged.epoch < max(follower.epoch, followed.epoch) or self._is_over(followed):
+        if logged is None or logged.epoch < max(follower.epoch, followed.epoch) or self._is_over(followed, follower):
             return False  # none, or one of an earlier epoch: whoever holds the reply begins it anew
         if logged.ending is not None:
             self._end(followed, logged.ending)
@@ -252,9 +252,10 @@ class Hub(Connections):
             self._send_snapshot(followed, follower, logged.epoch, logged.text, logged.blocks)
         return True
 
-    def _is_over(self, followed: FollowedReply) -> bool:
-        """Whether the reply has ended, or nobody follows it here any more."""
-        return self._followed.get(followed.reply) is not followed
+    def _is_over(self, followed: FollowedReply, follower: Follower) -> bool:
+        """Whether the reply has ended, or ``follower`` has left it: its socket may follow anew, from elsewhere."""
+        gone = self._followed.get(followed.reply) is not followed
+        return gone or followed.followers.get(follower.socket) is not follower
 
     def _send_snapshot(
         self,
@@ -349,7 +350,7 @@ class Hub(Connections):
         # One that hangs is not waited for again for each follower in turn.
         if self._loop.time() >= self._log_away_until and await self._sync(followed, follower, first=True):
             return
-        if self._is_over(followed) or follower.syncing:
+        if self._is_over(followed, follower) or follower.syncing:
             return
         if (row.epoch, len(row.text)) > (follower.epoch, follower.seq):
             blocks = [events.RenderedBlock(b.end, b.html) for b in markdown.finished_blocks(row.text, 0)]

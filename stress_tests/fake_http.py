@@ -9,7 +9,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
@@ -112,9 +112,9 @@ class Connection(asyncio.Protocol):
         elif request.path == CHAT:
             self.server.wheel.at(self.server.loop.time() + script.first_ms / 1000, lambda: self._whole(request, script))
         elif request.path == MODERATIONS:
-            self._json(200, _moderations(request, script))
+            self._behind_gate(script, lambda: self._json(200, _moderations(request, script)))
         elif request.path == EMBEDDINGS:
-            self._json(200, _embeddings(request, script))
+            self._behind_gate(script, lambda: self._json(200, _embeddings(request, script)))
         elif request.path == MODELS:
             models = [{"id": name, "object": "model", "created": 1700000000} for name in self.server.models]
             self._json(200, {"object": "list", "data": models})
@@ -122,6 +122,20 @@ class Connection(asyncio.Protocol):
             self._pull(request)
         else:
             self._json(404, {"error": {"message": "no such path", "type": "invalid_request_error"}})
+
+    def _behind_gate(self, script: Script, answer: Callable[[], None]) -> None:
+        """Answer once the script's gate lets anything pass; at once where there is none."""
+        gate, waiting = script.gate, [answer]
+        if gate is None:
+            answer()
+            return
+
+        def step() -> None:
+            if waiting and gate.allowed:
+                waiting.pop()()
+
+        gate.listen(lambda: self.server.loop.call_soon_threadsafe(step))
+        step()
 
     def _fault(self, script: Script) -> bool:
         """Answer with the fault that comes instead of a reply; returns whether there is one."""

@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl
 class Gate:
     """Lets tokens through when a test says so, from any thread. ``release()`` opens it, ``release(n)`` lets n more by.
 
-    The allowance holds for each stream that the gate is given to, counted from that stream's first token.
+    The allowance holds for each stream that the gate is given to, counted from that stream's first token. Vectors and
+    verdicts come once it has let anything by.
     """
 
     def __init__(self) -> None:

@@ -177,3 +177,39 @@ async def test_the_ending_of_a_reply_that_goes_on_again_is_not_taken_for_its_nex
     await log.append([(entry, {hub.web})])
     await reader.until(lambda: bool(reader.heard))
     assert reader.heard == ["reply.snapshot"]
+
+
+class HeldLog(LiveLog):
+    """The live log, whose answers to who follows wait until they are ``given``."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self.asked: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    async def follow(self, *arguments: Any) -> Any:
+        raw = await super().follow(*arguments)
+        given = asyncio.Event()
+        await self.asked.put(given)
+        await given.wait()
+        return raw
+
+
+async def test_what_was_read_for_who_has_left_is_not_sent_to_who_follows_anew(
+    hub: Hub, log: LiveLog, owner: User, persona: Persona
+) -> None:
+    row = (await run_db(ask, owner)).reply
+    await said_and_ended(log, row)
+    hub._log = held = HeldLog(hub._redis)
+    other, reader = Reader(hub), Reader(hub)  # somebody else stays with the reply all the time
+    hub.follow(other, row.conversation_id, row.pk, (1, 0))
+    await held.asked.get()
+    hub.follow(reader, row.conversation_id, row.pk, (1, 0))
+    first = await held.asked.get()
+    hub.unfollow(reader, row.conversation_id)
+    hub.follow(reader, row.conversation_id, row.pk, (1, 7))
+    await held.asked.get()
+    first.set()
+    for _turn in range(20):
+        await asyncio.sleep(0)
+    assert reader.heard == []
+    assert other.heard == []

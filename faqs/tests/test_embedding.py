@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chatbot_project.lib.llm.batching import Batcher
 from chatbot_project.lib.llm.providers import Provider
 from faqs.embedding import EmbeddingError, EndpointEmbedder, embedder, unit_rows
-from faqs.embedding_line import line_to
+from faqs.embedding_line import CALLS, line_to
 from faqs.languages import detect_language
 from stress_tests.fake_model import EMBEDDINGS, FakeModelServer, Script, closed_port
 
@@ -87,16 +88,28 @@ def test_an_endpoint_that_changes_its_dimension_is_refused(
 
 
 def test_questions_that_come_at_once_go_together_and_each_gets_its_own_vector(
-    endpoint: EndpointEmbedder, fake_model: FakeModelServer
+    endpoint: EndpointEmbedder, fake_model: FakeModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [f"question {number}" for number in range(60)]
     expected = endpoint.embed(texts)
-    fake_model.default = Script(first_ms=100)
+    fake_model.default = Script(gate=fake_model.hold())
     before = len(fake_model.requests)
+    asked: list[str] = []
+    ask = Batcher.ask
+
+    def counted(batcher: Any, text: str) -> Any:
+        asked.append(text)
+        if len(asked) == len(texts):
+            fake_model.default.gate.release()
+        return ask(batcher, text)
+
+    monkeypatch.setattr(Batcher, "ask", counted)
     with ThreadPoolExecutor(60) as threads:
         rows = list(threads.map(lambda text: endpoint.embed([text])[0], texts))
     assert np.allclose(rows, expected, atol=1e-6)
-    assert len(fake_model.requests) - before < 30
+    sent = [len(request.body["input"]) for request in list(fake_model.requests)[before:]]
+    assert sent[:CALLS] == [1] * CALLS  # while there is room each goes alone
+    assert sent[CALLS:] == [len(texts) - CALLS]  # and all that waited goes together
 
 
 def test_a_line_that_has_ended_is_opened_anew(endpoint: EndpointEmbedder) -> None:
