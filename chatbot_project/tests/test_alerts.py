@@ -1,0 +1,52 @@
+"""Alerts and what is tested of them by ``promtool test rules``: each is silent once and fires once, with all it says."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.conf import settings
+
+MONITORING = Path(settings.BASE_DIR) / "deploy" / "monitoring"
+RULES: list[dict[str, Any]] = [
+    rule for group in yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"] for rule in group["rules"]
+]
+#: ``alert_rule_test`` of all cases, each with its case's series.
+TESTS: list[dict[str, Any]] = [
+    {**test, "series": [series["series"] for series in case.get("input_series", [])]}
+    for case in yaml.safe_load((MONITORING / "alerts_test.yml").read_text())["tests"]
+    for test in case["alert_rule_test"]
+]
+VARIABLE = re.compile(r"\{\{.*?\}\}")
+
+
+def cases_of(alert: str) -> list[dict[str, Any]]:
+    return [test for test in TESTS if test["alertname"] == alert]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_each_alert_is_tried_silent_and_firing(rule: dict[str, Any]) -> None:
+    tried = {bool(test.get("exp_alerts")) for test in cases_of(rule["alert"])}
+    assert tried == {True, False}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_is_expected_with_its_severity_and_words(rule: dict[str, Any]) -> None:
+    summary = ".+".join(re.escape(part) for part in VARIABLE.split(rule["annotations"]["summary"]))
+    for test in cases_of(rule["alert"]):
+        for expected in test.get("exp_alerts", ()):
+            assert expected["exp_labels"]["severity"] == rule["labels"]["severity"]
+            assert re.fullmatch(summary, expected["exp_annotations"]["summary"])
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_is_silent_over_series_that_it_reads(rule: dict[str, Any]) -> None:
+    """Not because there are none."""
+    names = set(re.findall(r"\b(?:nono_[a-z_]+|up)\b", rule["expr"]))
+    silent = [test for test in cases_of(rule["alert"]) if not test.get("exp_alerts")]
+    assert any(names & {series.partition("{")[0] for series in test["series"]} for test in silent)
+
+
+def test_nothing_is_tried_that_is_no_alert() -> None:
+    assert {test["alertname"] for test in TESTS} == {rule["alert"] for rule in RULES}
