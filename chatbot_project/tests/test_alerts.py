@@ -1,4 +1,4 @@
-"""Alerts and what is tested of them by ``promtool test rules``: each is silent once and fires once, with all it says."""
+"""Alerts and what `promtool test rules` tries of them: each is silent once and fires once, with all that it says."""
 
 import re
 from pathlib import Path
