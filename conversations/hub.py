@@ -21,7 +21,7 @@ from accounts.models import User
 from accounts.throttles import ask_budgets
 from chatbot_project.lib import markdown, ratelimit
 from chatbot_project.lib.db import run_db
-from chatbot_project.lib.loops import cancel_until_done, keep_measuring_lag
+from chatbot_project.lib.loops import cancel_until_done, is_set_within, keep_measuring_lag
 from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.redis import RedisError, subscribe
 from conversations import doorbell, events
@@ -89,6 +89,7 @@ class Hub(Connections):
         self._followed: dict[UUID, FollowedReply] = {}
         self._log = LiveLog(self._redis)
         self._log_away_until = 0.0
+        self._missed_something = asyncio.Event()
 
     def start(self) -> None:
         """Begin to listen. Ringing doorbells goes through this process's loop from now on."""
@@ -202,6 +203,7 @@ class Hub(Connections):
             for follower in list(followed.followers.values()):
                 if not follower.syncing:
                     self.run(self._sync(followed, follower, first=True))
+        self._missed_something.set()
 
     # --- catching up
 
@@ -281,12 +283,15 @@ class Hub(Connections):
 
     async def _look_loop(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311  spreads processes, no secret
+            rest = LOOK_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311  spreads processes, no secret
+            # What ended while nothing was heard, and whose log is gone perhaps, is found at once.
+            everything = await is_set_within(self._missed_something, rest)
+            self._missed_something.clear()
             now = self._loop.time()
             quiet = [
                 f
                 for f in self._followed.values()
-                if now - f.heard_at > (SILENT_SECONDS if f.started else UNCLAIMED_SECONDS)
+                if everything or now - f.heard_at > (SILENT_SECONDS if f.started else UNCLAIMED_SECONDS)
             ]
             if not quiet:
                 continue

@@ -6,6 +6,7 @@ figures mean, stands in docs/chaos.md. Everything runs on this machine, in a tem
 
 import argparse
 import asyncio
+import contextlib
 import shutil
 import signal
 import sys
@@ -16,17 +17,16 @@ from typing import Any
 
 import uvloop
 
-from .bench_turns import percentile
 from .chaos.checker import Verdict, check
 from .chaos.client import Client, Habits, Witness
 from .chaos.faults import suffered
 from .chaos.people import make_clients, told
+from .chaos.recoveries import KIND_HEAD, RECOVERY_SECONDS, Recovery, kind_rows, recovery_figures
 from .chaos.reports import chaos_report
 from .chaos.schedule import KINDS, Fault, schedule
 from .chaos.stack import BOUNDS, PERSONA, ChaosStack, StackError, model_script
-from .reporting import command_parser, keep, say
+from .reporting import Table, command_parser, keep, say, table_text
 
-RECOVERY_SECONDS = 60.0  # for the next reply after a fault
 SETTLE_SECONDS = 120.0  # in the end, for all that is open
 WARM_UP = 20  # replies, before the first fault
 TARGET_P95_SECONDS = 1.0
@@ -39,7 +39,7 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._witness = Witness()
-        self._recoveries: list[dict[str, Any]] = []
+        self._recoveries: list[Recovery] = []
         self._unsettled: list[str] = []
 
     async def run(self) -> tuple[dict[str, Any], Verdict]:
@@ -84,19 +84,16 @@ class Run:
         say(f"{fault} ({len(self._witness.accepted)} accepted)")
         async with suffered(stack, fault):
             await asyncio.sleep(fault.seconds)
-        back, done = time.monotonic(), len(self._witness.completed)
-        try:
-            await asyncio.wait_for(self._witness.until(lambda: len(self._witness.completed) > done), RECOVERY_SECONDS)
-            took: float | None = self._witness.completed[done] - back
-        except TimeoutError:
-            took = None
-        self._recoveries.append({"fault": str(fault), "part": fault.part, "kind": fault.kind, "seconds": took})
+        witness = self._witness
+        back, done, witness.spoken = time.monotonic(), len(witness.completed), None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(witness.until(lambda: len(witness.completed) > done), RECOVERY_SECONDS)
+        whole = witness.completed[done] - back if len(witness.completed) > done else None
+        words = whole if witness.spoken is None else witness.spoken - back
+        self._recoveries.append(Recovery(str(fault), fault.part, fault.kind, words, whole))
         stack.check()
 
     def _figures(self, verdict: Verdict, seconds: float) -> dict[str, Any]:
-        times = sorted(
-            each["seconds"] if each["seconds"] is not None else RECOVERY_SECONDS for each in self._recoveries
-        )
         options = self._options
         return {
             "seed": options.seed,
@@ -108,12 +105,7 @@ class Run:
             "counts": dict(verdict.counts),
             "violations": dict(verdict.of_kind),
             "unsettled": self._unsettled,
-            "recovery_s": {
-                "p50": round(percentile(times, 0.5), 3),
-                "p95": round(percentile(times, 0.95), 3),
-                "max": round(percentile(times, 1.0), 3),
-            },
-            "recoveries": self._recoveries,
+            **recovery_figures(self._recoveries),
         }
 
 
@@ -136,12 +128,14 @@ def text(figures: dict[str, Any]) -> str:
         ("recovery P50", f"{figures['recovery_s']['p50']:.2f} s"),
         ("recovery P95", f"{figures['recovery_s']['p95']:.2f} s (wanted: {TARGET_P95_SECONDS:g} s)"),
         ("recovery max", f"{figures['recovery_s']['max']:.2f} s"),
+        ("first words", " / ".join(f"{figures['words_s'][name]:.2f}" for name in ("p50", "p95", "max")) + " s"),
         ("took", f"{figures['seconds']} s"),
     ]
     slow = sorted(figures["recoveries"], key=lambda each: -(each["seconds"] or RECOVERY_SECONDS))[:5]
     lines = [f"{name:<14} {value}" for name, value in rows]
-    lines += ["slowest to recover:", *(f"  {each['fault']}: {each['seconds']}" for each in slow)]
-    return "\n".join(lines)
+    lines += ["slowest to recover:", *(f"  {each['fault']}: {each['seconds']}" for each in slow), ""]
+    kinds = Table("Recovery by kind of fault, s", KIND_HEAD, kind_rows(figures["recovery_by_kind"]))
+    return "\n".join(lines) + table_text(kinds)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Ending tasks that run until they are cancelled, and how late an event loop is."""
+"""Waiting for events, ending tasks that run until they are cancelled, and how late an event loop is."""
 
 import asyncio
 from collections.abc import Iterable
@@ -8,6 +8,15 @@ from chatbot_project.lib.metrics import names as metrics
 
 AGAIN_SECONDS = 0.2
 LAG_SECONDS = 1.0
+
+
+async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether ``event`` was set within ``seconds``."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 async def cancel_until_done(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -10,7 +10,8 @@ import asyncio
 import hashlib
 import logging
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ from chatbot_project.lib.redis import RedisError, blocking_redis
 logger = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 0.1
+#: What clients are told to wait while Redis is away: a quarter of how long it has been, a second at least.
+SHORTEST_WAIT, LONGEST_WAIT = 1, 5
 
 # KEYS: the budgets. ARGV: for each its number of windows, then limit and seconds of each window.
 # Returns {wait, limit, remaining, reset}, times in microseconds: wait is 0 where one was taken from every budget, and
@@ -98,6 +101,29 @@ class Standing:
             "RateLimit-Remaining": str(self.remaining),
             "RateLimit-Reset": str(self.reset),
         }
+
+
+class _Absence:
+    """Since when Redis has not answered this process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since: float | None = None
+
+    def begins(self) -> None:
+        if self._since is None:
+            self._since = self._clock()
+
+    def ends(self) -> None:
+        self._since = None
+
+    def wait(self) -> int:
+        """Seconds after which whoever is turned away may come again."""
+        lasted = 0.0 if self._since is None else self._clock() - self._since
+        return max(SHORTEST_WAIT, min(LONGEST_WAIT, round(lasted / 4)))
+
+
+_absence = _Absence()
 
 
 class RateLimited(ApplicationError):
@@ -176,9 +202,10 @@ async def _evaluate(client: Any, command: tuple[Any, ...]) -> Any:
 
 
 def unavailable() -> ApplicationError:
-    """What is answered where nothing may be let through uncounted and Redis cannot be asked."""
+    """What is answered where nothing may be let through uncounted and Redis cannot be asked: try again soon, later the
+    longer it is away."""
     detail = _("This cannot be done for the moment, because a part of the service is away. Try again in a minute.")
-    return ApplicationError("unavailable", detail, status=503, retry_after=5)
+    return ApplicationError("unavailable", detail, status=503, retry_after=_absence.wait())
 
 
 def _command(budgets: Sequence[Budget]) -> tuple[list[str], list[int]]:
@@ -192,12 +219,14 @@ def _command(budgets: Sequence[Budget]) -> tuple[list[str], list[int]]:
 
 
 def _note_away(error: Exception, *, closed: bool) -> None:
+    _absence.begins()
     logger.warning("ratelimit.redis_away", exc_info=error)
     if closed:
         raise unavailable() from error
 
 
 def _standing(answer: Sequence[int], budgets: Sequence[Budget]) -> Standing:
+    _absence.ends()
     wait, limit, remaining, reset = answer
     standing = Standing(limit, remaining, _seconds(reset))
     if wait > 0:

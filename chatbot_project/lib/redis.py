@@ -12,11 +12,14 @@ from redis import asyncio as aioredis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from chatbot_project.lib.backoff import Backoff
+
 __all__ = ["RedisError", "blocking_redis", "make_redis", "subscribe"]
 
 log = structlog.get_logger(__name__)
 
-RETRY_SECONDS = 0.3
+#: Between attempts to subscribe; one that lasted for SETTLED_SECONDS is followed by another at once.
+FIRST_RETRY_SECONDS, RETRY_SECONDS, SETTLED_SECONDS = 0.05, 0.4, 1.0
 #: A client's connections at most, and how long a command waits for one of them: a thousand people who ask at once are
 #: no reason to say that Redis is away.
 CONNECTIONS, CONNECTION_SECONDS = 32, 20.0
@@ -77,7 +80,10 @@ async def subscribe(
     What is published while the connection is away is lost: ``on_connect`` runs after each (re)connection and must
     make up for it. ``on_message`` must not raise and not block.
     """
+    waits = Backoff(FIRST_RETRY_SECONDS, RETRY_SECONDS)
+    clock = asyncio.get_running_loop().time
     while True:
+        began = clock()
         client = make_redis(timeout=None)
         pubsub = client.pubsub()
         try:
@@ -88,7 +94,9 @@ async def subscribe(
                     on_message(message["data"])
         except (RedisError, OSError) as error:
             log.warning("redis.subscription_lost", channel=channel, error=type(error).__name__)
-            await asyncio.sleep(RETRY_SECONDS)
+            if clock() - began > SETTLED_SECONDS:
+                waits.reset()
+            await waits.wait()
         finally:
             await pubsub.aclose()
             await client.aclose()

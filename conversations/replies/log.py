@@ -46,8 +46,8 @@ for place, entry in ipairs(batch[1]) do
 end
 for i = 2, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
 for _, ending in ipairs(batch[2]) do
-  redis.pcall('XADD', ending[1], 'NOMKSTREAM', ending[2], 'e', ending[3])
-  redis.call('EXPIRE', ending[1], KEEP_ENDED)
+  local answer = redis.pcall('XADD', ending[1], 'NOMKSTREAM', ending[2], 'e', ending[3])
+  if type(answer) == 'string' then redis.call('EXPIRE', ending[1], KEEP_ENDED) end
 end
 return lost
 """.replace("KEEP_LIVE", str(KEEP_LIVE_SECONDS)).replace("KEEP_ENDED", str(KEEP_ENDED_SECONDS))

@@ -19,11 +19,12 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from chatbot_project.lib import tracing
+from chatbot_project.lib.backoff import Backoff
 from chatbot_project.lib.correlation import bound
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.llm.client import LLMClient
-from chatbot_project.lib.loops import cancel_until_done, keep_measuring_lag
+from chatbot_project.lib.loops import cancel_until_done, is_set_within, keep_measuring_lag
 from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.redis import RedisError, make_redis, subscribe
 from chatbot_project.lib.token_budget import TokenBudget
@@ -52,7 +53,8 @@ GATHER_SECONDS = 0.015  # while busy: how long doorbells are gathered for one cl
 POLL_SECONDS = 1.0
 CHECKPOINT_SECONDS = 1.0
 REAP_SECONDS = 2.0
-RETRY_SECONDS = 0.5
+FIRST_RETRY_SECONDS, RETRY_SECONDS = 0.05, 0.5  # between attempts at what is away
+KEPT_ENDINGS = 200  # entries of endings that are kept for Redis to come back
 HEARTBEAT_KEY = "nono:worker-alive"
 HEARTBEAT_SECONDS = 15
 RESTING_KEY = "nono:resting:"
@@ -86,6 +88,7 @@ class ReplyWorker:
         self._dirty: dict[UUID, LiveReply] = {}
         self._endings: list[tuple[Entry, set[str]]] = []
         self._log_away_until: float | None = None
+        self._log_waits = _waits()
         self._afterwards: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -120,13 +123,16 @@ class ReplyWorker:
     # --- claiming
 
     async def _claim_loop(self) -> None:
+        waits = _waits()
         while not self.draining:
             try:
                 await self._claim()
             except DATABASE_ERRORS as error:
                 log.warning("worker.database_away", step="claim", error=type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
-            await _wait_for(self._bell, POLL_SECONDS)
+                await waits.wait()
+                continue  # whoever rang meanwhile was not heard
+            waits.reset()
+            await is_set_within(self._bell, POLL_SECONDS)
             if len(self.live) > BUSY_REPLIES:
                 await asyncio.sleep(GATHER_SECONDS)
             self._bell.clear()
@@ -231,12 +237,13 @@ class ReplyWorker:
 
     async def _until_stored(self, store: Callable[[], Awaitable[T]]) -> T:
         """``store()``, again and again while the database is away: what was streamed is not given up."""
+        waits = _waits()
         while True:
             try:
                 return await store()
             except DATABASE_ERRORS as error:
                 log.warning("worker.database_away", step="finish", error=type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
+                await waits.wait()
 
     def _cancel(self, reply: LiveReply, reason: str) -> None:
         if reply.task and not reply.cancelled_for and not reply.ending:
@@ -264,7 +271,7 @@ class ReplyWorker:
             self._awake.clear()
             at = loop.time() + (BUSY_TICK_SECONDS if len(self.live) > BUSY_REPLIES else TICK_SECONDS)
             while (rest := at - loop.time()) > 0:
-                if await _wait_for(self._at_once, rest):
+                if await is_set_within(self._at_once, rest):
                     self._at_once.clear()
                     await self._send()
             waiting, self._waiting_for_tick = self._waiting_for_tick, []
@@ -287,22 +294,24 @@ class ReplyWorker:
         try:
             metrics.RELAYED.inc(len(outgoing))
             lost = await self._log.append([*outgoing, *endings])
+            self._log_waits.reset()
         except RedisError as error:
             self._log_failed(error)
+            self._endings = endings + self._endings
             lost = [entry.reply for entry, _followers in outgoing]  # whether they arrived is not known
         if lost:
             await self._restart_logs(lost)
 
     def _log_failed(self, error: RedisError) -> None:
         log.warning("worker.redis_away", error=type(error).__name__)
-        self._log_away_until = asyncio.get_running_loop().time() + RETRY_SECONDS
+        self._log_away_until = asyncio.get_running_loop().time() + self._log_waits.next()
 
     async def _log_is_back(self) -> bool:
-        """Whether Redis answers, asked at most twice a second while it does not. Texts wait; endings need not:
-        followers find them in the database."""
+        """Whether Redis answers, asked ever less often, down to twice a second, while it does not. Texts wait; of
+        endings the last ones do, which followers have not yet found in the database."""
         if self._log_away_until is None:
             return True
-        self._endings.clear()
+        del self._endings[:-KEPT_ENDINGS]
         if asyncio.get_running_loop().time() < self._log_away_until:
             return False
         try:
@@ -457,10 +466,5 @@ class ReplyWorker:
                 reply.followers.add(body[16:].decode())
 
 
-async def _wait_for(event: asyncio.Event, seconds: float) -> bool:
-    """Whether ``event`` was set within ``seconds``."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False
+def _waits() -> Backoff:
+    return Backoff(FIRST_RETRY_SECONDS, RETRY_SECONDS)

@@ -128,7 +128,7 @@ def test_without_redis_nobody_can_tell(admin: User, settings: Any) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{closed_port()}/0"
     answer = client.get(PATH)
     assert refusal(answer) == (503, "unavailable")
-    assert answer["Retry-After"] == "5"
+    assert 1 <= int(answer["Retry-After"]) <= 5
 
 
 # --- the real web processes

@@ -43,11 +43,17 @@ class Witness:
 
     accepted: list[float] = field(default_factory=list)
     completed: list[float] = field(default_factory=list)
+    spoken: float | None = None  # when a word of a reply was heard first, since somebody set it to None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def note(self, times: list[float]) -> None:
         times.append(time.monotonic())
         self.changed.set()
+
+    def hear(self) -> None:
+        """A word of some reply."""
+        if self.spoken is None:
+            self.spoken = time.monotonic()
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Until ``condition()`` holds, asked whenever something was seen."""
@@ -289,6 +295,8 @@ class Client:
         shown = self._shown.setdefault(event["reply"], Shown())
         was = shown.status
         problem = shown.take(event)
+        if event["type"] == "reply.delta":
+            self._witness.hear()
         if event["type"] in ENDINGS and not was and shown.status == "completed":
             self._witness.note(self._witness.completed)
         if problem:

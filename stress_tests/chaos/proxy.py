@@ -42,12 +42,14 @@ class Proxy:
         self.heal()
 
     def heal(self) -> None:
-        """Pass on again, also what was kept; connections that swallowed something are reset."""
+        """Pass on again, also what was kept; connections that swallowed something are reset, what was not torn yet is
+        not torn any more."""
         self.delay = 0.0
         self.rate: float | None = None
         self.refuses = self.swallows = False
         self._flows.set()
         for pair in list(self._pairs):
+            pair.left = None
             if pair.swallowed:
                 pair.reset()
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stress_tests.chaos.recoveries import KIND_HEAD, kind_rows
 from stress_tests.reporting import Check, Plot, Report, Series, Table, describe_machine, parameters_of
 
 MIB = 2**20
@@ -30,10 +31,16 @@ def chaos_report(figures: Mapping[str, Any], options: argparse.Namespace, wanted
         tables=[
             Table("Counts", ("what", "number"), [(name, number) for name, number in counts.items()]),
             Table(
+                "Recovery by kind of fault",
+                KIND_HEAD,
+                kind_rows(figures["recovery_by_kind"]),
+                "Seconds from the part being back to the next reply that was shown as completed.",
+            ),
+            Table(
                 "Recovery",
-                ("fault", "seconds"),
-                [(each["fault"], each["seconds"]) for each in figures["recoveries"]],
-                "From the part being back to the next reply that was completed.",
+                ("fault", "first words", "seconds"),
+                [(each["fault"], each["words"], each["seconds"]) for each in figures["recoveries"]],
+                "From the part being back to the first words of any reply, and to the next one that was completed.",
             ),
         ],
         plots=[

@@ -98,6 +98,14 @@ async def test_torn_it_breaks_in_the_midst_of_what_is_said(proxy: Proxy, ends: E
         await reader.read(1)
 
 
+async def test_healed_nothing_is_torn_any_more(proxy: Proxy, ends: Ends) -> None:
+    reader, writer = ends
+    proxy.tear(3)
+    proxy.heal()
+    writer.write(b"hello")
+    assert await reader.readexactly(5) == b"hello"
+
+
 async def test_refusing_or_without_a_server_it_resets_who_connects(proxy: Proxy) -> None:
     proxy.refuses = True
     async with Proxy(to_port(closed_port())) as alone:

@@ -4,17 +4,21 @@ from argparse import Namespace
 from typing import Any
 from xml.etree import ElementTree
 
+from stress_tests.chaos.recoveries import RECOVERY_SECONDS, Recovery, recovery_figures
 from stress_tests.chaos.reports import chaos_report, soak_report
 from stress_tests.reporting import Check, Plot, Report, Series, Table, report_page
 from stress_tests.soak_test import judged
 
-RECOVERIES = [{"fault": "redis killed <at once>", "seconds": 0.4}, {"fault": "model slow", "seconds": None}]
+RECOVERIES = [
+    Recovery("redis killed <at once>", "redis", "kill", 0.2, 0.4),
+    Recovery("model slow", "worker>model", "slow", None, None),
+]
 
 
 def chaos_figures(**changes: Any) -> dict[str, Any]:
     return {
         "counts": {"accepted": 1234, "stored": 1234}, "faults": 2, "violations": {}, "unsettled": [],
-        "recovery_s": {"p95": 0.4}, "recoveries": RECOVERIES,
+        **recovery_figures(RECOVERIES), "recovery_s": {"p95": 0.4},
     } | changes  # fmt: skip
 
 
@@ -42,6 +46,19 @@ def test_what_is_wanted_stands_beside_what_was_found() -> None:
     ):  # fmt: skip
         page = chaos_page(**missed)
         assert (page.count("reached</td>"), page.count("MISSED</td>")) == (3, 1)
+
+
+def test_recovery_is_told_by_kind_of_fault_the_slowest_first() -> None:
+    times = (0.3, 0.1, 0.2, None)
+    slow = [Recovery(f"#{number}", "redis", "restart", 0.1, seconds) for number, seconds in enumerate(times)]
+    figures = recovery_figures([Recovery("#9", "web", "kill", 0.0, 0.05), *slow])
+    assert figures["recovery_by_kind"] == [
+        {"part": "redis", "kind": "restart", "times": 4, "p50": 0.2, "p95": RECOVERY_SECONDS, "max": RECOVERY_SECONDS},
+        {"part": "web", "kind": "kill", "times": 1, "p50": 0.05, "p95": 0.05, "max": 0.05},
+    ]
+    assert figures["words_s"] == {"p50": 0.1, "p95": 0.1, "max": 0.1}
+    page = report_page(chaos_report(chaos_figures(**figures), Namespace(seed=7), 1.0))
+    assert page.index("redis: restart") < page.index("web: kill")
 
 
 def test_a_soak_shows_memory_over_time_and_what_grows() -> None:

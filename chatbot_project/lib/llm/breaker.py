@@ -8,8 +8,8 @@ State = Literal["closed", "open", "half_open"]
 
 class Breaker:
     """Closed: all pass. Open, after ``threshold`` failures in a row: none for ``first_seconds``, and after each probe
-    that fails for twice as long as before, at most ``open_seconds`` (from the first, where only those are given): who
-    was away for a moment is asked again soon, who stays away seldom. Half-open: one passes.
+    that fails for ``growth`` times as long as before, at most ``open_seconds`` (from the first, where only those are
+    given): who was away for a moment is asked again soon, who stays away seldom. Half-open: one passes.
 
     Whoever ``admit`` lets through ends with exactly one of ``success``, ``failure`` or ``abandon``; a probe that never
     does is replaced after ``open_seconds``. For one event loop; ``clock`` gives monotonic seconds.
@@ -22,11 +22,13 @@ class Breaker:
         threshold: int = 5,
         open_seconds: float = 10.0,
         first_seconds: float | None = None,
+        growth: float = 2.0,
     ) -> None:
         self._clock = clock
         self._threshold = threshold
         self._open_seconds = open_seconds
         self._first_seconds = open_seconds if first_seconds is None else first_seconds
+        self._growth = growth
         self._rest = self._first_seconds
         self._failures = 0
         self._opened_at: float | None = None
@@ -59,7 +61,7 @@ class Breaker:
         self._failures += 1
         is_probe = self.state == "half_open"
         if is_probe or (self._opened_at is None and self._failures >= self._threshold):
-            self._rest = min(self._open_seconds, 2 * self._rest) if is_probe else self._first_seconds
+            self._rest = min(self._open_seconds, self._growth * self._rest) if is_probe else self._first_seconds
             self._opened_at = self._clock()
             self._probed_at = None
 

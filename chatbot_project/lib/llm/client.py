@@ -51,7 +51,7 @@ class LLMClient:
         retries: RetryPolicy = RETRIES,
         bounds: Bounds = BOUNDS,
         connections: int = 2000,
-        make_breaker: Callable[[], Breaker] = lambda: Breaker(time.monotonic, first_seconds=0.5),
+        make_breaker: Callable[[], Breaker] = lambda: Breaker(time.monotonic, first_seconds=0.25, growth=1.25),
     ) -> None:
         self._providers = dict(providers)
         self._deadlines = deadlines

@@ -1,7 +1,8 @@
 """The database backend: Django's own, with another pool.
 
 psycopg's pool checks the connection it hands out and, where it is broken, waits 1, 2, 4 … seconds before it tries the
-next: after a restart of the server, a pool with five idle connections refused for 8 s although the server was back.
+next: after a restart of the server, a pool with five idle connections refused for 8 s although the server was back. It
+waits as long between attempts to connect, and once it has given up, whoever had asked before waits in vain.
 """
 
 from time import monotonic
@@ -13,10 +14,15 @@ from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base, schema
 from psycopg import Connection, Error
 from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool.base import AttemptWithBackoff
+
+from chatbot_project.lib.backoff import Backoff
 
 # A connection that was in use so recently is handed out unchecked: the check would be a third of a short unit's
 # round trips.
 TRUSTED_SECONDS = 1.0
+# Between attempts to connect, the first and the longest: a server that is back is found within the latter.
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 0.5
 # Whoever comes after a migration that waits for a table's lock waits as well, as long as its holder goes on.
 MIGRATION_LOCK_SECONDS = 5.0
 
@@ -24,9 +30,23 @@ MIGRATION_LOCK_SECONDS = 5.0
 _pools: WeakSet["HealingPool"] = WeakSet()
 
 
+class _Attempt(AttemptWithBackoff):
+    """Attempts to connect until ``timeout`` seconds have passed since the first that failed."""
+
+    def __init__(self, *, timeout: float) -> None:
+        super().__init__(timeout=timeout)
+        self._waits = Backoff(FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
+
+    def update_delay(self, now: float) -> None:
+        if self.give_up_at == 0.0:
+            self.give_up_at = now + self.timeout
+        self.delay = min(self._waits.next(), max(0.0, self.give_up_at - now))
+
+
 class HealingPool(ConnectionPool[Connection[Any]]):
     """Checks a connection that was idle; a broken one means that the server was away, so all idle ones are looked at
-    and replaced there and then."""
+    and replaced there and then. While the server is away it is asked several times a second, as long as somebody waits
+    for a connection: by all lost ones for ``reconnect_timeout`` seconds, then by one of them."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -49,6 +69,17 @@ class HealingPool(ConnectionPool[Connection[Any]]):
                     raise PoolTimeout("The database does not answer.") from None
             else:
                 return connection
+
+    def _add_connection(self, attempt: AttemptWithBackoff | None, growing: bool = False) -> None:
+        super()._add_connection(attempt or _Attempt(timeout=self.reconnect_timeout), growing)
+
+    def reconnect_failed(self) -> None:
+        """An attempt was given up: begin another for those who wait. psycopg would only for those who come later, and
+        where every thread waits there are none."""
+        super().reconnect_failed()
+        with self._lock:
+            if self._waiting and not self._closed:
+                self._maybe_grow_pool()
 
     def putconn(self, conn: Connection[Any]) -> None:
         """Take a connection back; a broken one is replaced."""

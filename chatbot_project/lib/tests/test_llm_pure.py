@@ -102,6 +102,17 @@ def test_who_was_away_for_a_moment_is_asked_again_soon_and_who_stays_away_seldom
     assert breaker.admit(), "the next absence begins anew"
 
 
+def test_rests_grow_as_is_wanted(clock):
+    breaker = Breaker(clock, threshold=1, open_seconds=2, first_seconds=1, growth=1.5)
+    breaker.failure()
+    for rest in (1, 1.5, 2, 2):
+        clock.now += rest - 0.1
+        assert not breaker.admit()
+        clock.now += 0.1
+        assert breaker.admit()
+        breaker.failure()
+
+
 PROVIDERS = {"a": Provider("a", "http://a/v1"), "b": Provider("b", "http://b/v1")}
 
 

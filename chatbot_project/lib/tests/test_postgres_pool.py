@@ -1,5 +1,9 @@
 """The pool after its server was away."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import pytest
 from django.db import connection
 from psycopg import Connection
@@ -46,3 +50,36 @@ def test_a_connection_in_use_a_moment_ago_is_not_checked_again() -> None:
         assert len(asked) == 5
         for each in given:
             pool.putconn(each)
+
+
+class Absence:
+    """Where to connect to, as a pool asks for it anew with each attempt: nowhere, until it was asked ``attempts``
+    times."""
+
+    def __init__(self, attempts: int) -> None:
+        self.left = attempts
+
+    def __call__(self) -> dict[str, Any]:
+        self.left -= 1
+        found = connection.get_connection_params() | {"autocommit": True}
+        return found | {"host": "/nowhere"} if self.left >= 0 else found
+
+
+@contextmanager
+def pool_without_server(attempts: int, **options: Any) -> Iterator[HealingPool]:
+    with HealingPool(kwargs=Absence(attempts), open=True, min_size=1, max_size=2, **options) as pool:
+        yield pool
+
+
+def test_a_server_that_is_away_is_asked_again_soon() -> None:
+    with pool_without_server(attempts=8, reconnect_timeout=60) as pool:
+        found = pool.getconn(timeout=6)  # psycopg's own attempts would be 1, 2, 4 … s apart
+        assert found.execute("SELECT 1").fetchone() == (1,)
+        pool.putconn(found)
+
+
+def test_who_waits_gets_a_connection_also_after_attempts_were_given_up() -> None:
+    with pool_without_server(attempts=12, reconnect_timeout=0.2) as pool:
+        found = pool.getconn(timeout=8)
+        assert found.execute("SELECT 1").fetchone() == (1,)
+        pool.putconn(found)

@@ -6,6 +6,7 @@ import pytest
 import redis
 from django.conf import settings as django_settings
 
+from chatbot_project.lib import ratelimit
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.ratelimit import Budget, RateLimited, take, take_async
 from chatbot_project.lib.redis import CONNECTIONS, blocking_redis, make_redis
@@ -115,6 +116,28 @@ def test_without_redis_it_is_closed_or_open_as_asked(settings) -> None:
         take([budget], closed=True)
     assert (refusal.value.code, refusal.value.status) == ("unavailable", 503)
     assert take([budget], closed=False) is None
+
+
+def test_the_longer_redis_is_away_the_later_it_is_to_be_tried_again(settings, monkeypatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(ratelimit, "_absence", ratelimit._Absence(lambda: now))
+    budget = Budget("test", ((9, 60),))
+
+    def told() -> int | None:
+        with pytest.raises(ApplicationError) as refusal:
+            take([budget], closed=True)
+        return refusal.value.retry_after
+
+    settings.REDIS_URL = "unix:///nowhere/at-all.sock"
+    waits = []
+    for seconds in (0, 4, 8, 100):
+        now += seconds
+        waits.append(told())
+    assert waits == [1, 1, 3, 5]
+    settings.REDIS_URL = REDIS_URL
+    take([budget], closed=True)
+    settings.REDIS_URL = "unix:///nowhere/at-all.sock"
+    assert told() == 1, "the next absence begins anew"
 
 
 def test_a_budget_without_windows_is_no_limit(settings) -> None:
