@@ -4,7 +4,7 @@ from .command import between, command_parser, exit_code, keep, parameters_of, ru
 from .machine import describe_machine
 from .page import report_page
 from .report import Check, Plot, Report, Series, Table, at_most, exactly
-from .text import report_text
+from .text import report_text, table_text
 
 __all__ = [
     "Check",
@@ -24,4 +24,5 @@ __all__ = [
     "report_text",
     "run_command",
     "say",
+    "table_text",
 ]
