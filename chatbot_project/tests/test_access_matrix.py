@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 from django.http import HttpResponseBase
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts import api_keys, families, restriction, services, tokens
@@ -84,20 +84,31 @@ class World:
     ids: dict[str, str]
 
 
+@pytest.fixture(scope="module")
+def kept(django_db_setup: None, django_db_blocker: Any) -> Iterator[tuple[dict[str, User], dict[str, str]]]:
+    """People and the owner's things, made once, in a transaction around those of the tests."""
+    fast = override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
+    with django_db_blocker.unblock(), fast, transaction.atomic():
+        owner = make_user("owner@example.org", PASSWORD, username="owner")
+        people = {
+            "owner": owner,
+            "other": make_user("other@example.org", "a password of another"),
+            "guest": make_guest(),
+            "moder.": make_moderator(),
+            "admin": make_admin(),
+        }
+        yield people, things_of(owner)
+        transaction.set_rollback(True)
+
+
 @pytest.fixture
-def world(db: None, settings: Any) -> World:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    owner = make_user("owner@example.org", PASSWORD, username="owner")
-    people = {
-        "owner": owner,
-        "other": make_user("other@example.org", "a password of another"),
-        "guest": make_guest(),
-        "moder.": make_moderator(),
-        "admin": make_admin(),
-    }
+def world(kept: tuple[dict[str, User], dict[str, str]], db: None) -> World:
+    people, ids = kept
+    for person in people.values():
+        person.refresh_from_db()  # as before what the test before did with them
     ways = {name: ApiClient.of(person) for name, person in people.items()}
     ways["nobody"] = ApiClient()
-    return World(people, ways, things_of(owner))
+    return World(people, ways, ids)
 
 
 def things_of(owner: User) -> dict[str, str]:
