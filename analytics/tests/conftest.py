@@ -4,7 +4,7 @@ import pytest
 
 from accounts.models import User
 from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user
-from faqs.tests.browser import open_page, server  # noqa: F401  fixtures
+from faqs.tests.browser import module_server, open_page, server  # noqa: F401  fixtures
 
 
 @pytest.fixture

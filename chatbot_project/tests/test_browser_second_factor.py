@@ -2,21 +2,34 @@
 
 import re
 from base64 import b32decode
+from collections.abc import Iterator
 from time import time
 
 import pytest
 from django_otp.oath import TOTP
 
 from accounts.tests.factories import PASSWORD, make_user
-from faqs.tests.browser import PHONE, WIDE, OpenPage, needs_browser, open_page, overflow, server, violations
+from faqs.tests.browser import (
+    PHONE,
+    WIDE,
+    OpenPage,
+    module_server,
+    needs_browser,
+    open_page,
+    overflow,
+    server,
+    violations,
+)
 
-__all__ = ["open_page", "server"]  # fixtures
+__all__ = ["module_server", "open_page", "server"]  # fixtures
 pytestmark = needs_browser
 
 
-@pytest.fixture(autouse=True)
-def _required(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REQUIRE_STAFF_2FA", "true")  # for the process that `server` starts
+@pytest.fixture(scope="module", autouse=True)
+def _required() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("REQUIRE_STAFF_2FA", "true")  # for the process that `module_server` starts
+        yield
 
 
 def code(secret: str, *, steps: int = 0) -> str:

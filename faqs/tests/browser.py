@@ -30,9 +30,9 @@ OpenPage = Callable[..., Page]
 expect.set_options(timeout=10_000)
 
 
-@pytest.fixture
-def server(transactional_db: None) -> Iterator[str]:
-    """The address of a web process on the test's database."""
+@pytest.fixture(scope="module")
+def module_server(django_db_setup: None) -> Iterator[str]:
+    """The address of a web process on the tests' database, for all tests of a module."""
     database = connection.settings_dict
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     environment = os.environ | {
@@ -48,6 +48,12 @@ def server(transactional_db: None) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         web.terminate()
         web.wait(20)
+
+
+@pytest.fixture
+def server(module_server: str, transactional_db: None) -> str:
+    """The address of a web process on the test's database."""
+    return module_server
 
 
 @pytest.fixture

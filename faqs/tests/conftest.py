@@ -1,3 +1,3 @@
 """Fixtures of the browser tests."""
 
-from .browser import open_page, server  # noqa: F401  fixtures
+from .browser import module_server, open_page, server  # noqa: F401  fixtures
