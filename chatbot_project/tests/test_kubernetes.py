@@ -280,15 +280,6 @@ def test_prometheus_finds_processes_by_the_names_that_alerts_know(production: Re
     assert all(endpoint["port"] in production.ports(name) for name in selected)
 
 
-def test_the_guides_command_makes_alerts_into_a_rule_of_the_operator() -> None:
-    guide = (ROOT / "docs" / "deploy-kubernetes.md").read_text()
-    (command,) = re.findall(r"^(\{ printf .+) \| kubectl apply -f -$", guide, re.MULTILINE)
-    done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
-    made = yaml.safe_load(done.stdout)
-    assert (made["kind"], made["metadata"]) == ("PrometheusRule", {"name": "nono", "namespace": "nono"})
-    assert made["spec"] == yaml.safe_load((ROOT / "deploy" / "monitoring" / "alerts.yml").read_text())
-
-
 def _is_monitored(production: Rendered, pod: dict[str, Any]) -> bool:
     return matches(production.one("PodMonitor", "nono")["spec"]["selector"], pod["metadata"]["labels"])
 

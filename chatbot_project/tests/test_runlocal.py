@@ -2,6 +2,9 @@
 
 import json
 import os
+import pty
+import re
+import select
 import shutil
 import signal
 import socket
@@ -11,37 +14,42 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
 
-from chatbot_project.embedded.bootstrap import ADMIN_EMAIL
 from chatbot_project.embedded.paths import VarPaths
 from chatbot_project.embedded.postgres import EmbeddedPostgres
 from chatbot_project.embedded.processes import wait_until
 from chatbot_project.embedded.redis import EmbeddedRedis
 from chatbot_project.embedded.services import BASE_DIR
+from chatbot_project.tests.documents import Command, running
 from conversations.tests.openai_client import run_curl, run_llm, sync_client
+from conversations.tests.stack import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+RUNLOCAL = (sys.executable, "manage.py", "runlocal")
 
 
 class Run:
     """One `runlocal`, its output and its children."""
 
-    def __init__(self, paths: VarPaths, port: int, output: Path) -> None:
+    def __init__(self, paths: VarPaths, port: int, output: Path, command: Sequence[str] = RUNLOCAL) -> None:
         self.address = f"http://127.0.0.1:{port}"
         self.output = output
         outside = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY"}
         environment = {name: value for name, value in os.environ.items() if name not in outside}
+        self.environment = {**environment, "VAR_DIR": str(paths.var_dir), "PORT": str(port)}
         with output.open("w") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "runlocal"],
+                command,
                 cwd=BASE_DIR,
-                env={**environment, "VAR_DIR": str(paths.var_dir), "PORT": str(port)},
+                env=self.environment,
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
@@ -149,13 +157,70 @@ def test_second_run_keeps_the_data_and_sigterm_ends_it(run: Run, paths: VarPaths
     assert not EmbeddedPostgres(paths).is_running()
 
 
-def test_openais_clients_talk_to_it(run: Run, paths: VarPaths, tmp_path: Path) -> None:
-    """The SDK, the ``llm`` tool and curl, set up as docs/openai.md says, with the local model."""
-    run.wait_for("Nono is ready")
-    password = paths.admin_password.read_text().strip()
-    signed_in = post(f"{run.address}/api/v1/auth/login", {"email": ADMIN_EMAIL, "password": password})
+def test_what_documents_tell_to_run_does_what_they_say(paths: VarPaths, port: int, tmp_path: Path) -> None:
+    """Beside an installation that ``make run`` has started."""
+    with running("installation") as left:
+        metrics = str(free_port())
+        starting = left.take("docs/monitoring.md", "make run")
+        assert {left.take("README.md").text, left.take("docs/index.md").text} == {starting.text.split(maxsplit=1)[1]}
+        run = Run(paths, port, tmp_path / "output", ["bash", "-c", starting.text.replace("9460", metrics)])
+        try:
+            run.wait_for("Nono is ready")
+            key = new_admins_key(run, left.take("docs/administer.md"))
+            clients_talk(run, key, tmp_path)
+            for command in left.take_all("docs/openai.md"):
+                text = command.text.replace("https://chat.example.org", run.address).replace("nono_sk_…", key)
+                assert said_by(run, ["bash", "-c", text] if command.kind == "shell" else [sys.executable, "-c", text])
+            text = left.take("docs/monitoring.md", "curl").text.replace("9460", metrics)
+            assert "nono_http_requests_total{" in said_by(run, ["bash", "-c", text])
+            question_is_followed(run, key, paths, [*left.take_all("docs/monitoring.md")])
+            is_well(run, left.take("docs/doctor.md"))
+        finally:
+            for supervisor in run.children("runlocal"):
+                supervisor.send_signal(signal.SIGTERM)
+            assert run.process.wait(60) == 0, run.said()
+
+
+def said_by(run: Run, command: Sequence[str], cwd: Path = BASE_DIR) -> str:
+    """What a command says, in the environment of the installation. Fails where it fails."""
+    done = subprocess.run(
+        command, cwd=cwd, env=run.environment, stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return done.stdout
+
+
+def new_admins_key(run: Run, command: Command) -> str:
+    """An admin is made in a terminal, and signs in to make an API key."""
+    email, password = "first@example.org", "a quite long Passwort"
+    prompts = {"E-mail: ": email, "Password: ": password, "Password (again): ": password}
+    in_a_terminal(run, command, prompts)
+    signed_in = post(f"{run.address}/api/v1/auth/login", {"email": email, "password": password})
     wanted = {"name": "clients", "scopes": ["read", "chat"]}
-    key = post(f"{run.address}/api/v1/auth/api-keys", wanted, signed_in["access"])["key"]
+    return str(post(f"{run.address}/api/v1/auth/api-keys", wanted, signed_in["access"])["key"])
+
+
+def in_a_terminal(run: Run, command: Command, answers: Mapping[str, str]) -> None:
+    """Each answer is typed once its prompt is there: what is typed before is thrown away."""
+    own, theirs = pty.openpty()
+    process = subprocess.Popen(
+        ["bash", "-c", command.text], cwd=BASE_DIR, env=run.environment, stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    for prompt, answer in answers.items():
+        shown = ""
+        while prompt not in shown:
+            assert select.select([own], [], [], 60)[0], f"{prompt!r} was not asked: {shown!r}"
+            shown += os.read(own, 4096).decode()
+        os.write(own, f"{answer}\n".encode())
+    assert process.wait(60) == 0
+    os.close(own)
+
+
+def clients_talk(run: Run, key: str, tmp_path: Path) -> None:
+    """OpenAI's SDK, the ``llm`` tool and curl, set up as docs/openai.md says, with the local model."""
     question: Any = {"messages": [{"role": "user", "content": "Name three colours."}], "max_tokens": 16}
     with sync_client(run.address, key) as client:
         models = [model.id for model in client.models.list()]
@@ -179,8 +244,36 @@ def test_openais_clients_talk_to_it(run: Run, paths: VarPaths, tmp_path: Path) -
         assert run_curl(run.address, key, {"model": model, **question, "stream": True}).endswith("data: [DONE]\n\n")
 
 
-def post(url: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+def question_is_followed(run: Run, key: str, paths: VarPaths, greps: Sequence[Command]) -> None:
+    """From the request's id to the reply, and from the reply's to its end, in the logs of all processes."""
+    request = str(uuid4())
+    headers = {"X-Request-ID": request}
+    asked = post(f"{run.address}/api/v1/chat/send", {"text": "What is Nono?"}, key, headers)
+    whole = paths.var_dir / "nono.log"
+
+    def found(command: Command, wanted: str) -> list[str]:
+        """The lines that ``command`` finds, where ``wanted`` stands for the id in it."""
+        whole.write_text("".join(log.read_text(errors="replace") for log in paths.log("x").parent.glob("*.log")))
+        text = re.sub(r"(?<=grep )\S+", wanted, command.text)
+        done = subprocess.run(["bash", "-c", text], cwd=paths.var_dir, check=False, capture_output=True, text=True)
+        return done.stdout.splitlines()
+
+    by_request, by_reply = greps
+    reply = asked["reply"]["id"]
+    assert any("question.accepted" in line and reply in line for line in found(by_request, request))
+    assert wait_until(lambda: any("reply.ended" in line for line in found(by_reply, reply)), 30)
+
+
+def is_well(run: Run, command: Command) -> None:
+    said = said_by(run, ["bash", "-c", command.text])
+    checks = set(re.findall(r"^\w+ +([\w-]+)", said, re.MULTILINE))
+    assert set(re.findall(r"^\w+ {3,}([\w-]+)", "\n".join(command.output), re.MULTILINE)) <= checks
+    assert re.search(r"^\d+ ok(, \d+ skipped)?, in \d+\.\d s$", said, re.MULTILINE)
+
+
+def post(url: str, body: dict[str, Any], token: str = "", headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    signed = {"Authorization": f"Bearer {token}"} if token else {}
+    all_of_them = {"Content-Type": "application/json", **signed, **(headers or {})}
+    request = urllib.request.Request(url, json.dumps(body).encode(), all_of_them)
     with urllib.request.urlopen(request, timeout=30) as response:
         return dict(json.load(response))

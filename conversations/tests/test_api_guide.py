@@ -20,6 +20,7 @@ from django.conf import settings
 from accounts.api_keys import create_key
 from accounts.scopes import Scope
 from accounts.tests.factories import PASSWORD, make_moderator, make_user
+from chatbot_project.tests.documents import running
 from conversations.models import Conversation, Message
 from personas.models import Persona
 from stress_tests import ws_conformance
@@ -28,7 +29,6 @@ from .stack import Stack
 
 ROOT = Path(settings.BASE_DIR)
 GUIDE = (ROOT / "docs" / "api.md").read_text()
-COMMANDS = re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
 # ``curl`` as the guide has it, but silent, bounded, and failing where the server refuses.
 WRAPPER = 'curl() { command curl --silent --show-error --max-time 30 --fail-with-body -D "$HEADERS" "$@"; }\n'
 REFUSED = 22  # curl's exit code for it
@@ -76,9 +76,9 @@ def test_every_command_of_the_guide_does_what_it_says(live_stack: Stack, persona
     _key, staff_key = create_key(user=make_moderator(), name="figures", scopes=[Scope.STAFF])
     names = {"NONO": live_stack.url, "EMAIL": user.email, "PASSWORD": PASSWORD, "STAFF_KEY": staff_key}
     shell = Shell(tmp_path / "headers", names)
-    assert len(COMMANDS) > 20
-    for command in COMMANDS:
-        shell.run(command)
+    with running("guide") as left:
+        for command in left.take_all():
+            shell.run(command.text)
     streams = [said for said in shell.said if said.startswith("retry:")]
     assert len(streams) == 2
     assert all("\nevent: reply.completed\n" in said for said in streams)
