@@ -15,8 +15,6 @@ from pathlib import Path
 
 from django.conf import settings
 
-from chatbot_project.embedded.dotenv import parse_dotenv
-
 ROOT = Path(settings.BASE_DIR)
 PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -53,9 +51,7 @@ class Command:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings that stand before a command, or that a block of settings is made of."""
-        if self.kind == "settings":
-            return parse_dotenv(self.text)
+        """Those that stand before a command."""
         found = {}
         for word in shlex.split(self.text, comments=True):
             name, sign, value = word.partition("=")
