@@ -152,7 +152,7 @@ LEFT_OUT = [
     Entry("docs/benchmarks.md", r"^make bench", "takes minutes and two quiet processors"),
     Entry("docs/scaling.md", r"^make bench|stress_tests\.scale_out_test", "takes minutes and two quiet processors"),
     Entry("docs/scaling.md", r"^python -m stress_tests\.scaling ", "takes half a minute; see test_scaling.py"),
-    Entry("docs/chaos.md", r"stress_tests\.(chaos|soak)_test", "takes minutes; see stress_tests/tests"),
+    Entry("docs/chaos.md", r"stress_tests\.(chaos|soak|drain)_test", "takes minutes; see stress_tests/tests"),
     Entry("docs/stress.md", r"stress_tests\.\w+", "takes minutes; see stress_tests/tests"),
     Entry("docs/stress.md", r"^python3 -m venv ", "downloads packages"),
 ]  # fmt: skip

@@ -35,6 +35,7 @@ class Habits:
     think: float = 0.5
     stops: float = 0.05  # how many of its replies it stops
     goes_on: float = 0.5  # how many of those that broke off it lets go on
+    stays: float = 0.0  # how often it does not leave a server that drains, until it is closed
 
 
 @dataclass
@@ -87,6 +88,11 @@ class Client:
     def is_idle(self) -> bool:
         """Whether nothing that it asked is open any more."""
         return not self._outbox and all(shown.status for shown in self._shown.values())
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether a reply is being written before its eyes."""
+        return any(shown.text and not shown.status for shown in self._shown.values())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ask until ``stop``, then wait for what is open; its connection ends with this task."""
@@ -240,7 +246,7 @@ class Client:
         self.history.heard(event)
         if kind == "ready":
             await self._resume()
-        elif kind == "server.draining":
+        elif kind == "server.draining" and self._chance.random() >= self._habits.stays:
             self._soon(self._chance.random() * event["within"] / 1000, self._leave)
         elif kind == "error":
             self._refused(event)

@@ -62,6 +62,11 @@ class Child:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Below zero the signal that ended it; None while it runs."""
+        return self._process.poll() if self._process is not None else None
+
     def said(self, what: str) -> bool:
         """Whether its log has ``what`` since it was started."""
         with self.log.open("rb") as log:
