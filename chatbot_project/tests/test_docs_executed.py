@@ -91,6 +91,20 @@ def test_whoever_is_entered_runs_them_in_a_test() -> None:
     assert sorted(used) == sorted({entry.what for entry in RUN})
 
 
+def test_commands_that_are_named_between_words_are_run_by_some_test() -> None:
+    """Of ``manage.py``, by their names: a test that runs one has it in quotes, or from a code block."""
+    named = {name for page in PAGES for name in re.findall(r"`manage\.py ([a-z_]+)", (ROOT / page).read_text())}
+    quoted = {
+        name
+        for path in ROOT.glob("*/tests/*.py")
+        for name in re.findall(r"""["']([a-z_]+)["']""", path.read_text())
+    }  # fmt: skip
+    assert named - quoted - OF_DJANGO == set()
+
+
+OF_DJANGO = {"runserver"}  # daphne's, for whoever works on the pages
+
+
 def test_what_is_entered_and_not_run_fails() -> None:
     entry = RUN[0]
     with pytest.raises(AssertionError, match="not run"), running(entry.what) as left:
