@@ -62,11 +62,13 @@ class Restart:
 
 @dataclass(frozen=True)
 class Drained:
-    """What a run has shown. ``closes`` counts by code, ``gaps`` are the seconds that a tab was without a connection."""
+    """What a run has shown. ``closes`` counts by code, but for connections that kept silent until their tab gave up
+    (``silent``); ``gaps`` are the seconds that a tab was without one."""
 
     restarts: Sequence[Restart]
     verdict: Verdict
     closes: Mapping[int, int]
+    silent: int
     gaps: Sequence[float]
     unsettled: Sequence[str]
 
@@ -91,9 +93,19 @@ class Drained:
         return sum(number for code, number in self.closes.items() if code not in CODED)
 
 
-def read_closes(histories: Iterable[Sequence[Line]]) -> Counter[int]:
-    """The codes that connections were closed with; 1006 and 0 are none."""
-    return Counter(line["code"] for lines in histories for line in lines if line["what"] == "closed")
+def read_closes(histories: Iterable[Sequence[Line]]) -> tuple[Counter[int], int]:
+    """The codes that connections were closed with, of which 1006 and 0 are none; and how many were given up."""
+    codes: Counter[int] = Counter()
+    silent = 0
+    for lines in histories:
+        was = ""
+        for line in lines:
+            if line["what"] == "closed" and was == "gave_up":
+                silent += 1
+            elif line["what"] == "closed":
+                codes[line["code"]] += 1
+            was = line["what"]
+    return codes, silent
 
 
 def read_gaps(histories: Iterable[Sequence[Line]]) -> list[float]:
@@ -134,12 +146,15 @@ class Run:
             web=options.web, workers=options.workers, users=options.tabs, script=script, bounds={}
         )  # fmt: skip
         async with stack:
-            habits = Habits(persona=chaos.PERSONA, words=options.words, think=0.2, stops=0, stays=options.stays / 100)
+            habits = Habits(
+                persona=chaos.PERSONA, words=options.words, think=0.2, stops=0, stays=options.stays / 100, patience=20
+            )  # fmt: skip
             clients = make_clients(stack, Witness(), habits, options.seed)
             unsettled = await self._live_through(stack, clients)
             found = await told(stack, clients)
         histories = list(found.histories.values())
-        return Drained(self._restarts, check(found), read_closes(histories), read_gaps(histories), unsettled)
+        closes, silent = read_closes(histories)
+        return Drained(self._restarts, check(found), closes, silent, read_gaps(histories), unsettled)
 
     async def _live_through(self, stack: chaos.ChaosStack, clients: Sequence[Client]) -> list[str]:
         """The names of those who still wait for a reply in the end."""
@@ -199,6 +214,8 @@ def drain_report(found: Drained, options: argparse.Namespace) -> Report:
             exactly("replies cut", found.cut, 0),
             exactly("replies mixed up or shown otherwise than stored", found.others, 0),
             exactly("connections closed without a code", found.uncoded, 0),
+            # A drain that kept them waiting, or a machine that did: which of both cannot be told.
+            Check("connections silent for two seconds", "0", str(found.silent), None if found.silent else True),
             Check(
                 "tabs that saw a reply being written, at each restart",
                 f"≥ {options.tabs / 2:g}", str(fewest), True if fewest >= options.tabs / 2 else None,
@@ -243,6 +260,7 @@ def measure(options: argparse.Namespace) -> tuple[Report, dict[str, Any]]:
     figures = {
         "restarts": [asdict(restart) for restart in found.restarts],
         "closes": dict(found.closes),
+        "silent": found.silent,
         "gaps_s": [round(gap, 3) for gap in found.gaps],
         "counts": dict(found.verdict.counts),
         "violations": dict(found.verdict.of_kind),

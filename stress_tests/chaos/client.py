@@ -35,6 +35,7 @@ class Habits:
     think: float = 0.5
     stops: float = 0.05  # how many of its replies it stops
     goes_on: float = 0.5  # how many of those that broke off it lets go on
+    patience: float = 0.2  # seconds that it waits for a server to answer its close
     stays: float = 0.0  # how often it does not leave a server that drains, until it is closed
 
 
@@ -186,7 +187,7 @@ class Client:
             max_size=None,
             ping_interval=None,  # it pings in the protocol's own way, as a page must
             open_timeout=CONNECT_SECONDS,
-            close_timeout=0.2,
+            close_timeout=self._habits.patience,
         )
 
     async def _listen(self) -> int | None:
@@ -211,6 +212,7 @@ class Client:
             await self._send({"type": "ping"})
             await asyncio.sleep(PONG_WITHIN_SECONDS)
             if self._heard_at < asked:
+                self.history.note("gave_up")
                 self._socket.transport.abort()
                 return
 

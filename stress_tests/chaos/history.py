@@ -1,7 +1,8 @@
 """What a client has done and heard, a line each, appended as it happens; and what it makes of a reply's events.
 
-A line is ``{"at": seconds, "what": "sent" | "heard" | "opened" | "closed" | "refused", …}``: ``sent`` has the
-``command``, ``heard`` the ``event`` without its HTML, ``opened`` the ``web`` process. ``at`` is ``time.monotonic``.
+A line is ``{"at": seconds, "what": "sent" | "heard" | "opened" | "closed" | "refused" | "gave_up", …}``: ``sent`` has
+the ``command``, ``heard`` the ``event`` without its HTML, ``opened`` the ``web`` process; ``gave_up`` stands before the
+close of a connection that kept silent. ``at`` is ``time.monotonic``.
 """
 
 import json

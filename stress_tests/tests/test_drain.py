@@ -22,6 +22,7 @@ WHOLE = Drained(
     restarts=[Restart("web0", 4, 10.5, 0), Restart("worker0", 3, 22.0, 0)],
     verdict=Verdict(counts=Counter(accepted=9, completed=9)),
     closes={1000: 6, 1012: 2},
+    silent=0,
     gaps=[0.1, 0.2, 0.9],
     unsettled=[],
 )
@@ -78,8 +79,9 @@ def test_anything_that_is_not_as_it_must_be_is_missed(found: Drained, name: str)
     assert exit_code(drain_report(found, OPTIONS)) == 1
 
 
-def test_restart_that_hardly_anybody_saw_is_unclear() -> None:
-    assert exit_code(drain_report(but(restarts=[Restart("web0", 1, 1.0, 0)]), OPTIONS)) == 3
+@pytest.mark.parametrize("found", [but(restarts=[Restart("web0", 1, 1.0, 0)]), but(silent=1)])
+def test_restart_that_hardly_anybody_saw_and_a_connection_that_kept_silent_are_unclear(found: Drained) -> None:
+    assert exit_code(drain_report(found, OPTIONS)) == 3
 
 
 def test_closes_and_gaps_are_read_from_what_tabs_noted() -> None:
@@ -87,8 +89,11 @@ def test_closes_and_gaps_are_read_from_what_tabs_noted() -> None:
         {"what": "opened", "at": 1.0}, {"what": "closed", "at": 2.0, "code": 1012}, {"what": "refused", "at": 2.1},
         {"what": "opened", "at": 2.5}, {"what": "closed", "at": 3.0, "code": 1000}, {"what": "opened", "at": 3.25},
     ]  # fmt: skip
-    other = [{"what": "opened", "at": 1.0}, {"what": "closed", "at": 2.0, "code": 1012}]
-    assert read_closes([one, other]) == {1012: 2, 1000: 1}
+    other = [
+        {"what": "opened", "at": 1.0}, {"what": "closed", "at": 2.0, "code": 1012}, {"what": "gave_up", "at": 5.0},
+        {"what": "closed", "at": 5.0, "code": 1006},
+    ]  # fmt: skip
+    assert read_closes([one, other]) == ({1012: 2, 1000: 1}, 1)
     assert read_gaps([one, other]) == [0.25, 0.5]
 
 
