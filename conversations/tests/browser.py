@@ -14,6 +14,8 @@ from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from accounts.models import User
+from stress_tests.fake_model import FakeModelServer
+from stress_tests.fake_script import Gate, Script
 
 from .client import session_key
 from .stack import Stack
@@ -130,6 +132,19 @@ def apart(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(run).result()
+
+
+def held(fake_model: FakeModelServer, tokens: int = 8) -> Gate:
+    """The next reply says as many tokens as the gate lets through."""
+    gate = fake_model.hold()
+    fake_model.enqueue(Script(tokens=tokens, gate=gate))
+    return gate
+
+
+def says(fake_model: FakeModelServer, *texts: str) -> None:
+    """The next replies, in this order."""
+    for text in texts:
+        fake_model.enqueue(Script(tokens=[text]))
 
 
 def violations(tab: Tab) -> list[str]:

@@ -12,26 +12,13 @@ from accounts.tests.factories import PASSWORD
 from conversations.models import Conversation, Feedback, Message
 from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
-from stress_tests.fake_script import Gate, Script
+from stress_tests.fake_script import Script
 
-from .browser import OpenTab, Tab, apart
+from .browser import OpenTab, Tab, apart, held, says
 from .factories import make_conversation, make_persona
-from .stack import Stack, wait_until
+from .stack import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-def held(fake_model: FakeModelServer, tokens: int = 8) -> Gate:
-    """The next reply says as many tokens as the gate lets through."""
-    gate = fake_model.hold()
-    fake_model.enqueue(Script(tokens=tokens, gate=gate))
-    return gate
-
-
-def says(fake_model: FakeModelServer, *texts: str) -> None:
-    """The next replies, in this order."""
-    for text in texts:
-        fake_model.enqueue(Script(tokens=[text]))
 
 
 @pytest.fixture
@@ -322,81 +309,6 @@ def test_a_suggestion_starts_the_chat_with_the_chosen_persona(open_tab: OpenTab,
     assert Conversation.objects.get().persona_version.name == "Second"
     expect(tab.page.get_by_text("I am the second.")).to_be_visible()
     expect(tab.page.locator("[data-picker]")).to_be_hidden()
-
-
-# --- the connection ---------------------------------------------------------------------------------------------------
-
-
-def test_an_unsent_message_waits_for_the_network_and_is_sent_once(tab: Tab, fake_model: FakeModelServer) -> None:
-    tab.ask("Before")
-    tab.ends()
-    tab.page.context.set_offline(True)
-    expect(tab.page.locator("[data-connection]")).to_have_text("You are offline")
-    tab.ask("While offline")
-    expect(tab.question).to_contain_text("Will be sent as soon as the connection is back.")
-    assert Message.objects.filter(text="While offline").count() == 0
-    says(fake_model, "Here it is.")
-    tab.page.context.set_offline(False)
-    expect(tab.text).to_have_text("Here it is.")
-    tab.ends()
-    expect(tab.page.locator("[data-connection]")).to_be_hidden()
-    assert Message.objects.filter(text="While offline").count() == 1
-    tab.complaints[:] = [each for each in tab.complaints if "ERR_INTERNET_DISCONNECTED" not in each]
-
-
-def test_an_unsent_message_survives_a_reload_and_is_sent_once(tab: Tab) -> None:
-    tab.ask("Before")
-    tab.ends()
-    tab.page.route_web_socket(re.compile("/ws/chat/"), lambda socket: socket.close())
-    tab.page.reload()
-    tab.ask("Kept over a reload")
-    expect(tab.question).to_contain_text("Will be sent")
-    # The route is the page's: a new page of the same tab storage stands for the reload after it.
-    kept = tab.page.evaluate("sessionStorage.getItem('nono:outbox')")
-    again = tab.page.context.new_page()
-    again.add_init_script(f"sessionStorage.getItem('nono:outbox') ?? sessionStorage.setItem('nono:outbox', {kept!r})")
-    second = Tab(again, tab.url, tab.complaints).open(f"/c/{tab.conversation}/")
-    expect(second.question.locator("[data-body]")).to_have_text("Kept over a reload")
-    second.ends()
-    second.page.reload()
-    expect(second.messages).to_have_count(4)
-    assert Message.objects.filter(text="Kept over a reload").count() == 1
-
-
-@pytest.mark.slow
-def test_a_server_that_restarts_in_mid_reply_is_met_again(
-    open_tab: OpenTab, owner: User, persona: Persona, fake_model: FakeModelServer
-) -> None:
-    with Stack(fake_model.base_url) as stack:
-        tab = open_tab(owner, url=stack.url)
-        gate = held(fake_model)
-        tab.ask("Through a restart")
-        gate.release(2)
-        expect(tab.text).to_have_text("tok0 tok1")
-        stack.web[0].stop()
-        expect(tab.page.locator("[data-connection]")).to_have_text("Connection lost. Reconnecting …")
-        gate.release(2)
-        tab.field.fill("Kept meanwhile")
-        stack.web[0].start()
-        stack.wait_web(stack.ports[0])
-        expect(tab.page.locator("[data-connection]")).to_be_hidden(timeout=40_000)
-        expect(tab.text).to_have_text("tok0 tok1 tok2 tok3")
-        gate.release()
-        tab.ends()
-        expect(tab.text).to_have_text(Message.objects.get(role="assistant").text.strip())
-        expect(tab.field).to_have_value("Kept meanwhile")
-        tab.page.close()  # it would go on looking for the server that ends now
-    tab.complaints[:] = [each for each in tab.complaints if "ERR_CONNECTION_REFUSED" not in each]
-
-
-def test_a_signed_out_tab_says_so(tab: Tab, owner: User) -> None:
-    tab.ask("Before")
-    tab.ends()
-    second = tab.another()
-    second.page.locator(".user-button").click()
-    second.button("Sign out").click()
-    expect(tab.page.locator("[data-connection]")).to_have_text("You are signed out. Sign in to go on.")
-    expect(tab.button("Sign in", tab.toast)).to_be_visible()
 
 
 # --- feedback -------------------------------------------------------------------------------------------------------
