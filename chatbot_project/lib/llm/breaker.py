@@ -41,15 +41,26 @@ class Breaker:
             return "closed"
         return "half_open" if self._clock() >= self._opened_at + self._rest else "open"
 
+    @property
+    def rest_left(self) -> float:
+        """Seconds until one may try; 0 where one may, or does."""
+        return 0.0 if self._opened_at is None else max(0.0, self._opened_at + self._rest - self._clock())
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether ``admit`` would let nobody through."""
+        return self.state == "open" or (self.state == "half_open" and self._is_probed())
+
     def admit(self) -> bool:
         """Whether a request may go out now. Half-open, the one that may is the probe."""
-        state = self.state
-        if state == "half_open":
-            now = self._clock()
-            if self._probed_at is not None and now < self._probed_at + self._open_seconds:
-                return False
-            self._probed_at = now
-        return state != "open"
+        if self.is_shut:
+            return False
+        if self.state == "half_open":
+            self._probed_at = self._clock()
+        return True
+
+    def _is_probed(self) -> bool:
+        return self._probed_at is not None and self._clock() < self._probed_at + self._open_seconds
 
     def success(self) -> None:
         """The provider answered."""

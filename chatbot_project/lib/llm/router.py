@@ -17,6 +17,7 @@ from .types import RetryPolicy
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+PROBE_SECONDS = 0.05  # between looks whether who tries a provider again got an answer
 Attempt = Callable[[Provider, str], Awaitable[T]]
 
 
@@ -47,17 +48,19 @@ class Router:
     async def first(self, models: Sequence[str], attempt: Attempt[T]) -> T:
         """The first result. Raises the error of the first model, which is the one that was asked for, if all fail."""
         errors: list[LLMError] = []
-        for ref in models:
+        for others, ref in enumerate(models, 1 - len(models)):
+            patience = 0.0 if others else self._policy.patience
             try:
                 provider, name = parse_model(ref, self._providers)
-                return await self._tried(provider, name, attempt)
+                return await self._tried(provider, name, attempt, patience)
             except LLMError as error:
                 errors.append(error)
         raise errors[0] if errors else LLMRefused("No model is configured.")
 
-    async def _tried(self, provider: Provider, name: str, attempt: Attempt[T]) -> T:
+    async def _tried(self, provider: Provider, name: str, attempt: Attempt[T], patience: float) -> T:
         """One model, as often as the policy allows. Raises the last ``LLMError``."""
         for number in range(1, self._policy.attempts + 1):
+            patience = await self._rested(provider, patience)
             try:
                 return await self._once(provider, name, attempt)
             except LLMError as error:
@@ -67,6 +70,18 @@ class Router:
                     raise
             await self._sleep(wait)
         raise AssertionError("a policy allows at least one attempt")
+
+    async def _rested(self, provider: Provider, patience: float) -> float:
+        """Wait for the end of a provider's rest, and for who tries it then, unless that takes more than ``patience``
+        seconds. Returns what is left of them."""
+        breaker = self._breakers[provider.name]
+        while breaker.is_shut:
+            wait = max(PROBE_SECONDS, breaker.rest_left) * random.uniform(1.0, 1.1)  # noqa: S311 - spreads load
+            if wait > patience:
+                break
+            await self._sleep(wait)
+            patience -= wait
+        return patience
 
     async def _once(self, provider: Provider, name: str, attempt: Attempt[T]) -> T:
         breaker = self._breakers[provider.name]

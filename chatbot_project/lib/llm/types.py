@@ -50,12 +50,14 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     """How a request that has shown no text yet is tried again.
 
     ``attempts`` counts all tries of one model; ``backoff`` seconds double from try to try, with jitter. A model's
-    Retry-After is honoured up to ``retry_after_cap`` seconds: one that asks for more is left for the next model.
+    Retry-After is honoured up to ``retry_after_cap`` seconds: one that asks for more is left for the next model. Where
+    the last model is given a rest, its end is waited for, for ``patience`` seconds in all.
     """
 
     attempts: int = 3
     backoff: float = 0.25
     retry_after_cap: float = 5.0
+    patience: float = 1.0
 
 
 class Bounds(msgspec.Struct, frozen=True):

@@ -38,7 +38,7 @@ def make_client(fake_model):
             "dead": Provider("dead", f"http://127.0.0.1:{closed_port()}/v1"),
         }
         more = {} if bounds is None else {"bounds": bounds}
-        retries = RetryPolicy(attempts=attempts, backoff=0.001, retry_after_cap=0.05)
+        retries = RetryPolicy(attempts=attempts, backoff=0.001, retry_after_cap=0.05, patience=0)
         async with LLMClient(providers, deadlines=Deadlines(**limits), retries=retries, **more) as client:
             yield client
 

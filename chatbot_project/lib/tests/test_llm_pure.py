@@ -195,6 +195,49 @@ async def test_open_breaker_is_not_asked_and_refusals_do_not_open_it(router):
         await router.first(["a/m"], Attempts())
 
 
+@pytest.fixture
+def patient(clock):
+    """A router whose providers rest for a moment after each failure."""
+
+    async def sleep(seconds):
+        clock.now += seconds
+
+    def make_breaker():
+        return Breaker(clock, threshold=1, open_seconds=5, first_seconds=0.8)
+
+    policy = RetryPolicy(attempts=1, patience=1.0)
+    return Router(PROVIDERS, policy, make_breaker=make_breaker, sleep=sleep)
+
+
+async def fail_once(router, ref):
+    with pytest.raises(LLMTimeout):
+        await router.first([ref], Attempts(LLMTimeout("late")))
+
+
+async def test_the_end_of_a_short_rest_is_waited_for_where_there_is_no_other_model(patient, clock):
+    await fail_once(patient, "a/m")
+    began = clock.now
+    assert await patient.first(["a/m"], Attempts("answer")) == "answer"
+    assert 0.8 <= clock.now - began <= 0.9
+
+
+async def test_nobody_waits_for_a_rest_where_another_model_may_be_asked(patient, clock):
+    await fail_once(patient, "a/m")
+    began, attempts = clock.now, Attempts("from b")
+    assert await patient.first(["a/m", "b/m"], attempts) == "from b"
+    assert (attempts.asked, clock.now) == (["b/m"], began)
+
+
+async def test_patience_ends_where_who_tries_gets_no_answer(patient, clock):
+    await fail_once(patient, "a/m")
+    clock.now += 0.8
+    assert patient.breaker("a").admit(), "somebody tries, and hears nothing"
+    began = clock.now
+    with pytest.raises(BreakerOpen):
+        await patient.first(["a/m"], Attempts())
+    assert 0 < clock.now - began <= 1.0
+
+
 async def test_no_model_at_all_is_a_refusal(router):
     with pytest.raises(LLMRefused):
         await router.first([], Attempts())
