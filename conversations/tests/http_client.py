@@ -48,6 +48,11 @@ class EventStream:
                 return event
         raise AssertionError(f"the stream ended without {name}: {[e.name for e in self.events]}")
 
+    async def until_text(self) -> None:
+        """Read on until the reply has text: by a delta, or by a snapshot where it was there before."""
+        while not self.text:
+            assert await self.next() is not None, f"the stream ended without text: {[e.name for e in self.events]}"
+
     async def rest(self) -> list[SeenEvent]:
         """Read to the end; all events of the stream."""
         while await self.next() is not None:

@@ -30,11 +30,15 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
+SLOW_MODEL = "slow/echo"
+
+
 def slow_provider(model_url: str) -> dict[str, str]:
-    """The environment of a stack with a provider of its own: of others' their workers tell how fast they are."""
+    """The environment of a stack with a provider of its own, whose personas ask SLOW_MODEL: of others' their workers
+    tell how fast they are."""
     return {
         "LLM_PROVIDERS": json.dumps({"slow": {"base_url": model_url, "api_key": "test"}}),
-        "DEFAULT_MODEL": "slow/echo",
+        "DEFAULT_MODEL": SLOW_MODEL,
     }
 
 

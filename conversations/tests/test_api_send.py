@@ -196,7 +196,7 @@ async def test_signing_out_ends_the_stream_and_not_the_reply(
     async with program.stream("post", "chat/send", {"text": "Bye"}) as stream:
         reply = (await stream.until("message.accepted")).data["reply"]["id"]
         gate.release(1)
-        await stream.until("reply.delta")
+        await stream.until_text()
         await run_db(accounts_services.end_sessions, user=owner)
         seen = await stream.rest()
     assert (seen[-1].name, seen[-1].data["code"]) == ("error", "signed_out")

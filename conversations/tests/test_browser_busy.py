@@ -13,7 +13,8 @@ from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 
 from .browser import NARROW, WIDE, OpenTab, apart, overflow, violations
-from .stack import Stack, slow_provider, wait_until
+from .factories import make_persona
+from .stack import SLOW_MODEL, Stack, slow_provider, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -32,6 +33,12 @@ def line(narrow_stack: Stack, live_stack: Stack) -> Iterator[str]:
     live_stack.pause_workers()
     yield narrow_stack.url
     live_stack.resume_workers()
+
+
+@pytest.fixture
+def persona(transactional_db: None) -> Persona:
+    """Asks the provider that no worker knows."""
+    return make_persona(model=SLOW_MODEL)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

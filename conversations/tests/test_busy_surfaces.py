@@ -12,7 +12,8 @@ from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 
 from .client import ChatClient, session_key
-from .stack import Stack, slow_provider
+from .factories import make_persona
+from .stack import SLOW_MODEL, Stack, slow_provider
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,6 +24,12 @@ def narrow_stack(django_db_setup: None, fake_model_session: FakeModelServer) -> 
     slow = slow_provider(fake_model_session.base_url)
     with Stack(fake_model_session.base_url, workers=0, BUSY_QUEUE="1", RATE_LIMIT_ASKS="10/h", **slow) as stack:
         yield stack
+
+
+@pytest.fixture
+def persona(transactional_db: None) -> Persona:
+    """Asks the provider that no worker knows."""
+    return make_persona(model=SLOW_MODEL)
 
 
 async def test_one_waits_and_is_told_where_and_all_others_are_told_busy_at_no_cost(
