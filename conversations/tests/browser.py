@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from accounts.models import User
+from chatbot_project.lib.tests.axe import serious_violations
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Gate, Script
 
@@ -149,13 +149,7 @@ def says(fake_model: FakeModelServer, *texts: str) -> None:
 
 def violations(tab: Tab) -> list[str]:
     """What axe finds that is serious or critical."""
-    found = Axe().run(tab.page).response["violations"]
-    return [
-        f"{each['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]
+    return serious_violations(tab.page)
 
 
 def overflow(tab: Tab) -> int:

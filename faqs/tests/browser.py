@@ -6,9 +6,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from urllib.request import urlopen
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.db import connection
 from django.test import Client
@@ -16,6 +16,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from psycopg.conninfo import make_conninfo
 
 from accounts.models import User
+from chatbot_project.lib.tests.axe import serious_violations
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = [
@@ -26,7 +27,9 @@ needs_browser = [
 WIDE = {"width": 1280, "height": 800}
 PHONE = {"width": 375, "height": 740}
 NARROW = {"width": 320, "height": 640}
+START_SECONDS = 120  # a process that starts has to share its processors with all others
 OpenPage = Callable[..., Page]
+violations = serious_violations
 expect.set_options(timeout=10_000)
 
 
@@ -38,14 +41,16 @@ def module_server(django_db_setup: None) -> Iterator[str]:
     environment = os.environ | {
         "DATABASE_URL": make_conninfo(**{key: database[name] for key, name in names.items() if database[name]}),
     }
-    # The socket is made here: browsers can connect before the process is up, and wait.
+    # The socket is made here: what connects before the process is up waits.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         arguments = ["-m", "uvicorn", "chatbot_project.asgi:application", "--fd", str(listener.fileno())]
         web = subprocess.Popen(
             [sys.executable, *arguments, "--log-level", "warning"],
             env=environment, cwd=settings.BASE_DIR, pass_fds=[listener.fileno()],
         )  # fmt: skip
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        urlopen(f"{address}/healthz", timeout=START_SECONDS).close()
+        yield address
         web.terminate()
         web.wait(20)
 
@@ -70,7 +75,7 @@ def open_page(server: str) -> Iterator[OpenPage]:
             running.extend([playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])])
         context = running[1].new_context(**{"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce"} | options)
         context.set_default_timeout(10_000)
-        context.set_default_navigation_timeout(40_000)  # the first one waits for the process
+        context.set_default_navigation_timeout(40_000)  # the first one makes the templates
         if session:
             context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": server}])
         page = context.new_page()
@@ -97,17 +102,6 @@ def session_of(person: User) -> str:
     client = Client()
     client.force_login(person)
     return client.cookies[settings.SESSION_COOKIE_NAME].value
-
-
-def violations(page: Page) -> list[str]:
-    """What axe finds that is serious or critical."""
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{each['id']}: {node['html'][:160]}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]
 
 
 def overflow(page: Page) -> int:
