@@ -89,14 +89,28 @@ import django  # the environment comes first
 django.setup()
 
 from django.conf import settings
+from django.core.signals import setting_changed
 from django.db import connection, transaction
 from django.test import TransactionTestCase
+from django.test.signals import root_urlconf_changed
+from django.urls import set_urlconf
 from django.utils import translation
 
 from conversations.tests.stack import Stack
 
 # Every test client makes the middlewares anew, and WhiteNoise would look at all static files each time.
 settings.WHITENOISE_AUTOREFRESH = True
+
+
+def _forget_the_threads_addresses(*, setting: str, **_more: object) -> None:
+    if setting == "ROOT_URLCONF":
+        set_urlconf(None)
+
+
+# Django forgets all addresses whenever a test names others and reads them anew: a tenth of the time of accounts' tests.
+# What it has read it keeps by the module's name, so that none is taken for another's.
+setting_changed.disconnect(root_urlconf_changed)
+setting_changed.connect(_forget_the_threads_addresses)
 
 KEPT_TABLES = {"django_content_type", "auth_permission"}  # as migrations made them; no test changes them
 
