@@ -5,7 +5,7 @@ import random
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
@@ -23,6 +23,7 @@ from accounts import tasks
 from accounts.models import AuditEvent, RetentionRun, User
 from accounts.retention import policies, runs, sweeps
 from accounts.tests.factories import make_admin
+from chatbot_project.embedded.processes import is_alive
 from chatbot_project.lib.db import named_lock
 from conversations.models import Conversation, Feedback, Message, Tally
 from personas.models import Persona
@@ -133,6 +134,21 @@ def nobody_is_at_work() -> bool:
         return mine
 
 
+#: For each line that it reads it runs the command in a process of its own, and tells its id: all is imported once.
+COMMANDS = """
+import os, sys, django
+django.setup()
+from django.core.management import call_command
+from accounts.management.commands import apply_retention
+for _line in sys.stdin:
+    if (child := os.fork()) == 0:
+        call_command(apply_retention.Command(), stdout=open(os.devnull, "w"))
+        os._exit(0)
+    print(child, flush=True)
+    os.waitpid(child, 0)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.faults
 @pytest.mark.django_db(transaction=True)
@@ -149,29 +165,32 @@ def test_killed_at_any_point_it_is_gone_on_with_and_recorded_once(owner: User) -
     chance = random.Random(5)
     points = sorted(chance.randrange(0, conversations - 800) for _ in range(20))
     cut_off = 0
-    for point in points:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "apply_retention"], cwd=django_settings.BASE_DIR,
-            env=os.environ | {"DATABASE_URL": address}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        wait_until(
-            lambda point=point, process=process: conversations - Conversation.objects.count() >= point + 1
-            or process.poll() is not None,
-            "a part is removed", 60,
-        )  # fmt: skip
-        process.send_signal(signal.SIGKILL)
-        process.wait(20)
-        wait_until(nobody_is_at_work, "the server has let go of the killed one's transaction")
-        gone = conversations - Conversation.objects.count()
-        # What is removed is whole and counted once, and so is what is not.
-        assert Message.objects.count() == 2 * turns * (conversations - gone)
-        assert Tally.objects.count() == gone * (2 * turns + 1)
-        found = RetentionRun.objects.get()
-        assert found.removed.get("unused_conversations", 0) == gone
-        if found.finished_at is not None:
-            break
-        cut_off += 1
-        assert not AuditEvent.objects.filter(action="retention.applied").exists()
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMANDS], cwd=django_settings.BASE_DIR, env=os.environ | {"DATABASE_URL": address},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+    ) as forks:  # fmt: skip
+        for point in points:
+            forks.stdin.write("\n")
+            pid = int(forks.stdout.readline())
+            wait_until(
+                lambda point=point, pid=pid: conversations - Conversation.objects.count() >= point + 1
+                or not is_alive(pid),
+                "a part is removed", 60,
+            )  # fmt: skip
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda pid=pid: not is_alive(pid), "it is gone")
+            wait_until(nobody_is_at_work, "the server has let go of the killed one's transaction")
+            gone = conversations - Conversation.objects.count()
+            # What is removed is whole and counted once, and so is what is not.
+            assert Message.objects.count() == 2 * turns * (conversations - gone)
+            assert Tally.objects.count() == gone * (2 * turns + 1)
+            found = RetentionRun.objects.get()
+            assert found.removed.get("unused_conversations", 0) == gone
+            if found.finished_at is not None:
+                break
+            cut_off += 1
+            assert not AuditEvent.objects.filter(action="retention.applied").exists()
     assert cut_off > 5
     run()
     assert left() == set()
