@@ -183,7 +183,7 @@ declare(
         "20 seconds after its end; an hour where its worker died",
         _live_logs_of,
     ),
-    RedisKeys("nono:followers:*", "Which web processes follow a reply", "", "an hour"),
+    RedisKeys("nono:followers:*", "Which web processes follow a reply", "", "five minutes from its end"),
     RedisKeys("nono:presence*", "Who is connected", "ids of people and conversations", "10 seconds after they left"),
     RedisKeys("nono:resting:*", "That a model provider is given a rest after failures", "", "seconds"),
     RedisKeys("nono:pace", "How fast the reply workers start replies", "", "10 seconds"),

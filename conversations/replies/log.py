@@ -18,6 +18,7 @@ from conversations import events
 
 KEEP_LIVE_SECONDS = 3600
 KEEP_ENDED_SECONDS = 20
+KEEP_FOLLOWERS_SECONDS = 300  # of an ended reply: long enough for one that waits again to be taken up
 START, DELTA, END, NOTE = 0, 1, 2, 3
 
 # ARGV[1] is a MessagePack [entries, endings] of strings and numbers (Redis' decoder knows no "bin"), and then come
@@ -47,10 +48,20 @@ end
 for i = 2, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
 for _, ending in ipairs(batch[2]) do
   local answer = redis.pcall('XADD', ending[1], 'NOMKSTREAM', ending[2], 'e', ending[3])
-  if type(answer) == 'string' then redis.call('EXPIRE', ending[1], KEEP_ENDED) end
+  if type(answer) == 'string' then
+    redis.call('EXPIRE', ending[1], KEEP_ENDED)
+    redis.call('EXPIRE', ending[4], KEEP_FOLLOWERS)
+  end
 end
 return lost
-""".replace("KEEP_LIVE", str(KEEP_LIVE_SECONDS)).replace("KEEP_ENDED", str(KEEP_ENDED_SECONDS))
+"""
+_SECONDS = {
+    "KEEP_LIVE": KEEP_LIVE_SECONDS,
+    "KEEP_ENDED": KEEP_ENDED_SECONDS,
+    "KEEP_FOLLOWERS": KEEP_FOLLOWERS_SECONDS,
+}
+for _name, _seconds in _SECONDS.items():
+    _APPEND = _APPEND.replace(_name, str(_seconds))
 
 
 def log_key(reply: UUID) -> str:
@@ -106,10 +117,11 @@ class LiveLog:
         lines: list[tuple[str, str, str, int]] = []
         replies: list[UUID] = []
         mail: dict[str, list[_Packed]] = {}
-        endings: list[tuple[str, str, str]] = []
+        endings: list[tuple[str, str, str, str]] = []
         for entry, followers in entries:
             if entry.kind == END:
-                endings.append((log_key(entry.reply), f"{entry.epoch}-{entry.seq + 1}", entry.frame.decode()))
+                last = (log_key(entry.reply), f"{entry.epoch}-{entry.seq + 1}", entry.frame.decode())
+                endings.append((*last, followers_key(entry.reply)))
             elif entry.kind != NOTE:
                 first = entry.epoch if entry.kind == START else 0
                 lines.append((log_key(entry.reply), f"{entry.epoch}-{entry.seq}", entry.frame.decode(), first))

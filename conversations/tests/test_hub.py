@@ -16,7 +16,14 @@ from chatbot_project.lib.redis import make_redis
 from conversations.hub import Hub
 from conversations.models import Message
 from conversations.replies.live import LiveReply
-from conversations.replies.log import LiveLog, web_channel
+from conversations.replies.log import (
+    KEEP_ENDED_SECONDS,
+    KEEP_FOLLOWERS_SECONDS,
+    LiveLog,
+    followers_key,
+    log_key,
+    web_channel,
+)
 from conversations.replies.queue import Ending
 from personas.models import Persona
 
@@ -147,6 +154,19 @@ async def said_and_ended(log: LiveLog, row: Message) -> LiveReply:
         await log.append([(entry, set())])
     await log.append([(reply.ending_entry(Ending("completed", reply.text)), set())])
     return reply
+
+
+async def test_of_a_reply_that_has_ended_redis_keeps_nothing_for_long(
+    hub: Hub, log: LiveLog, owner: User, persona: Persona
+) -> None:
+    row = (await run_db(ask, owner)).reply
+    reader = Reader(hub)
+    hub.follow(reader, row.conversation_id, row.pk)
+    await asyncio.gather(*(task for task in hub._tasks if task.get_coro().__name__ == "_sync"))
+    assert await hub._redis.ttl(followers_key(row.pk)) > KEEP_FOLLOWERS_SECONDS
+    await said_and_ended(log, row)
+    assert 0 < await hub._redis.ttl(log_key(row.pk)) <= KEEP_ENDED_SECONDS
+    assert 0 < await hub._redis.ttl(followers_key(row.pk)) <= KEEP_FOLLOWERS_SECONDS
 
 
 @pytest.mark.parametrize("cursor", [(0, 0), (1, 0), (1, 7), (1, 9), (1, 5)])
