@@ -25,7 +25,7 @@ from .chaos.recoveries import KIND_HEAD, RECOVERY_SECONDS, Recovery, kind_rows, 
 from .chaos.reports import chaos_report
 from .chaos.schedule import KINDS, Fault, schedule
 from .chaos.stack import BOUNDS, PERSONA, ChaosStack, StackError, model_script
-from .reporting import Table, command_parser, keep, say, table_text
+from .reporting import Table, command_parser, describe_machine, keep, say, table_text
 
 SETTLE_SECONDS = 120.0  # in the end, for all that is open
 WARM_UP = 20  # replies, before the first fault
@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0 where all holds and recovery is as quick as is wanted, 1 where not, 2 where it could not run."""
-    options = _parser().parse_args(arguments)
+    options, machine = _parser().parse_args(arguments), describe_machine()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.get_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for violation in verdict.violations[:SHOWN_VIOLATIONS]:
         print(f"seed {options.seed}: {violation}\n", file=sys.stderr)
     print(text(figures))
-    keep(chaos_report(figures, options, TARGET_P95_SECONDS), figures, options)
+    keep(chaos_report(figures, options, TARGET_P95_SECONDS, machine), figures, options)
     whole = not verdict.violations and not figures["unsettled"]
     return 0 if whole and figures["recovery_s"]["p95"] <= TARGET_P95_SECONDS else 1
 

@@ -39,6 +39,7 @@ from .reporting import (
     run_command,
     say,
 )
+from .reporting.machine import Machine
 
 LIMIT_SECONDS = 30.0
 #: How long one that does not end is waited for, to tell by how much.
@@ -193,7 +194,7 @@ class Run:
         stack.check()
 
 
-def drain_report(found: Drained, options: argparse.Namespace) -> Report:
+def drain_report(found: Drained, options: argparse.Namespace, machine: Machine) -> Report:
     longest = max(restart.seconds for restart in found.restarts)
     fewest = min(restart.streaming for restart in found.restarts)
     counts = found.verdict.counts
@@ -204,7 +205,7 @@ def drain_report(found: Drained, options: argparse.Namespace) -> Report:
             f"{len(found.restarts)} processes told to end under {options.tabs} tabs: {counts['completed']:,} of "
             f"{counts['accepted']:,} replies whole, the slowest to end took {longest:.1f} s."
         ),
-        machine=describe_machine(),
+        machine=machine,
         parameters=parameters_of(options),
         checks=[
             at_most("the slowest to end", longest, LIMIT_SECONDS, "s"),
@@ -250,6 +251,7 @@ def _badly_ended(restarts: Iterable[Restart]) -> int:
 
 def measure(options: argparse.Namespace) -> tuple[Report, dict[str, Any]]:
     """Raises StackError."""
+    machine = describe_machine()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             found = runner.run(Run(options).run())
@@ -266,7 +268,7 @@ def measure(options: argparse.Namespace) -> tuple[Report, dict[str, Any]]:
         "violations": dict(found.verdict.of_kind),
         "unsettled": list(found.unsettled),
     }
-    return drain_report(found, options), figures
+    return drain_report(found, options, machine), figures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

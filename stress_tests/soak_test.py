@@ -21,7 +21,7 @@ from .chaos.reports import soak_report
 from .chaos.samples import Sample, take_sample
 from .chaos.slope import HOUR, count_verdict, slope, verdict
 from .chaos.stack import PERSONA, ChaosStack, StackError, model_script
-from .reporting import command_parser, keep, say
+from .reporting import command_parser, describe_machine, keep, say
 
 RSS_SHARE_PER_HOUR = 0.01
 SETTLE_SECONDS = 120.0
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--words", type=int, default=30)
     parser.add_argument("--token-ms", type=float, default=20)
     parser.add_argument("--every", type=float, default=10, metavar="SECONDS", help="between two samples")
-    options = parser.parse_args(arguments)
+    options, machine = parser.parse_args(arguments), describe_machine()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             figures, samples = runner.run(soak(options))
@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Stopped.", file=sys.stderr)
         return 130
     print(text(figures))
-    keep(soak_report(figures, samples, options), figures, options)
+    keep(soak_report(figures, samples, options, machine), figures, options)
     return exit_code(figures)
 
 

@@ -1,6 +1,7 @@
 """What is shipped: the image's and the compose file's own rules, and the command that readies a database."""
 
 import os
+import re
 import subprocess
 import sys
 from io import StringIO
@@ -14,6 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from chatbot_project.lib.db import named_lock
+from chatbot_project.management.commands.runweb import KEEP_ALIVE_SECONDS
 from conversations.tests.stack import free_port
 from faqs.models import FAQ
 from personas.models import Persona
@@ -45,6 +47,16 @@ def test_caddy_takes_the_proxys_settings(tmp_path: Path) -> None:
     environment = {"PATH": os.defpath, "SITE_ADDRESS": "https://chat.example.org", "XDG_DATA_HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_web_process_keeps_idle_connections_for_longer_than_proxies_do() -> None:
+    caddy = re.findall(r"keepalive (\d+)s", (ROOT / "deploy/Caddyfile").read_text())
+    balancers = re.findall(r"idle_timeout\.timeout_seconds=(\d+)", (ROOT / "deploy/k8s/base/ingress.yaml").read_text())
+    told = re.findall(r"idle time-out \| (\d+) s", (ROOT / "docs/deploy-cloud.md").read_text())
+    assert caddy
+    assert balancers
+    assert told
+    assert max(map(int, (*caddy, *balancers, *told))) < KEEP_ALIVE_SECONDS
 
 
 def test_every_service_is_read_only_unprivileged_bounded_and_checked(services: dict[str, Any]) -> None:

@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stress_tests.chaos.recoveries import KIND_HEAD, kind_rows
-from stress_tests.reporting import Check, Plot, Report, Series, Table, describe_machine, parameters_of
+from stress_tests.reporting import Check, Plot, Report, Series, Table, parameters_of
+from stress_tests.reporting.machine import Machine
 
 MIB = 2**20
 
 
-def chaos_report(figures: Mapping[str, Any], options: argparse.Namespace, wanted_p95_s: float) -> Report:
+def chaos_report(
+    figures: Mapping[str, Any], options: argparse.Namespace, wanted_p95_s: float, machine: Machine
+) -> Report:
     counts, recovery, violations = figures["counts"], figures["recovery_s"], sum(figures["violations"].values())
     accepted, stored = counts.get("accepted", 0), counts.get("stored", 0)
     done = [each for each in figures["recoveries"] if each["seconds"] is not None]
@@ -18,7 +21,7 @@ def chaos_report(figures: Mapping[str, Any], options: argparse.Namespace, wanted
         name="chaos_test",
         title="Chaos",
         headline=f"{accepted:,} accepted messages, {figures['faults']} faults: {violations} violations.",
-        machine=describe_machine(),
+        machine=machine,
         parameters=parameters_of(options),
         checks=[
             Check("nothing lost, doubled, cut, mixed or foreign", "0 violations", str(violations), violations == 0),
@@ -52,7 +55,7 @@ def chaos_report(figures: Mapping[str, Any], options: argparse.Namespace, wanted
 
 
 def soak_report(
-    figures: Mapping[str, Any], samples: Sequence[Mapping[str, float]], options: argparse.Namespace
+    figures: Mapping[str, Any], samples: Sequence[Mapping[str, float]], options: argparse.Namespace, machine: Machine
 ) -> Report:
     judged = [each for each in figures["series"] if each["verdict"]]
     violations = sum(figures["violations"].values())
@@ -60,7 +63,7 @@ def soak_report(
         name="soak_test",
         title="Soak",
         headline=f"{figures['messages']:,} messages in {figures['hours']:.2f} h of {options.users} people.",
-        machine=describe_machine(),
+        machine=machine,
         parameters=parameters_of(options),
         checks=[
             Check("nothing lost, doubled, cut, mixed or foreign", "0 violations", str(violations), violations == 0),

@@ -15,8 +15,9 @@ from stress_tests.bench_stack import StackError
 from stress_tests.chaos import stack as chaos
 from stress_tests.chaos.checker import Verdict, Violation
 from stress_tests.drain_test import Drained, Restart, drain_report, read_closes, read_gaps, told_to_end
-from stress_tests.reporting import exit_code, report_page, report_text
+from stress_tests.reporting import describe_machine, exit_code, report_page, report_text
 
+MACHINE = describe_machine()
 OPTIONS = argparse.Namespace(tabs=4, rounds=1, web=2, workers=1, json=None, html=None)
 WHOLE = Drained(
     restarts=[Restart("web0", 4, 10.5, 0), Restart("worker0", 3, 22.0, 0)],
@@ -29,7 +30,7 @@ WHOLE = Drained(
 
 
 def missed(found: Drained) -> list[str]:
-    return [check.name for check in drain_report(found, OPTIONS).checks if not check.passed]
+    return [check.name for check in drain_report(found, OPTIONS, MACHINE).checks if not check.passed]
 
 
 def but(**changes: Any) -> Drained:
@@ -45,7 +46,7 @@ def ended(how: str) -> Drained:
 
 
 def test_what_is_whole_passes_and_is_told() -> None:
-    report = drain_report(WHOLE, OPTIONS)
+    report = drain_report(WHOLE, OPTIONS, MACHINE)
     assert exit_code(report) == 0
     assert report.headline == (
         "2 processes told to end under 4 tabs: 9 of 9 replies whole, the slowest to end took 22.0 s."
@@ -76,12 +77,12 @@ def test_what_is_whole_passes_and_is_told() -> None:
 )
 def test_anything_that_is_not_as_it_must_be_is_missed(found: Drained, name: str) -> None:
     assert missed(found) == [name]
-    assert exit_code(drain_report(found, OPTIONS)) == 1
+    assert exit_code(drain_report(found, OPTIONS, MACHINE)) == 1
 
 
 @pytest.mark.parametrize("found", [but(restarts=[Restart("web0", 1, 1.0, 0)]), but(silent=1)])
 def test_restart_that_hardly_anybody_saw_and_a_connection_that_kept_silent_are_unclear(found: Drained) -> None:
-    assert exit_code(drain_report(found, OPTIONS)) == 3
+    assert exit_code(drain_report(found, OPTIONS, MACHINE)) == 3
 
 
 def test_closes_and_gaps_are_read_from_what_tabs_noted() -> None:

@@ -6,9 +6,10 @@ from xml.etree import ElementTree
 
 from stress_tests.chaos.recoveries import RECOVERY_SECONDS, Recovery, recovery_figures
 from stress_tests.chaos.reports import chaos_report, soak_report
-from stress_tests.reporting import Check, Plot, Report, Series, Table, report_page
+from stress_tests.reporting import Check, Plot, Report, Series, Table, describe_machine, report_page
 from stress_tests.soak_test import judged
 
+MACHINE = describe_machine()
 RECOVERIES = [
     Recovery("redis killed <at once>", "redis", "kill", 0.2, 0.4),
     Recovery("model slow", "worker>model", "slow", None, None),
@@ -23,7 +24,7 @@ def chaos_figures(**changes: Any) -> dict[str, Any]:
 
 
 def chaos_page(**changes: Any) -> str:
-    return report_page(chaos_report(chaos_figures(**changes), Namespace(seed=7, html="/somewhere"), 1.0))
+    return report_page(chaos_report(chaos_figures(**changes), Namespace(seed=7, html="/somewhere"), 1.0, MACHINE))
 
 
 def test_a_page_needs_nothing_else_and_lets_nothing_of_its_words_through() -> None:
@@ -57,7 +58,7 @@ def test_recovery_is_told_by_kind_of_fault_the_slowest_first() -> None:
         {"part": "web", "kind": "kill", "times": 1, "p50": 0.05, "p95": 0.05, "max": 0.05},
     ]
     assert figures["words_s"] == {"p50": 0.1, "p95": 0.1, "max": 0.1}
-    page = report_page(chaos_report(chaos_figures(**figures), Namespace(seed=7), 1.0))
+    page = report_page(chaos_report(chaos_figures(**figures), Namespace(seed=7), 1.0, MACHINE))
     assert page.index("redis: restart") < page.index("web: kill")
 
 
@@ -67,7 +68,7 @@ def test_a_soak_shows_memory_over_time_and_what_grows() -> None:
         for minute in range(90)
     ]
     figures = judged(samples) | {"messages": 5000, "violations": {}}
-    report = soak_report(figures, samples, Namespace(users=200))
+    report = soak_report(figures, samples, Namespace(users=200), MACHINE)
     verdicts = {check.name: check.verdict for check in report.checks}
     assert verdicts["rss/web 1"] == "MISSED"
     assert verdicts["fds/web 1"] == "reached"

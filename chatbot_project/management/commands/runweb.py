@@ -22,6 +22,9 @@ from conversations.hub import running_hub
 DRAIN_SECONDS = 10
 CLOSE_SECONDS = 10
 STALLED_READER_MILLISECONDS = 30_000
+# Longer than proxies keep an idle connection, up to the ten minutes that deploy/ and docs/ have for them: a request
+# sent on a connection which is just being closed is answered with 502, as nobody knows whether it was taken.
+KEEP_ALIVE_SECONDS = 620
 
 
 class DrainingServer(uvicorn.Server):
@@ -70,6 +73,7 @@ class Command(BaseCommand):
             access_log=False,
             server_header=False,
             proxy_headers=False,  # trusted hops are counted by the application
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=CLOSE_SECONDS,
         )
         # uvicorn raises the signal that ended it once more when all is done; that is no error here.
