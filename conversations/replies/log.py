@@ -54,14 +54,8 @@ for _, ending in ipairs(batch[2]) do
   end
 end
 return lost
-"""
-_SECONDS = {
-    "KEEP_LIVE": KEEP_LIVE_SECONDS,
-    "KEEP_ENDED": KEEP_ENDED_SECONDS,
-    "KEEP_FOLLOWERS": KEEP_FOLLOWERS_SECONDS,
-}
-for _name, _seconds in _SECONDS.items():
-    _APPEND = _APPEND.replace(_name, str(_seconds))
+""".replace("KEEP_LIVE", str(KEEP_LIVE_SECONDS)).replace("KEEP_ENDED", str(KEEP_ENDED_SECONDS))
+_APPEND = _APPEND.replace("KEEP_FOLLOWERS", str(KEEP_FOLLOWERS_SECONDS))
 
 
 def log_key(reply: UUID) -> str:
