@@ -204,7 +204,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._answer(command)
 
     async def _answer(self, command: events.AnyCommand) -> None:
-        client_id = getattr(command, "client_id", "")
+        refused = _name_of(command)
         try:
             self._require_scope(command)
             if isinstance(command, STORING):
@@ -212,19 +212,19 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._COMMANDS[type(command)](self, command)
         except ApplicationError as error:
             metrics.ERRORS.labels("websocket", error.code).inc()
-            self.push(events.error_of(error, client_id))
+            self.push(events.error_of(error, **refused))
         except (DatabaseError, InterfaceError) as error:
             # Nothing was acknowledged: the client sends it again, under the same client_id.
             metrics.ERRORS.labels("websocket", "unavailable").inc()
             log.warning("socket.database_away", command=type(command).__name__, error=type(error).__name__)
             detail = _("The service cannot store anything right now. It will be tried again.")
-            self.push(events.Error(code="unavailable", detail=detail, client_id=client_id))
+            self.push(events.Error(code="unavailable", detail=detail, **refused))
         except Exception:
             # The edge of one command: a fault of ours is answered and logged, and the socket stays.
             metrics.ERRORS.labels("websocket", "internal_error").inc()
             log.exception("socket.command_broke", command=type(command).__name__)
             detail = _("Something went wrong on our side. It has been noted.")
-            self.push(events.Error(code="internal_error", detail=detail, client_id=client_id))
+            self.push(events.Error(code="internal_error", detail=detail, **refused))
 
     def _require_scope(self, command: events.AnyCommand) -> None:
         """Raise ApplicationError ``scope_missing`` where what let the socket in is not good for the command."""
@@ -331,6 +331,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
         "websocket.disconnect": websocket_disconnect,
         "signed.out": signed_out,
     }
+
+
+def _name_of(command: events.AnyCommand) -> dict[str, Any]:
+    """By what an error names the command that it refuses: see ``events.Error``."""
+    if hasattr(command, "client_id"):
+        return {"client_id": command.client_id}
+    return {"conversation": getattr(command, "conversation", None)}
 
 
 def _client_code(message: dict[str, Any]) -> str:

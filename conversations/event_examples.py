@@ -104,6 +104,7 @@ EXAMPLES: list[events.Command | events.Event] = [
         detail="The model cannot be reached. Try again later.",
     ),
     events.Error(code="reply_in_progress", detail="Wait for the reply, or stop it first.", client_id="q-6512bd43"),
+    events.Error(code="not_found", detail="There is no such thing here.", conversation=_CONVERSATION),
     events.Error(
         code="rate_limited",
         detail="That was too much at once. Try again in 12 s.",

@@ -347,23 +347,26 @@ class ReplyFailed(ReplyEnding):
 
 class Error(Event):
     """A command was refused and changed nothing. ``retry_after``: the seconds to wait, where waiting helps. ``busy``
-    says at which ``position`` the question would have waited, for about ``wait`` seconds where that is known."""
+    says at which ``position`` the question would have waited, for about ``wait`` seconds where that is known.
+    ``client_id`` names the command, or ``conversation`` what it was about where commands of its kind have no name."""
 
     code: str
     detail: str
     client_id: str = ""
+    conversation: UUID | None = None
     retry_after: int | None = None
     position: int | None = None
     wait: int | None = None
 
 
-def error_of(error: ApplicationError, client_id: str = "") -> Error:
+def error_of(error: ApplicationError, *, client_id: str = "", conversation: UUID | None = None) -> Error:
     """The event that tells of ``error``."""
     position, wait = getattr(error, "position", None), getattr(error, "wait", None)
     return Error(
         code=error.code,
         detail=error.detail,
         client_id=client_id,
+        conversation=conversation,
         retry_after=error.retry_after,
         position=position,
         wait=wait,

@@ -112,7 +112,8 @@ def test_where_it_is_refused_it_is_not_tried_again_and_nobody_is_bothered(tab: T
     def answer(socket: WebSocketRoute, frame: str) -> None:
         if '"typing"' in frame:
             refused.append(frame)
-            socket.send(json.dumps({"type": "error", "code": "scope_missing", "detail": "No.", "client_id": ""}))
+            named = {"client_id": "", "conversation": tab.conversation}
+            socket.send(json.dumps({"type": "error", "code": "scope_missing", "detail": "No.", **named}))
             socket.send(json.dumps({"type": "typing.seen", "conversation": tab.conversation}))
 
     def stand_between(socket: WebSocketRoute) -> None:

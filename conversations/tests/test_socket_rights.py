@@ -29,7 +29,12 @@ async def answer(tab: ChatClient, **command: Any) -> dict[str, Any]:
     before = len(tab.heard)
     await tab.send(**command)
     await tab.until(lambda: len(tab.heard) > before, f"an answer to {command}")
-    return {name: value for name, value in tab.heard[before].items() if name != "client_id"}
+    event = dict(tab.heard[before])
+    if event["type"] == "error":
+        has_name = "client_id" in command
+        assert event.pop("client_id") == command.get("client_id", "")
+        assert event.pop("conversation") == (None if has_name else command.get("conversation"))
+    return event
 
 
 def commands(conversation: str, question: str, reply: str, parent: dict[str, str]) -> list[dict[str, Any]]:

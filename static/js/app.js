@@ -173,7 +173,7 @@ export class ChatApp {
     }
   }
 
-  #refused({ code, detail, client_id: clientId, retry_after: retryAfter }) {
+  #refused({ code, detail, client_id: clientId, conversation, retry_after: retryAfter }) {
     const entry = clientId && this.outbox.find(clientId);
     if (code === "busy" && entry) {
       const again = Date.now() + retryAfter * 1000 * (1 + Math.random() * SPREAD);
@@ -181,6 +181,8 @@ export class ChatApp {
       this.#sendAt(clientId, again);
     } else if (code === "unavailable") {
       setTimeout(() => (entry ? this.#transmit(this.outbox.find(clientId)) : this.#reduce({ type: "ready" })), AGAIN_AFTER);
+    } else if (code === "not_found" && conversation) {
+      this.#reduce({ type: "local.unfollow", conversation }); // what is gone is not asked for again; the page says so where it is shown
     } else if (entry && "text" in entry.command) {
       this.outbox.refuse(clientId, detail);
     } else if (code === "scope_missing" && !clientId && this.stopping.size === 0) {

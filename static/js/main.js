@@ -35,10 +35,9 @@ app.on("started", (info) => {
   navigation.rename(`/c/${info.id}/`);
 });
 
-app.on("event", ({ type, conversation, code, client_id: clientId }) => {
+app.on("event", ({ type, conversation, code }) => {
   const isGone = type === "conversation.updated" && conversation.deleted && conversation.id === app.conversation;
-  // A follow of what is no more is refused without naming it; an answer is still awaited for nothing else.
-  const isAbsent = type === "error" && code === "not_found" && !clientId && app.conversation && app.state.conversations[app.conversation]?.resyncing !== false;
+  const isAbsent = type === "error" && code === "not_found" && conversation && conversation === app.conversation;
   if (isAbsent) toast(say("deleted-elsewhere"));
   if (isGone || isAbsent) navigation.go(home);
 });
