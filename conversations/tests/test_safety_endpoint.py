@@ -86,7 +86,7 @@ async def test_scores_that_are_no_numbers_are_no_answer(
         answer.results = list(Answer.results)  # type: ignore[assignment]
         return answer
 
-    monkeypatch.setattr(llm._sdks["fake"].moderations, "create", create)
+    monkeypatch.setattr(llm._sdks["fake"].client.moderations, "create", create)
     with pytest.raises(LLMMalformed):
         await llm.moderate("fake/moderation", "text")
 

@@ -1,34 +1,32 @@
 """The one client of all model servers.
 
-The ``openai`` SDK does everything that is not a stream, over our HTTP session; a stream takes the same session, the
-same sign-in and the same errors without the SDK, which would cost several times as much per token (docs/adr/0001).
+The ``openai`` SDK does everything that is not a stream, over our HTTP session (``sdk``); a stream takes the same
+session, the same sign-in and the same errors without it, which would cost several times as much per token
+(docs/adr/0001).
 """
 
 import asyncio
 import json
-import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
-import httpx2
-import openai
-from openai.types.chat import ChatCompletion
 
 from .batching import Batcher
 from .breaker import Breaker, State
-from .errors import LLMError, LLMMalformed, LLMTimeout, LLMTooLarge, LLMUnavailable, error_from_event, error_from_status
-from .providers import OPENAI_URL, Provider, parse_model
+from .errors import LLMMalformed, LLMTimeout, LLMUnavailable, error_from_event, error_from_status
+from .providers import Provider, parse_model
+from .requests import request_body
 from .router import Router
-from .sse import REPLACEMENT, without_surrogates
 from .stream import ChatStream
-from .tokens import estimate_prompt, estimate_tokens
-from .transport import BodyTooLarge, SessionTransport, make_session, read_bounded, retry_after
-from .types import Bounds, ChatRequest, ChatResult, Deadlines, RetryPolicy, Usage
+from .transport import make_session, read_bounded, retry_after
+from .types import Bounds, ChatRequest, ChatResult, Deadlines, RetryPolicy
+
+if TYPE_CHECKING:
+    from .sdk import ProviderSDK
 
 DEADLINES = Deadlines()
 RETRIES = RetryPolicy()
@@ -59,16 +57,17 @@ class LLMClient:
         self._connections = connections
         self._router = Router(self._providers, retries, make_breaker=make_breaker)
         self._session: aiohttp.ClientSession
-        self._sdks: dict[str, openai.AsyncOpenAI] = {}
+        self._sdks: dict[str, ProviderSDK] = {}
         self._headers: dict[str, dict[str, str]] = {}
         self._judges: dict[str, Batcher[str, dict[str, float]]] = {}
 
     async def __aenter__(self) -> Self:
+        # Beside the loop: where the process asks for the first time, the SDK takes half a second to load.
+        sdk_of = await asyncio.to_thread(_load_sdk)
         self._session = make_session(self._connections)
         for name, provider in self._providers.items():
-            self._sdks[name] = sdk = self._make_sdk(provider)
-            common = {key: value for key, value in sdk.default_headers.items() if isinstance(value, str)}
-            self._headers[name] = common | sdk.auth_headers | STREAM_HEADERS
+            self._sdks[name] = sdk = sdk_of(provider, self._session, deadlines=self._deadlines, bounds=self._bounds)
+            self._headers[name] = sdk.headers | STREAM_HEADERS
         return self
 
     async def __aexit__(
@@ -77,17 +76,6 @@ class LLMClient:
         for judge in self._judges.values():
             await judge.close()
         await self._session.close()
-
-    def _make_sdk(self, provider: Provider) -> openai.AsyncOpenAI:
-        transport = SessionTransport(self._session, body_limit=self._bounds.body)
-        return openai.AsyncOpenAI(
-            # The SDK insists on a key; a server without keys passes over this one.
-            api_key=provider.api_key or "none",
-            base_url=provider.base_url,
-            max_retries=0,
-            timeout=httpx2.Timeout(self._deadlines.total, connect=self._deadlines.connect),
-            http_client=httpx2.AsyncClient(transport=transport, follow_redirects=False, trust_env=False),
-        )
 
     def breaker_state(self, provider: str) -> State:
         """Whether requests go to a configured provider now."""
@@ -136,7 +124,7 @@ class LLMClient:
         self, provider: Provider, name: str, request: ChatRequest, ref: str
     ) -> aiohttp.ClientResponse:
         """The response whose body is an event stream. Raises ``LLMError``."""
-        body = _body(provider, name, request) | {"stream": True, "stream_options": {"include_usage": True}}
+        body = request_body(provider, name, request) | {"stream": True, "stream_options": {"include_usage": True}}
         response = None
         try:
             async with asyncio.timeout(self._deadlines.first_token):
@@ -179,38 +167,15 @@ class LLMClient:
         """The whole reply of the first of ``models`` that gives one, within the total deadline for each try."""
 
         async def attempt(provider: Provider, name: str) -> ChatResult:
-            return await self._complete(provider, name, request)
+            return await self._sdks[provider.name].complete(name, request)
 
         return await self._router.first(models, attempt)
-
-    async def _complete(self, provider: Provider, name: str, request: ChatRequest) -> ChatResult:
-        ref = f"{provider.name}/{name}"
-        async with self._translated(ref):
-            answer: object = await self._sdks[provider.name].chat.completions.create(**_body(provider, name, request))
-        # The SDK passes on what it cannot parse: an HTML page is a str, a missing list is None.
-        choices = getattr(answer, "choices", None) if isinstance(answer, ChatCompletion) else None
-        if not isinstance(answer, ChatCompletion) or not choices:
-            raise LLMMalformed(f"{ref} answered with something that is not a chat completion.")
-        text = getattr(getattr(choices[0], "message", None), "content", None)
-        if not isinstance(text, str) or not text or not choices[0].finish_reason:
-            raise LLMMalformed(f"{ref} sent an empty reply.")
-        if len(text) > self._bounds.reply:
-            raise LLMTooLarge(f"{ref} sent a reply of more than {self._bounds.reply} characters.")
-        usage = Usage(estimate_prompt(request.messages), estimate_tokens(text), estimated=True)
-        if answer.usage is not None and isinstance(answer.usage.completion_tokens, int):
-            usage = Usage(answer.usage.prompt_tokens or 0, answer.usage.completion_tokens, estimated=False)
-        text = without_surrogates(text).replace("\0", REPLACEMENT)
-        return ChatResult(text, choices[0].finish_reason, usage, ref)
 
     async def embed(self, model: str, texts: list[str]) -> list[list[float]]:
         """One vector for each of ``texts``, in their order, all of one dimension and of finite numbers."""
 
         async def attempt(provider: Provider, name: str) -> list[list[float]]:
-            async with self._translated(model):
-                answer = await self._sdks[provider.name].embeddings.create(
-                    model=name, input=texts, encoding_format="float"
-                )
-            return _vectors(model, answer, len(texts))
+            return await self._sdks[provider.name].embed(name, texts)
 
         return await self._router.first([model], attempt) if texts else []
 
@@ -223,22 +188,14 @@ class LLMClient:
 
     async def _moderate(self, model: str, texts: list[str]) -> list[dict[str, float]]:
         async def attempt(provider: Provider, name: str) -> list[dict[str, float]]:
-            given: str | list[str] = texts if len(texts) > 1 else texts[0]  # a single one as every server takes it
-            async with self._translated(model):
-                answer = await self._sdks[provider.name].moderations.create(model=name, input=given)
-            return _scores(model, answer, len(texts))
+            return await self._sdks[provider.name].moderate(name, texts)
 
         return await self._router.first([model], attempt)
 
     async def list_models(self, provider: str) -> list[str]:
         """The names a provider offers, sorted. One try, whatever the breaker says."""
         parse_model(f"{provider}/any", self._providers)
-        async with self._translated(provider):
-            page = await self._sdks[provider].models.list()
-        names = [getattr(model, "id", None) for model in getattr(page, "data", None) or []]
-        if not all(isinstance(name, str) for name in names):
-            raise LLMMalformed(f"{provider} answered with something that is not a list of models.")
-        return sorted(str(name) for name in names)
+        return await self._sdks[provider].list_models()
 
     async def check(self, provider: str) -> None:
         """Return if the provider answers within twice the connect deadline; else raise the ``LLMError``."""
@@ -248,80 +205,14 @@ class LLMClient:
         except TimeoutError:
             raise LLMTimeout(f"{provider} does not answer in time.") from None
 
-    @asynccontextmanager
-    async def _translated(self, what: str) -> AsyncIterator[None]:
-        """The SDK's exceptions as ours, within the total deadline."""
-        try:
-            async with asyncio.timeout(self._deadlines.total):
-                yield
-        except (TimeoutError, openai.APITimeoutError):
-            raise LLMTimeout(f"{what} did not answer in time.") from None
-        except openai.APIStatusError as error:
-            body = {"error": error.body} if isinstance(error.body, dict) else None
-            raise error_from_status(what, error.status_code, body, retry_after(error.response.headers)) from None
-        except openai.APIConnectionError as error:
-            if isinstance(error.__cause__, BodyTooLarge):
-                raise LLMTooLarge(f"{what} sent an answer of more than {self._bounds.body} bytes.") from None
-            raise LLMUnavailable(f"{what} cannot be reached.") from error
-        except LLMError:
-            raise
-        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
-            # The SDK trusts the shape of an answer; a strange one trips it in any of these ways.
-            raise LLMMalformed(f"{what} sent an answer that does not follow the protocol.") from error
-
 
 STREAM_HEADERS = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Content-Type": "application/json"}
 
 
-def _body(provider: Provider, name: str, request: ChatRequest) -> dict[str, Any]:
-    """The request in the protocol's words. OpenAI itself has renamed the token limit, the others have not."""
-    body: dict[str, Any] = {
-        "model": name,
-        "messages": [{"role": m.role, "content": without_surrogates(m.content)} for m in request.messages],
-    }
-    if request.temperature is not None:
-        body["temperature"] = request.temperature
-    if request.max_tokens is not None:
-        limit = "max_completion_tokens" if provider.base_url == OPENAI_URL else "max_tokens"
-        body[limit] = request.max_tokens
-    return body
+def _load_sdk() -> "type[ProviderSDK]":
+    from .sdk import ProviderSDK  # as it is loaded, so are all the SDK's types: 20 MiB, which only who asks shall take
 
-
-def _scores(model: str, answer: Any, count: int) -> list[dict[str, float]]:
-    """Those of ``count`` texts. Raises ``LLMMalformed``."""
-    results = getattr(answer, "results", None)
-    if not isinstance(results, list) or len(results) != count:
-        raise LLMMalformed(f"{model} answered with something that is no moderation.")
-    return [_scores_of(model, result) for result in results]
-
-
-def _scores_of(model: str, result: Any) -> dict[str, float]:
-    scores = getattr(result, "category_scores", None)
-    # The SDK names fields by attributes; the categories' own names are their aliases.
-    dump = getattr(scores, "model_dump", None)
-    named = dump(by_alias=True) if dump is not None else scores
-    found = {}
-    for name, score in named.items() if isinstance(named, dict) else ():
-        if isinstance(score, (int, float)) and math.isfinite(score):
-            found[str(name)] = float(score)
-    if not found:
-        raise LLMMalformed(f"{model} answered with something that is no moderation.")
-    return found
-
-
-def _vectors(model: str, answer: object, count: int) -> list[list[float]]:
-    """The vectors of an embeddings answer. Raises ``LLMMalformed`` for a wrong count, dimension or number."""
-    items = getattr(answer, "data", None) or []
-    try:
-        vectors = [[float(number) for number in item.embedding] for item in sorted(items, key=lambda item: item.index)]
-    except (TypeError, ValueError, AttributeError):
-        vectors = []
-    sizes = {len(vector) for vector in vectors}
-    # Compared with itself, NaN differs; an infinity is larger than any number.
-    sane = all(abs(number) < float("inf") for vector in vectors for number in vector)
-    if len(vectors) != count or len(sizes) != 1 or 0 in sizes or not sane:
-        raise LLMMalformed(f"{model} sent vectors that cannot be used.")
-    return vectors
+    return ProviderSDK
 
 
 def _json(raw: bytes | None) -> Any:
