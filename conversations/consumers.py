@@ -166,7 +166,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _close(self, code: int) -> None:
         await self._outbox.flush(FLUSH_SECONDS)
         self._outbox.close()
-        await self.close(code)
+        with suppress(OSError):  # the client has left meanwhile
+            await self.close(code)
 
     # --- from the channel layer
 

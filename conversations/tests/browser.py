@@ -1,5 +1,6 @@
 """Debian's chromium on the running product, and a page object for the chat."""
 
+import json
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 from django.conf import settings
 from django.db import connection
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, WebSocketRoute, expect, sync_playwright
 
 from accounts.models import User
 from chatbot_project.lib.tests.axe import serious_violations
@@ -147,6 +148,35 @@ def says(fake_model: FakeModelServer, *texts: str) -> None:
         fake_model.enqueue(Script(tokens=[text]))
 
 
+def hold_snapshots(tab: Tab, told: list[str] | None = None, *, before: str = "") -> list[Callable[[], None]]:
+    """From the tab's next page on, what lets through each conversation's state that is on its way to the page.
+
+    ``told`` gets the types of the events that reached it. What is held is let through ahead of an event of type
+    ``before``.
+    """
+    held: list[Callable[[], None]] = []
+    seen = told if told is not None else []
+
+    def stand_between(socket: WebSocketRoute) -> None:
+        def let_through(frame: str | bytes) -> None:
+            seen.append(json.loads(frame)["type"])
+            socket.send(frame)
+
+        def tell(frame: str | bytes) -> None:
+            kind = json.loads(frame)["type"]
+            if kind == "conversation.snapshot":
+                held.append(lambda: let_through(frame))
+                return
+            while kind == before and held:
+                held.pop(0)()
+            let_through(frame)
+
+        socket.connect_to_server().on_message(tell)
+
+    tab.page.route_web_socket(re.compile("/ws/chat/"), stand_between)
+    return held
+
+
 def violations(tab: Tab) -> list[str]:
     """What axe finds that is serious or critical."""
     return serious_violations(tab.page)
@@ -203,4 +233,4 @@ def open_tab(live_stack: Stack, chromium: Browser) -> Iterator[OpenTab]:
     yield start
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert not complaints, complaints

@@ -1,10 +1,9 @@
 """The chat page in a real browser, on the real processes and the fake model server: the main job."""
 
 import re
-from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import WebSocketRoute, expect
+from playwright.sync_api import expect
 
 from accounts import tokens
 from accounts.models import SignUp, User
@@ -14,7 +13,7 @@ from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
-from .browser import OpenTab, Tab, apart, held, says
+from .browser import OpenTab, Tab, apart, held, hold_snapshots, says
 from .factories import make_conversation, make_persona
 from .stack import wait_until
 
@@ -209,25 +208,14 @@ def test_edit_and_regenerate_make_branches_that_the_arrows_reach(tab: Tab, fake_
 def test_what_is_pressed_before_the_page_is_connected_is_done_when_it_is(tab: Tab) -> None:
     tab.ask("As it was")
     tab.ends()
-    held: list[Callable[[], None]] = []
-
-    def stand_between(socket: WebSocketRoute) -> None:
-        def answer(frame: str | bytes) -> None:
-            if "conversation.snapshot" in str(frame):
-                held.append(lambda: socket.send(frame))
-            else:
-                socket.send(frame)
-
-        socket.connect_to_server().on_message(answer)
-
-    tab.page.route_web_socket(re.compile("/ws/chat/"), stand_between)
+    waiting = hold_snapshots(tab)
     tab.page.reload()
     tab.question.hover()
     tab.button("Edit", tab.question).click()
     editor = tab.page.get_by_label("Your question in other words")
-    wait_until(lambda: tab.page.wait_for_timeout(50) or held, "a snapshot")
+    wait_until(lambda: tab.page.wait_for_timeout(50) or waiting, "a snapshot")
     expect(editor).to_have_count(0)
-    held[0]()
+    waiting.pop()()
     expect(editor).to_be_focused()
     expect(editor).to_have_value("As it was")
 
@@ -385,3 +373,17 @@ def test_earlier_messages_come_above_without_moving_what_is_read(
     expect(tab.messages.first).to_contain_text("Question 1")
     expect(tab.button("Earlier messages")).to_be_hidden()
     expect(tab.page.get_by_text("Hello!")).to_be_visible()
+
+
+def test_earlier_messages_come_too_where_they_are_asked_for_before_the_page_is_connected(
+    open_tab: OpenTab, owner: User, persona: Persona
+) -> None:
+    conversation = apart(make_conversation, owner, turns=30, persona=persona)
+    tab = open_tab(owner)
+    waiting = hold_snapshots(tab)
+    tab.page.goto(f"{tab.url}/c/{conversation.pk}/")
+    tab.button("Earlier messages").click()
+    wait_until(lambda: tab.page.wait_for_timeout(50) or waiting, "a snapshot")
+    expect(tab.messages).to_have_count(50)
+    waiting.pop()()
+    expect(tab.messages).to_have_count(60)

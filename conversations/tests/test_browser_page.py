@@ -1,12 +1,10 @@
 """The chat page in a real browser: the list, the keyboard, narrow screens, and what a screen reader meets."""
 
-import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import WebSocketRoute, expect
+from playwright.sync_api import expect
 
 from accounts.models import User
 from conversations import keeping
@@ -15,7 +13,7 @@ from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
-from .browser import NARROW, OpenTab, Tab, apart, focus_by_tab, overflow, violations
+from .browser import NARROW, OpenTab, Tab, apart, focus_by_tab, hold_snapshots, overflow, violations
 from .factories import make_conversation, make_persona
 from .stack import wait_until
 
@@ -115,28 +113,13 @@ def test_a_conversation_that_is_cleared_while_it_is_being_loaded_is_left(
     """Its state, read before it went, comes after the news that made the page ask again."""
     made = apart(titled, owner, persona, "Old")[0]
     tab = open_tab(owner)
-    events: list[str] = []
-    waiting: list[Callable[[], None]] = []
-
-    def stand_between(socket: WebSocketRoute) -> None:
-        def tell(frame: str | bytes) -> None:
-            kind = json.loads(frame)["type"]
-            if kind == "conversation.snapshot":
-                waiting.append(lambda: socket.send(frame))
-                return
-            if kind == "error":
-                waiting.pop()()  # only now: before the refusal of the second follow
-            events.append(kind)
-            socket.send(frame)
-
-        socket.connect_to_server().on_message(tell)
-
-    tab.page.route_web_socket(re.compile("/ws/chat/"), stand_between)
+    told: list[str] = []
+    waiting = hold_snapshots(tab, told, before="error")
     tab.page.goto(f"{tab.url}/c/{made.pk}/")
     wait_until(lambda: tab.page.wait_for_timeout(50) or waiting, "its state is on its way")
     apart(keeping.clear_conversations, user=owner)
     expect(tab.page).to_have_url(f"{tab.url}/")
-    assert events[-2:] == ["conversations.cleared", "error"]
+    assert told[-3:] == ["conversations.cleared", "conversation.snapshot", "error"]
     expect(tab.page.get_by_text("This conversation was deleted.")).to_be_visible()
 
 

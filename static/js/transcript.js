@@ -45,9 +45,10 @@ export class Transcript {
   }
 
   async loadEarlier() {
-    const first = this.app.messages[0]?.id ?? this.root.firstElementChild?.dataset.message;
     const { conversation } = this.app;
-    if (!first || !conversation) return;
+    if (conversation && !this.app.info) this.early = () => this.loadEarlier();
+    const first = this.app.messages[0]?.id;
+    if (!first) return;
     try {
       const { messages, more } = await getJson(`/c/${conversation}/messages/?before=${first}`);
       await this.scroll.holding(() => {
@@ -180,7 +181,7 @@ export class Transcript {
         return app.discard(key);
     }
     if (!message) {
-      if (!app.info) this.early = { action, id: element.dataset.message };
+      if (!app.info) this.early = () => this.#press(action, element.dataset.message);
       return undefined;
     }
     switch (action) {
@@ -208,9 +209,12 @@ export class Transcript {
 
   /** The page stood before what it stands for was known: nothing that was pressed meanwhile is lost. */
   #doEarly() {
-    if (!this.early) return;
-    const { action, id } = this.early;
+    const { early } = this;
     this.early = null;
+    early?.();
+  }
+
+  #press(action, id) {
     const button = this.root.querySelector(`[data-message="${CSS.escape(id)}"] [data-action="${action}"]`);
     if (button && !button.disabled) button.click();
   }
