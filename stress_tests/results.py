@@ -1,22 +1,34 @@
 """The table of results, from the JSON that stress tests and the bench keep, put into a document between its markers.
 
-``python -m stress_tests.results README.md long.json websockets.json bench.json …`` replaces what stands between the
-lines ``<!-- results -->`` and ``<!-- /results -->``. Every row names its machine, commit and day, and the load that
-other work made; what was missed or could not be told stands in it as well.
+``python -m stress_tests.results README.md long.json websockets.json bench.json …`` puts them between the lines
+``<!-- results -->`` and ``<!-- /results -->``, each in the place of that test's earlier row; rows of tests that did not
+run again stay. Every row names its machine, commit and day, and the load that other work made; what was missed or could
+not be told stands in it as well.
 """
 
 import argparse
 import itertools
 import json
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 QUIET_LOAD = 0.5  # of one processor, in the minute before: above that the row says so
+ON = "On "
+_CELL = re.compile(r"(?<!\\)\|")
 HEAD = "| test | found | wanted | commit, day |\n|---|---|---|---|"
+
+
+class Row(NamedTuple):
+    """A line of a machine's table; ``test`` is its first cell."""
+
+    machine: str
+    test: str
+    line: str
 
 
 @dataclass(frozen=True)
@@ -44,8 +56,11 @@ class Result:
         busy = self.load is not None and self.load > QUIET_LOAD
         return f"`{self.commit}`, {self.day}{f', beside other work (load {self.load:.1f})' if busy else ''}"
 
-    def row(self) -> str:
-        return f"| {_cell(self.title)} | {_cell(self.headline)} | {_cell(self.verdict)} | {_cell(self.when)} |"
+    def row(self) -> Row:
+        """It as a line of its machine's table."""
+        test = _cell(self.title)
+        line = f"| {test} | {_cell(self.headline)} | {_cell(self.verdict)} | {_cell(self.when)} |"
+        return Row(self.machine, test, line)
 
 
 def read_result(kept: Mapping[str, Any]) -> Result:
@@ -86,22 +101,41 @@ def _result(title: str, headline: str, machine: Mapping[str, Any], checks: Seque
     )
 
 
-def table(results: Iterable[Result]) -> str:
+def table(rows: Iterable[Row]) -> str:
     """A table for each machine."""
-    ordered = sorted(results, key=lambda result: result.machine)  # stable: rows stay as they were given
+    ordered = sorted(rows, key=lambda row: row.machine)  # stable: a machine's rows stay as they were given
     blocks = []
-    for machine, of_it in itertools.groupby(ordered, key=lambda result: result.machine):
-        blocks.append("\n".join([f"On {machine}:", "", HEAD, *(result.row() for result in of_it)]))
+    for machine, of_it in itertools.groupby(ordered, key=lambda row: row.machine):
+        blocks.append("\n".join([f"{ON}{machine}:", "", HEAD, *(row.line for row in of_it)]))
     return "\n\n".join(blocks)
 
 
-def written_into(document: str, content: str) -> str:
-    """``document`` with ``content`` between the markers. Raises ValueError where these do not stand there once each."""
+def rows_of(content: str) -> Iterator[Row]:
+    """Those of ``table``."""
+    machine = ""
+    for line in content.splitlines():
+        if line.startswith(ON):
+            machine = line.removeprefix(ON).removesuffix(":")
+        elif line.startswith("| ") and line not in HEAD:
+            yield Row(machine, _CELL.split(line)[1].strip(), line)
+
+
+def renewed(rows: Iterable[Row], new: Sequence[Row]) -> list[Row]:
+    """``rows`` with ``new``, each in the place of the first of the same test; of others of it nothing stays."""
+    left = {row.test: row for row in new}
+    tests = set(left)
+    placed = [left.pop(row.test, None) if row.test in tests else row for row in rows]
+    return [row for row in placed if row is not None] + list(left.values())
+
+
+def written_into(document: str, new: Sequence[Row]) -> str:
+    """``document`` with the table between its markers renewed. Raises ValueError where these do not stand there once
+    each."""
     if document.count(BEGIN) != 1 or document.count(END) != 1 or document.index(BEGIN) > document.index(END):
         raise ValueError(f"it needs one line {BEGIN} and after it one line {END}")
     before, _, rest = document.partition(BEGIN)
-    after = rest.partition(END)[2]
-    return f"{before}{BEGIN}\n{content}\n{END}{after}"
+    content, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table(renewed(rows_of(content), new))}\n{END}{after}"
 
 
 def _cell(text: str) -> str:
@@ -114,8 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", type=Path, nargs="+", metavar="JSON", help="what --json wrote")
     options = parser.parse_args(arguments)
     try:
-        results = [_read(path) for path in options.runs]
-        document = written_into(options.document.read_text(), table(results))
+        rows = [_read(path).row() for path in options.runs]
+        document = written_into(options.document.read_text(), rows)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

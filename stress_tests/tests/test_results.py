@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stress_tests.results import BEGIN, END, main, read_result, table, written_into
+from stress_tests.results import BEGIN, END, Row, main, read_result, rows_of, table, written_into
 
 MACHINE = {
     "processors": 2, "processor_name": "Quick", "memory_gib": 16.0, "python": "3.11.7", "commit": "abc1234",
@@ -36,30 +36,43 @@ def bench() -> dict[str, Any]:
 
 
 def test_a_run_becomes_a_row_that_tells_what_was_not_reached() -> None:
-    row = read_result(stress(opened="reached", pong="MISSED", memory="unclear")).row()
+    row = read_result(stress(opened="reached", pong="MISSED", memory="unclear")).row().line
     told = "1 of 3 reached; MISSED: pong (3 ms); unclear: memory (3 ms)"
     assert row == f"| Sockets | All \\| of it | {told} | `abc1234`, 2026-11-29 |"
 
 
 def test_other_work_beside_a_run_is_told() -> None:
-    assert "beside other work (load 6.2)" in read_result(stress({"load_before": [6.21, 5, 4]}, opened="reached")).row()
+    assert (
+        "beside other work (load 6.2)"
+        in read_result(stress({"load_before": [6.21, 5, 4]}, opened="reached")).row().line
+    )
 
 
 def test_the_bench_has_a_row_of_its_largest_phase_of_people_who_think() -> None:
-    row = read_result(bench()).row()
+    row = read_result(bench()).row().line
     assert "1,000 people: 100 % of turns complete, first token 100 ms later (P95), each token 50 ms" in row
     assert "1 of 2 reached; not measured: lag (–)" in row
 
 
 def test_each_machine_has_a_table_of_its_own() -> None:
-    made = table(read_result(each) for each in (stress(a="reached"), stress({"processors": 8}, a="reached"), stress()))
+    runs = (stress(a="reached"), stress({"processors": 8}, a="reached"), stress())
+    made = table(read_result(each).row() for each in runs)
     assert made.count("| test | found |") == 2
     assert made.count("| Sockets |") == 3
     assert "On 8 processors (Quick), 16.0 GiB, Python 3.11.7:" in made
 
 
-def test_only_what_stands_between_the_markers_is_replaced() -> None:
-    assert written_into(f"before\n{BEGIN}\nold\n{END}\nafter\n", "new") == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+def test_what_was_written_is_read_again() -> None:
+    rows = [Row("A", "one", "| one | a \\| b |  | x |"), Row("A", "two \\| of", "| two \\| of | b |  | x |")]
+    rows.append(Row("B: with, more", "one", "| one | c |  | x |"))
+    assert list(rows_of(table(rows))) == rows
+
+
+def test_only_rows_of_the_tests_that_ran_again_are_replaced_and_nothing_outside_the_markers() -> None:
+    old = table([Row("A", "one", "| one | 1 |"), Row("A", "two", "| two | 2 |"), Row("B", "one", "| one | 3 |")])
+    written = written_into(f"before\n{BEGIN}\n{old}\n{END}\nafter\n", [Row("B", "one", "| one | 4 |")])
+    new = table([Row("A", "two", "| two | 2 |"), Row("B", "one", "| one | 4 |")])
+    assert written == f"before\n{BEGIN}\n{new}\n{END}\nafter\n"
 
 
 @pytest.mark.parametrize("document", ["", BEGIN, f"{END} {BEGIN}", f"{BEGIN} {END} {BEGIN} {END}"])
