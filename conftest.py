@@ -90,11 +90,12 @@ django.setup()
 
 from django.conf import settings
 from django.core.signals import setting_changed
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test import TransactionTestCase
 from django.test.signals import root_urlconf_changed
 from django.urls import set_urlconf
 from django.utils import translation
+from psycopg.errors import DeadlockDetected
 
 from conversations.tests.stack import Stack
 
@@ -112,6 +113,8 @@ def _forget_the_threads_addresses(*, setting: str, **_more: object) -> None:
 setting_changed.disconnect(root_urlconf_changed)
 setting_changed.connect(_forget_the_threads_addresses)
 
+# A process may read one table and want another while they are locked one after the other: PostgreSQL ends either.
+DEADLOCKS = 5
 KEPT_TABLES = {"django_content_type", "auth_permission"}  # as migrations made them; no test changes them
 
 
@@ -121,6 +124,16 @@ def _empty_tables(_test: TransactionTestCase) -> None:
     Django's own way, ``flush``, takes fifteen times as long: it truncates each table, empty or not, with all its
     indexes, and makes content types and permissions again.
     """
+    for _ in range(DEADLOCKS):
+        try:
+            return _lock_and_empty_tables()
+        except OperationalError as error:
+            if not isinstance(error.__cause__, DeadlockDetected):
+                raise
+    return _lock_and_empty_tables()
+
+
+def _lock_and_empty_tables() -> None:
     tables = [f'"{name}"' for name in connection.introspection.django_table_names(only_existing=True)]
     tables = [table for table in tables if table.strip('"') not in KEPT_TABLES]
     with transaction.atomic(), connection.cursor() as cursor:

@@ -17,6 +17,7 @@ def endpoints(settings: Any) -> Iterator[None]:
     redis_url = settings.REDIS_URL
     settings.ROOT_URLCONF = "chatbot_project.tests.api_urls"
     api_urls.effects.clear()
+    blocking_redis().flushdb()  # of what others asked for from this address
     yield
     settings.REDIS_URL = redis_url
     blocking_redis().flushdb()

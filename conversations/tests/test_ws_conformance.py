@@ -30,6 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SHORT, LONG = Script(tokens=5), Script(tokens=3000, token_ms=15)
 # Two short questions, a long one that is stopped and continued, another reply, another question.
 REPLIES = [SHORT, SHORT, LONG, LONG, SHORT, SHORT]
+SLOW = {"handshake.ticket_expired"}  # left out, unless all before it took so long that the ticket has run out anyway
 
 
 def outcomes(results: list[Result], outcome: str) -> dict[str, str]:
@@ -61,7 +62,7 @@ async def run(url: str, key: str = "", other_key: str = "", **options: Any) -> l
 async def test_the_server_passes_every_check_as_a_guest(live_stack: Stack, replies: None) -> None:
     results = await run(live_stack.url)
     assert outcomes(results, "fail") == {}
-    assert set(outcomes(results, "skip")) == {"close.flood", "handshake.ticket_expired"}
+    assert set(outcomes(results, "skip")) - SLOW == {"close.flood"}
     assert len(results) == len(ws_conformance.CHECKS) > 40
 
 
@@ -70,7 +71,7 @@ async def test_the_server_passes_with_an_api_key_and_stands_the_flood(
 ) -> None:
     results = await run(live_stack.url, key, flood=True)
     assert outcomes(results, "fail") == {}
-    assert set(outcomes(results, "skip")) == {"handshake.ticket_expired"}
+    assert set(outcomes(results, "skip")) <= SLOW
 
 
 # --- it can fail
