@@ -41,9 +41,14 @@ def gate(fake_model: FakeModelServer) -> Iterator[Gate]:
 def postgres(stack: FaultStack) -> Iterator[EmbeddedPostgres]:
     """The session's server; up again for the next test, which does not meet this one's broken connections."""
     yield POSTGRES
-    POSTGRES.start()
     connections.close_all()
-    connection.pool.check()  # a connection that was used a moment ago would be handed out unchecked
+    start(POSTGRES)
+
+
+def start(postgres: EmbeddedPostgres) -> None:
+    """Have it run. What this process used a moment ago is no good any more and would be handed out unchecked."""
+    postgres.start()
+    connection.pool.check()
 
 
 def readiness(url: str) -> tuple[int, dict[str, str]]:
@@ -74,7 +79,7 @@ async def test_restarted_in_mid_stream_replies_complete_and_questions_are_stored
         gate.release(6)
         await crowd.show(12)  # what streams goes on without it
         acknowledged = [talk for talk in later.talks if talk.client.accepted]
-        postgres.start()
+        start(postgres)
         await heals(fresh, time.monotonic())
         await later.accept()
         print(f"{len(acknowledged)} of {CROWD} questions were accepted before it went away")
@@ -97,7 +102,7 @@ async def test_away_when_replies_end_they_are_stored_when_it_is_back(
         gate.release()
         await eventually(lambda: any('"step": "finish"' in w.output() for w in stack.workers), "a worker to be refused")
         assert not any(talk.seen.status for talk in crowd.talks), "nothing has ended that is not stored"
-        postgres.start()
+        start(postgres)
         back = time.monotonic()
         await crowd.end()
         print(f"{CROWD} endings were stored {time.monotonic() - back:.1f} s after PostgreSQL was back")
