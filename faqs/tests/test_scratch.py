@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import IntegrityError, connection, connections
+from django.db import IntegrityError, OperationalError, connection, connections
 
 from accounts.models import AuditEvent
 from chatbot_project.lib.db import fetch_prepared
@@ -78,6 +78,8 @@ def test_connections_that_break_are_opened_in_the_same_schema(beside: psycopg.Co
     with scratch_database():
         (pid,) = fetch_prepared("SELECT pg_backend_pid()", [])[0]
         beside.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        with pytest.raises(OperationalError):
+            fetch_prepared("SELECT pg_backend_pid()", [])
         connection.close()
         assert fetch_prepared("SELECT pg_backend_pid()", []) != [(pid,)]
         assert not FAQ.objects.exists()
