@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from chatbot_project.lib.ids import uuid7
+from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.redis import RedisError, blocking_redis, make_redis
 from conversations import presence
 from conversations.presence import EXPIRY_SECONDS, WEBS_KEY, Presence, presence_key, who_is_connected
@@ -44,8 +45,7 @@ async def web(redis: Any) -> AsyncIterator[Presence]:
     told = Presence("web-1", redis)
     telling = asyncio.create_task(told.keep_telling())
     yield told
-    telling.cancel()
-    await asyncio.gather(telling, return_exceptions=True)
+    await cancel_until_done([telling])
     await told.leave()
 
 
@@ -116,7 +116,7 @@ async def test_a_process_that_ends_is_gone_at_once(redis: Any) -> None:
     telling = asyncio.create_task(told.keep_telling())
     told.add(Tab(), "websocket")
     await eventually(people, "a connection")
-    telling.cancel()
+    await cancel_until_done([telling])
     await told.leave()
     assert people() == []
 
@@ -135,7 +135,7 @@ async def test_redis_that_is_away_ends_nothing(settings: Any, monkeypatch: pytes
     settings.REDIS_URL = there
     told._redis = make_redis()
     await eventually(lambda: people() == [tab.user_id], "the connection, once Redis is back")
-    telling.cancel()
+    await cancel_until_done([telling])
     await told.leave()
     await told._redis.aclose()
     await client.aclose()
