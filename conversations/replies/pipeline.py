@@ -143,6 +143,8 @@ async def relay(
     """
     restorer, judged = reply.restorer, reply.filter
     while piece := await stream.read():
+        if reply.cancelled_for:  # and it went on: the cancellation was dropped on its way (lib/loops.py)
+            raise asyncio.CancelledError
         first = reply.first_token_at is None
         if first:
             reply.first_token_at = timezone.now()
