@@ -84,7 +84,7 @@ def restore(
             endings = None if is_empty or undo_endings else _endings_of(own, run)
             with databases.using(name):
                 newest = _finish(run, endings)
-            replaced = databases.name_beside(f"replaced_{datetime.now(UTC):%Y%m%d%H%M%S}")
+            replaced = databases.name_beside(f"replaced_{datetime.now(UTC):%Y%m%d%H%M%S%f}")
             databases.swap(session, name, replaced=replaced)
         say(f"The database “{own}” is that of {run.backup.manifest.made_at:%Y-%m-%d %H:%M:%S} UTC.")
         _replay(say)  # of whom was erased in the old one until just now
@@ -290,7 +290,7 @@ def _set_aside_checkpoints(newest: int, say: Say) -> None:
     file, found = default_file(), _in_file()
     if all(each.number <= newest for each in found):
         return
-    aside = file.with_name(f"checkpoints-undone-{datetime.now(UTC):%Y%m%dT%H%M%S}.jsonl")
+    aside = file.with_name(f"checkpoints-undone-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.jsonl")
     try:
         file.rename(aside)
         append(file, [each for each in found if each.number <= newest])
