@@ -17,6 +17,8 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection, connections
 
+from chatbot_project.lib.threads import started
+
 log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
@@ -27,7 +29,7 @@ _executors: list[ThreadPoolExecutor] = []
 
 def _executor() -> ThreadPoolExecutor:
     if not _executors:
-        _executors.append(ThreadPoolExecutor(settings.DATABASE_THREADS, thread_name_prefix="database"))
+        _executors.append(started(settings.DATABASE_THREADS, "database"))
     return _executors[0]
 
 

@@ -7,7 +7,6 @@ an asynchronous iterator, and is awaited in the event loop after the thread has 
 """
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import perf_counter
 from typing import Any
@@ -26,6 +25,7 @@ from django.urls import set_script_prefix
 
 from chatbot_project.lib.api.late import LateResponse
 from chatbot_project.lib.metrics import names as metrics
+from chatbot_project.lib.threads import started
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +70,8 @@ class RequestHandler(ASGIHandler):
     def __init__(self) -> None:
         super(ASGIHandler, self).__init__()
         self.load_middleware(is_async=False)
-        self._threads = ThreadPoolExecutor(settings.REQUEST_THREADS, thread_name_prefix="request")
-        self._probe_threads = ThreadPoolExecutor(2, thread_name_prefix="probe")
+        self._threads = started(settings.REQUEST_THREADS, "request")
+        self._probe_threads = started(2, "probe")
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request. Who leaves meanwhile cancels what is awaited, not what a thread is doing."""

@@ -21,8 +21,8 @@ log = structlog.get_logger(__name__)
 #: Between attempts to subscribe; one that lasted for SETTLED_SECONDS is followed by another at once.
 FIRST_RETRY_SECONDS, RETRY_SECONDS, SETTLED_SECONDS = 0.05, 0.4, 1.0
 #: A client's connections at most, and how long a command waits for one of them: a thousand people who ask at once are
-#: no reason to say that Redis is away.
-CONNECTIONS, CONNECTION_SECONDS = 32, 20.0
+#: no reason to say that Redis is away. Each one carries thousands of commands a second.
+CONNECTIONS, CONNECTION_SECONDS = 8, 20.0
 
 
 def make_redis(*, timeout: float | None = 2.0) -> Any:

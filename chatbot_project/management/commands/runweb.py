@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import get_resolver
 
-from chatbot_project.lib import maintenance, tracing
+from chatbot_project.lib import maintenance, threads, tracing
 from chatbot_project.lib.collecting import keep_loaded
 from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.metrics.serving import serve_metrics
@@ -31,6 +31,7 @@ class DrainingServer(uvicorn.Server):
     """Starts the hub with the server; on SIGTERM first sends every tab elsewhere, then shuts down."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        threads.start_default()
         running_hub()
         self._looking = asyncio.create_task(maintenance.keep_looking())
         get_resolver().url_patterns  # noqa: B018 - imports every view now, not while the first request waits

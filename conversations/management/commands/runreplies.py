@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError
 
-from chatbot_project.lib import tracing
+from chatbot_project.lib import threads, tracing
 from chatbot_project.lib.collecting import keep_loaded
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.llm.client import LLMClient
@@ -39,6 +39,7 @@ async def work() -> None:
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    threads.start_default()
     doorbell.connect()
     async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines()) as llm:
         worker = ReplyWorker(llm)
