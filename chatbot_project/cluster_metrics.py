@@ -25,7 +25,7 @@ from chatbot_project.lib.metrics.registry import REGISTRY
 from chatbot_project.lib.redis import blocking_redis
 from chatbot_project.models import TaskRecord
 from conversations.replies import queue
-from conversations.replies.worker import HEARTBEAT_KEY
+from conversations.replies.heartbeat import HEARTBEAT_KEY
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from chatbot_project.lib.db import run_db
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.redis import make_redis
 from conversations.hub import is_draining
-from conversations.replies.worker import HEARTBEAT_KEY
+from conversations.replies.heartbeat import HEARTBEAT_KEY
 
 CHECK_SECONDS = 3.0
 PARTS = ("database", "redis", "model", "worker", "erasures", "web")

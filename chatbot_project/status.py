@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from chatbot_project.lib import maintenance
 from chatbot_project.lib.redis import blocking_redis
 from conversations.replies import queue
-from conversations.replies.worker import HEARTBEAT_KEY, resting_key
+from conversations.replies.heartbeat import HEARTBEAT_KEY, resting_key
 
 T = TypeVar("T")
 

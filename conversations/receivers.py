@@ -13,6 +13,7 @@ from accounts.retention import holds
 from accounts.signals import guest_merged, people_leaving, processing_restricted
 from conversations.models import Conversation, Message
 from conversations.purging import counted_times, hand_over_counted, purge_people
+from conversations.replies.background import after_dislike
 from conversations.services import stop_replies
 from conversations.signals import figures_changed, reply_disliked
 
@@ -46,6 +47,4 @@ def purge_conversations(sender: Any, people: Sequence[UUID], **kwargs: Any) -> N
 @receiver(reply_disliked)
 def note_what_did_not_help(sender: Any, reply: UUID, **kwargs: Any) -> None:
     """What people found not helpful is what an editor should look at."""
-    from conversations.replies.background import after_dislike  # half a second, which no process shall take to start
-
     after_dislike(reply)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from django.conf import settings
 
 from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMError
 from chatbot_project.lib.llm.providers import goes_outside
 from chatbot_project.lib.llm.types import RetryPolicy
@@ -151,8 +152,6 @@ class EndpointEmbedder:
 
     async def _ask(self, texts: list[str]) -> list[list[float]]:
         """The endpoint's vectors of many texts."""
-        from chatbot_project.lib.llm.client import LLMClient  # half a second, which only who asks a model shall take
-
         vectors: list[list[float]] = []
         retries = RetryPolicy(attempts=2)
         async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines(), retries=retries) as llm:

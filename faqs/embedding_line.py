@@ -15,6 +15,8 @@ from typing import Self
 
 from django.conf import settings
 
+from chatbot_project.lib.llm.batching import Batcher
+from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.errors import LLMTimeout
 from chatbot_project.lib.llm.providers import Provider
 from chatbot_project.lib.llm.types import Deadlines, RetryPolicy
@@ -72,9 +74,6 @@ class EmbeddingLine:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        from chatbot_project.lib.llm.batching import Batcher
-        from chatbot_project.lib.llm.client import LLMClient  # half a second, which only who asks a model shall take
-
         async with LLMClient(self.providers, deadlines=deadlines(), retries=RetryPolicy(attempts=2)) as llm:
 
             async def embed(texts: list[str]) -> list[list[float]]:

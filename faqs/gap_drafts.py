@@ -17,6 +17,7 @@ from accounts.models import User
 from accounts.services import record_audit
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.errors import LLMError, LLMMalformed
+from chatbot_project.lib.llm.guarded import ask_whole
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
 from chatbot_project.lib.pii import PLACEHOLDER, redact
 from faqs import services
@@ -60,9 +61,6 @@ class ModelWriter:
         self.name = model
 
     def write(self, questions: Sequence[str], *, language: str) -> str:
-        # Half a second, which only who asks a model shall take.
-        from chatbot_project.lib.llm.guarded import ask_whole
-
         messages = [
             ChatMessage("system", PROMPT.format(language=language)),
             ChatMessage("user", json.dumps(list(questions), ensure_ascii=False)),

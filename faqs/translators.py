@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import aiohttp
 from django.conf import settings
@@ -13,12 +13,10 @@ from django.conf.locale import LANG_INFO
 from django.utils.translation import gettext as _
 
 from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.tokens import estimate_tokens
 from chatbot_project.lib.llm.transport import make_session, read_bounded, retry_after
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines, RetryPolicy
-
-if TYPE_CHECKING:
-    from chatbot_project.lib.llm.client import LLMClient
 
 TRANSLATORS = ("llm", "deepl", "google")
 MAX_BODY = 4 * 1024 * 1024  # bytes of an answer
@@ -80,8 +78,6 @@ class LLMTranslator:
         return asyncio.run(self._translate(fragments, prompt))
 
     async def _translate(self, fragments: Sequence[str], prompt: str) -> list[str]:
-        from chatbot_project.lib.llm.client import LLMClient  # half a second, which only who asks a model shall take
-
         deadlines = Deadlines(
             connect=settings.LLM_CONNECT_SECONDS,
             first_token=settings.LLM_FIRST_TOKEN_SECONDS,
@@ -99,7 +95,7 @@ class LLMTranslator:
             raise _malformed(self.name)
         return [done[number] for number in range(len(fragments))]
 
-    async def _ask(self, llm: "LLMClient", prompt: str, fragments: Sequence[str], batch: list[int]) -> dict[int, str]:
+    async def _ask(self, llm: LLMClient, prompt: str, fragments: Sequence[str], batch: list[int]) -> dict[int, str]:
         """Those of the fragments of ``batch`` that the model gave once each."""
         text = "\n".join(f'<s id="{place}">{fragments[number]}</s>' for place, number in enumerate(batch, 1))
         messages = [ChatMessage("system", prompt), ChatMessage("user", text)]

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.errors import LLMError
+from chatbot_project.lib.llm.guarded import GuardedClient, Thresholds
 from chatbot_project.lib.llm.tokens import estimate_prompt
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
 from chatbot_project.lib.markdown import render
@@ -20,9 +21,6 @@ from chatbot_project.lib.pii import Pseudonyms
 from personas.knowledge import Consulted, Verdict, as_sources, consult
 from personas.models import PersonaVersion
 from personas.sources import Source, used_sources, with_knowledge
-
-if TYPE_CHECKING:
-    from chatbot_project.lib.llm.guarded import GuardedClient
 
 log = structlog.get_logger(__name__)
 
@@ -72,9 +70,6 @@ async def stream_reply(
     Asks the FAQ as ``user`` would where the version answers from it, and the version's own model and no fallback: the
     one to be tried is that one.
     """
-    # Half a second, which only the first side chat shall take.
-    from chatbot_project.lib.llm.guarded import GuardedClient, Thresholds
-
     async with GuardedClient(Thresholds(version.flag_from, version.block_from)) as client:
         try:
             await client.check(turn.content for turn in turns)
@@ -89,7 +84,7 @@ async def stream_reply(
 
 
 async def _reply(
-    client: "GuardedClient", version: PersonaVersion, turns: list[ChatMessage], user: Any
+    client: GuardedClient, version: PersonaVersion, turns: list[ChatMessage], user: Any
 ) -> AsyncGenerator[bytes, None]:
     consulted = await _consult(version, turns, user)
     found = as_sources(consulted.matches)

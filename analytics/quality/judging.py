@@ -16,6 +16,7 @@ from analytics.quality.rubric import RUBRIC
 from analytics.quality.sampling import reviewable
 from analytics.rollups import reporting_zone
 from chatbot_project.lib.llm.errors import LLMError, LLMMalformed
+from chatbot_project.lib.llm.guarded import ask_whole
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
 from conversations.models import Message
 
@@ -98,9 +99,6 @@ def _ask(item: QualityItem, message: Message) -> bool:
 def ask(model: str, reading: Reading) -> dict[str, str]:
     """What ``model`` says of each criterion. Through the gate: held against the same rules as all that goes to a model.
     Raises LLMError; LLMMalformed for what is no opinion."""
-    # Half a second, which only who asks a model shall take.
-    from chatbot_project.lib.llm.guarded import ask_whole
-
     messages = [ChatMessage("system", PROMPT), ChatMessage("user", as_json(reading))]
     return parsed(model, ask_whole([model], ChatRequest(messages, temperature=0, max_tokens=MAX_TOKENS)))
 

@@ -17,7 +17,7 @@ from chatbot_project.models import TaskRecord
 from chatbot_project.tasks import answer_doctor, answer_key
 from conversations.doorbell import WORKERS_CHANNEL
 from conversations.replies import queue
-from conversations.replies.worker import HEARTBEAT_KEY
+from conversations.replies.heartbeat import HEARTBEAT_KEY
 
 LONG_WAIT = 60.0  # seconds that the oldest question may wait
 SILENT_BEAT = 60.0  # it sends something every five seconds

@@ -17,7 +17,7 @@ from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.llm.providers import Provider
 from chatbot_project.lib.redis import make_redis
 from conversations.hub import running_hub
-from conversations.replies.worker import HEARTBEAT_KEY
+from conversations.replies.heartbeat import HEARTBEAT_KEY
 from stress_tests.fake_model import FakeModelServer, closed_port
 
 PARTS = {"database", "redis", "model", "worker", "erasures", "web"}

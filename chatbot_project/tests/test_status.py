@@ -9,7 +9,7 @@ from django.test import Client
 
 from chatbot_project import status
 from chatbot_project.lib.redis import blocking_redis
-from conversations.replies.worker import HEARTBEAT_KEY, resting_key
+from conversations.replies.heartbeat import HEARTBEAT_KEY, resting_key
 from conversations.tests.factories import make_persona
 from stress_tests.fake_model import closed_port
 

@@ -1,8 +1,9 @@
 """The reply worker: claims waiting replies, streams them from the model into the live log, stores how they ended.
 
-Loops beside one task per reply: *claim* takes replies up, *tick* sends what all replies have said since the last
-tick in one go, *checkpoint* stores their texts and renews their leases about once a second, *reap* settles replies
-whose worker is gone. A subscription hears doorbells. Nothing here is lost with the process: the database is the queue.
+Loops beside one task per reply: *claim* takes replies up, the sender sends what all replies have said since the last
+tick in one go (``sending``), *checkpoint* stores their texts and renews their leases about once a second, *reap*
+settles replies whose worker is gone. A subscription hears doorbells. Nothing here is lost with the process: the
+database is the queue.
 """
 
 import asyncio
@@ -29,15 +30,16 @@ from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.redis import RedisError, make_redis, subscribe
 from chatbot_project.lib.token_budget import TokenBudget
 from conversations import doorbell, events
-from conversations.replies import background, metering, pace, queue
+from conversations.replies import background, heartbeat, metering, pace, queue
 from conversations.replies.cache.joining import ReplyCache
 from conversations.replies.cache.keeping import store_ending
 from conversations.replies.knowledge import with_sources
 from conversations.replies.live import LiveReply, ending_event
-from conversations.replies.log import END, Entry, LiveLog
+from conversations.replies.log import END, Entry
 from conversations.replies.pace import Speedometer
 from conversations.replies.pipeline import answer
 from conversations.replies.queue import Ending, Orphan
+from conversations.replies.sending import BUSY_REPLIES, Sender
 from conversations.replies.work import take_up
 from conversations.safety.checks import judged_shown
 from conversations.safety.findings import forget_rules, record_finding
@@ -45,25 +47,12 @@ from conversations.safety.findings import forget_rules, record_finding
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-TICK_SECONDS = 0.025
-BUSY_TICK_SECONDS = 0.030
-BUSY_REPLIES = 40
-READ_SECONDS = 0.003  # after a tick: time for all streams to be read before their text is sent
 GATHER_SECONDS = 0.015  # while busy: how long doorbells are gathered for one claim
 POLL_SECONDS = 1.0
 CHECKPOINT_SECONDS = 1.0
 REAP_SECONDS = 2.0
 FIRST_RETRY_SECONDS, RETRY_SECONDS = 0.05, 0.5  # between attempts at what is away
-KEPT_ENDINGS = 200  # entries of endings that are kept for Redis to come back
-HEARTBEAT_KEY = "nono:worker-alive"
-HEARTBEAT_SECONDS = 15
-RESTING_KEY = "nono:resting:"
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
-
-
-def resting_key(provider: str) -> str:
-    """The Redis key that is there while a worker's breaker keeps requests from ``provider``."""
-    return f"{RESTING_KEY}{provider}"
 
 
 class ReplyWorker:
@@ -75,25 +64,18 @@ class ReplyWorker:
         self.live: dict[UUID, LiveReply] = {}
         self.draining = False
         self._redis = make_redis()
-        self._log = LiveLog(self._redis)
+        self._sender = Sender(self._redis, self.live, on_lost=self._restart_logs)
         self._budget = TokenBudget(self._redis, settings.DAILY_TOKENS)
         self._cache = ReplyCache()
         self._bell = asyncio.Event()
         self._used: Counter[str] = Counter()
         self._speed = Speedometer({name: self._free(name) for name in settings.LLM_PROVIDERS})
         self._saturated = False
-        self._waiting_for_tick: list[asyncio.Future[None]] = []
-        self._awake = asyncio.Event()  # ends the ticks' rest while nothing is live
-        self._at_once = asyncio.Event()
-        self._dirty: dict[UUID, LiveReply] = {}
-        self._endings: list[tuple[Entry, set[str]]] = []
-        self._log_away_until: float | None = None
-        self._log_waits = _waits()
         self._afterwards: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Work until cancelled."""
-        replies = (self._claim_loop(), self._tick_loop(), self._checkpoint_loop(), self._reap_loop())
+        replies = (self._claim_loop(), self._sender.run(), self._checkpoint_loop(), self._reap_loop())
         others = (self._beat_loop(), self._pace_loop(), self._listen(), keep_measuring_lag())
         tasks = [asyncio.create_task(loop) for loop in (*replies, *others)]
         try:
@@ -117,7 +99,7 @@ class ReplyWorker:
         tasks = [r.task for r in self.live.values() if r.task]
         if tasks:
             await asyncio.wait(tasks, timeout=5)
-        await self._send()
+        await self._sender.send()
         await asyncio.gather(*self._afterwards)
 
     # --- claiming
@@ -154,16 +136,17 @@ class ReplyWorker:
         if replies and not self.draining:
             await self._read_followers(replies)
         for reply in replies:
-            self._dirty[reply.reply] = reply
+            self._sender.say(reply)
             reply.task = asyncio.create_task(self._run_reply(reply))
-        self._awake.set()
 
     async def _read_followers(self, replies: list[LiveReply]) -> None:
         try:
-            for reply, followers in zip(replies, await self._log.followers([r.reply for r in replies]), strict=True):
-                reply.followers |= followers
+            found = await self._sender.log.followers([r.reply for r in replies])
         except RedisError as error:
-            self._log_failed(error)
+            self._sender.failed(error)
+            return
+        for reply, followers in zip(replies, found, strict=True):
+            reply.followers |= followers
 
     def _free(self, provider: str) -> int:
         slots: int = settings.PROVIDER_SLOTS.get(provider, settings.REPLY_SLOTS)
@@ -178,7 +161,9 @@ class ReplyWorker:
 
     async def _work_on(self, reply: LiveReply) -> None:
         try:
-            ending: Ending | None = await answer(reply, self.llm, self._budget, self._cache, self._next_tick, self._say)
+            ending: Ending | None = await answer(
+                reply, self.llm, self._budget, self._cache, self._sender.next_tick, self._sender.say
+            )
         except asyncio.CancelledError:
             ending = None
             if reply.cancelled_for == "stop":
@@ -200,7 +185,7 @@ class ReplyWorker:
             self._cache.settled(reply)
             self._speed.ended(reply.provider, (timezone.now() - reply.taken_at).total_seconds())
             metering.let_go(reply)
-            self._dirty.pop(reply.reply, None)
+            self._sender.forget(reply)
             if self._saturated:
                 self._bell.set()
 
@@ -226,9 +211,8 @@ class ReplyWorker:
         metering.ended(reply, ending)
         log.info("reply.ended", status=ending.status, code=ending.code, model=ending.model)
         said = iter(reply.take_entry, None)  # so that the deltas alone make up the text
-        self._endings.extend((entry, reply.followers) for entry in (*said, *entries))
-        self._at_once.set()  # whoever waits for the whole has waited long enough
-        if background.is_due(reply.work, ending, reply.first_kept) and self._log_away_until is None:
+        self._sender.end((*said, *entries), reply.followers)
+        if background.is_due(reply.work, ending, reply.first_kept) and not self._sender.is_away:
             # Celery's broker is the same Redis.
             # Not in a database thread: where the broker is away, asking it takes seconds.
             task = asyncio.create_task(asyncio.to_thread(background.after_reply, reply.work, ending, reply.first_kept))
@@ -250,77 +234,7 @@ class ReplyWorker:
             reply.cancelled_for = reason
             reply.task.cancel()
 
-    # --- sending
-
-    async def _next_tick(self) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting_for_tick.append(waiter)
-        await waiter
-
-    def _say(self, reply: LiveReply, at_once: bool) -> None:
-        """``reply`` has new text: send it with the next tick, or ``at_once``."""
-        self._dirty[reply.reply] = reply
-        if at_once:
-            self._at_once.set()
-
-    async def _tick_loop(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            if not (self.live or self._dirty or self._endings):
-                await self._awake.wait()
-            self._awake.clear()
-            at = loop.time() + (BUSY_TICK_SECONDS if len(self.live) > BUSY_REPLIES else TICK_SECONDS)
-            while (rest := at - loop.time()) > 0:
-                if await is_set_within(self._at_once, rest):
-                    self._at_once.clear()
-                    await self._send()
-            waiting, self._waiting_for_tick = self._waiting_for_tick, []
-            for waiter in waiting:
-                if not waiter.done():
-                    waiter.set_result(None)
-            if waiting:
-                await asyncio.sleep(READ_SECONDS)
-            await self._send()
-            if waiting:
-                metrics.RELAY_SECONDS.observe(loop.time() - at)
-
-    async def _send(self) -> None:
-        """Everything that was said since the last call, in one command."""
-        if not (self._dirty or self._endings) or not await self._log_is_back():
-            return
-        dirty, self._dirty = self._dirty, {}
-        endings, self._endings = self._endings, []
-        outgoing = [(e, r.followers) for r in dirty.values() if not r.ending for e in iter(r.take_entry, None)]
-        try:
-            metrics.RELAYED.inc(len(outgoing))
-            lost = await self._log.append([*outgoing, *endings])
-            self._log_waits.reset()
-        except RedisError as error:
-            self._log_failed(error)
-            self._endings = endings + self._endings
-            lost = [entry.reply for entry, _followers in outgoing]  # whether they arrived is not known
-        if lost:
-            await self._restart_logs(lost)
-
-    def _log_failed(self, error: RedisError) -> None:
-        log.warning("worker.redis_away", error=type(error).__name__)
-        self._log_away_until = asyncio.get_running_loop().time() + self._log_waits.next()
-
-    async def _log_is_back(self) -> bool:
-        """Whether Redis answers, asked ever less often, down to twice a second, while it does not. Texts wait; of
-        endings the last ones do, which followers have not yet found in the database."""
-        if self._log_away_until is None:
-            return True
-        del self._endings[:-KEPT_ENDINGS]
-        if asyncio.get_running_loop().time() < self._log_away_until:
-            return False
-        try:
-            await self._redis.ping()
-        except RedisError as error:
-            self._log_failed(error)
-            return False
-        self._log_away_until = None
-        return True
+    # --- logs that are lost
 
     async def _restart_logs(self, lost: list[UUID]) -> None:
         """Give replies whose log is gone or unsure a new epoch, under which the whole text goes out again.
@@ -350,7 +264,7 @@ class ReplyWorker:
         for reply in replies:
             if epochs is None or reply.reply in epochs:
                 reply.restart_log(reply.epoch if epochs is None else epochs[reply.reply])
-                self._dirty[reply.reply] = reply
+                self._sender.say(reply)
             else:
                 self._cancel(reply, "overtaken")
 
@@ -381,19 +295,13 @@ class ReplyWorker:
             self._cancel(reply, "stop")
 
     async def _beat_loop(self) -> None:
-        """Say that a worker is there, and which providers are given a rest.
-
-        Not with the checkpoints: a hung Redis must not cost replies their lease."""
+        """Not with the checkpoints: a hung Redis must not cost replies their lease."""
         while True:
             try:
-                pipe = self._redis.pipeline(transaction=False)
-                pipe.set(HEARTBEAT_KEY, timezone.now().isoformat(), ex=HEARTBEAT_SECONDS)
-                for provider in self.llm.resting():
-                    pipe.set(resting_key(provider), b"1", ex=HEARTBEAT_SECONDS)
-                await pipe.execute()
+                await heartbeat.tell(self._redis, self.llm.resting())
             except RedisError as error:
-                self._log_failed(error)
-            await asyncio.sleep(HEARTBEAT_SECONDS / 5)
+                self._sender.failed(error)
+            await asyncio.sleep(heartbeat.TELL_SECONDS)
 
     async def _pace_loop(self) -> None:
         """Measure how fast replies are started, and tell all web processes. Not while draining: it starts none."""
@@ -422,12 +330,12 @@ class ReplyWorker:
         """End a reply whose worker is gone, with the most that can be known of it: its log, else its checkpoint."""
         shown, followers = orphan.text, set[str]()
         try:
-            logged = await self._log.read(orphan.reply)
+            logged = await self._sender.log.read(orphan.reply)
             if logged and logged.epoch == orphan.epoch and len(logged.text) > len(shown):
                 shown = logged.text
-            followers = (await self._log.followers([orphan.reply]))[0]
+            followers = (await self._sender.log.followers([orphan.reply]))[0]
         except RedisError as error:
-            self._log_failed(error)
+            self._sender.failed(error)
         status = await run_db(queue.settle_orphan, orphan, shown)
         metering.orphan_settled(status)
         log.warning(
@@ -439,8 +347,7 @@ class ReplyWorker:
             ending = await run_db(queue.orphan_ending, orphan, status, shown)
             epoch = orphan.epoch + 1
             frame = events.encode(ending_event(orphan.conversation, orphan.reply, epoch, ending))
-            self._endings.append((Entry(orphan.reply, epoch, 0, len(shown), END, frame), followers))
-            self._awake.set()
+            self._sender.end([Entry(orphan.reply, epoch, 0, len(shown), END, frame)], followers)
 
     # --- doorbells
 

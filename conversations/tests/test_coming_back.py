@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
+from uuid import UUID
 
 import pytest
 from django.conf import settings as django_settings
@@ -18,8 +19,10 @@ from chatbot_project.lib.redis import make_redis
 from conversations import hub as hubs
 from conversations.hub import Hub
 from conversations.models import Message
+from conversations.replies import sending
 from conversations.replies import worker as workers
 from conversations.replies.log import END, Entry, unpack_entries, web_channel
+from conversations.replies.sending import Sender
 from conversations.replies.worker import ReplyWorker
 from personas.models import Persona
 from stress_tests.chaos.proxy import Proxy, to_socket
@@ -38,38 +41,50 @@ async def link(settings: Any) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-async def test_endings_that_redis_did_not_take_are_sent_once_it_is_back(link: Proxy) -> None:
-    worker = ReplyWorker(Mock())
-    reply = uuid7()
+@pytest.fixture
+async def sender(link: Proxy) -> AsyncIterator[Sender]:
+    """A worker's sender, with Redis away; all endings go to the web process ``web``."""
+    client = make_redis()
+    link.refuses = True
+    yield Sender(client, {}, on_lost=AsyncMock())
+    await client.aclose()
+
+
+async def ended_once_back(link: Proxy, sender: Sender) -> list[UUID]:
+    """The replies whose endings ``web`` hears of when Redis is back."""
+    link.heal()
     reader = make_redis(timeout=None)
     pubsub = reader.pubsub()
     try:
-        link.refuses = True
-        worker._endings.append((Entry(reply, 1, 0, 3, END, b"{}"), {"web"}))
-        await worker._send()
-        link.heal()
         await pubsub.subscribe(web_channel("web"))
         async with asyncio.timeout(5):
             while (heard := await pubsub.get_message(ignore_subscribe_messages=True, timeout=0.05)) is None:
-                await worker._send()
-        assert [(entry.reply, entry.kind) for entry in unpack_entries(heard["data"])] == [(reply, END)]
-        assert not worker._endings
+                await sender.send()
+        return [entry.reply for entry in unpack_entries(heard["data"]) if entry.kind == END]
     finally:
         await pubsub.aclose()
         await reader.aclose()
-        await worker._redis.aclose()
 
 
-async def test_of_endings_that_redis_does_not_take_only_the_last_are_kept(link: Proxy, monkeypatch: Any) -> None:
-    monkeypatch.setattr(workers, "KEPT_ENDINGS", 3)
-    worker = ReplyWorker(Mock())
+async def test_endings_that_redis_did_not_take_are_sent_once_it_is_back(link: Proxy, sender: Sender) -> None:
+    reply = uuid7()
+    sender.end([Entry(reply, 1, 0, 3, END, b"{}")], {"web"})
+    await sender.send()
+    assert sender.is_away
+    assert await ended_once_back(link, sender) == [reply]
+    assert not sender.is_away
+
+
+async def test_of_endings_that_redis_does_not_take_only_the_last_are_kept(
+    link: Proxy, sender: Sender, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(sending, "KEPT_ENDINGS", 3)
     replies = [uuid7() for _reply in range(5)]
-    link.refuses = True
-    worker._endings.extend((Entry(reply, 1, 0, 3, END, b"{}"), set[str]()) for reply in replies)
-    await worker._send()
-    await worker._send()
-    assert [entry.reply for entry, _followers in worker._endings] == replies[2:]
-    await worker._redis.aclose()
+    for reply in replies:
+        sender.end([Entry(reply, 1, 0, 3, END, b"{}")], {"web"})
+    await sender.send()
+    await sender.send()
+    assert await ended_once_back(link, sender) == replies[2:]
 
 
 async def test_a_worker_looks_for_work_as_soon_as_the_database_is_back(monkeypatch: Any) -> None:
