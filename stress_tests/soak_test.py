@@ -7,13 +7,17 @@ docs/chaos.md. Everything runs on this machine, in a temporary directory, on loo
 
 import argparse
 import asyncio
+import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
+from . import bench_stack
 from .chaos.checker import check
 from .chaos.client import Client, Habits, Witness
 from .chaos.people import make_clients, told
@@ -21,28 +25,39 @@ from .chaos.reports import soak_report
 from .chaos.samples import Sample, take_sample
 from .chaos.slope import HOUR, count_verdict, slope, verdict
 from .chaos.stack import PERSONA, ChaosStack, StackError, model_script
-from .reporting import command_parser, describe_machine, keep, say
+from .reporting import Report, between, command_parser, describe_machine, run_command, say
 
 RSS_SHARE_PER_HOUR = 0.01
 SETTLE_SECONDS = 120.0
-MIB = 1024 * 1024
 JUDGED = ("web", "worker")
+#: Of the messages that so many people ask in the time, where nothing keeps them.
+WANTED_SHARE = 0.8
+ANSWER_SECONDS = 1.0  # beside its words, for which they wait as well
 
 
-async def soak(options: argparse.Namespace) -> tuple[dict[str, Any], list[Sample]]:
-    """Figures and verdicts, and the samples that they are of. Raises StackError."""
+@dataclass(frozen=True)
+class Soaked:
+    """What a run leaves: samples from the end of the warm-up on, when each message was accepted (``time.monotonic``, of
+    the whole run), how replies ended, violations by kind, and clients that still waited in the end."""
+
+    samples: Sequence[Sample]
+    accepted: Sequence[float]
+    counts: Mapping[str, int]
+    violations: Mapping[str, int]
+    unsettled: Sequence[str]
+
+
+async def soak(options: argparse.Namespace) -> Soaked:
+    """Raises StackError."""
     script = model_script(options.token_ms)
     async with ChaosStack(web=2, workers=2, users=options.users, script=script, bounds={}) as stack:
         witness = Witness()
         habits = Habits(persona=PERSONA, words=options.words, think=options.think, stops=0.02)
         clients = make_clients(stack, witness, habits, seed=1)
         samples = await _live(stack, clients, options)
+        unsettled = [client.name for client in clients if not client.is_idle]
         found = check(await told(stack, clients))
-    figures = judged(samples)
-    figures["messages"] = found.counts["accepted"]
-    figures["violations"] = dict(found.of_kind)
-    figures["per_message"] = _per_message(samples, found.counts["accepted"])
-    return figures, samples
+    return Soaked(samples, witness.accepted, dict(found.counts), dict(found.of_kind), unsettled)
 
 
 async def _live(stack: ChaosStack, clients: list[Client], options: argparse.Namespace) -> list[Sample]:
@@ -57,6 +72,9 @@ async def _live(stack: ChaosStack, clients: list[Client], options: argparse.Name
         while time.monotonic() < end:
             samples.append(await asyncio.to_thread(take_sample, stack))
             stack.check()
+            for life in lives:
+                if life.done():
+                    life.result()  # raises what broke it
             await asyncio.sleep(options.every)
         stop.set()
         say(f"{len(samples)} samples; waiting for what is open")
@@ -66,6 +84,24 @@ async def _live(stack: ChaosStack, clients: list[Client], options: argparse.Name
             life.cancel()
         await asyncio.gather(*lives, return_exceptions=True)
     return samples
+
+
+def figures_of(found: Soaked, *, users: int, think: float, words: int, token_ms: float) -> dict[str, Any]:
+    """Everything that is told of a run, the samples among it; messages are those of the time that was measured. Raises
+    ValueError for too few samples."""
+    figures = judged(found.samples)
+    start, end = found.samples[0]["at"], found.samples[-1]["at"]
+    turn_seconds = think + words * token_ms / 1000 + ANSWER_SECONDS
+    return figures | {
+        "users": users,
+        "messages": sum(start <= at <= end for at in found.accepted),
+        "expected": int(WANTED_SHARE * users * (end - start) / turn_seconds),
+        "counts": dict(found.counts),
+        "violations": dict(found.violations),
+        "unsettled": list(found.unsettled),
+        "per_message": _per_message(found.samples, len(found.accepted)),
+        **asdict(found),
+    }
 
 
 def judged(samples: Sequence[Sample]) -> dict[str, Any]:
@@ -95,7 +131,7 @@ def judged(samples: Sequence[Sample]) -> dict[str, Any]:
         )  # fmt: skip
     if not series:
         raise ValueError("no samples")
-    return {"hours": hours, "samples": len(samples), "series": series}
+    return {"hours": hours, "series": series}
 
 
 def _per_message(samples: Sequence[Sample], messages: int) -> dict[str, float]:
@@ -104,55 +140,38 @@ def _per_message(samples: Sequence[Sample], messages: int) -> dict[str, float]:
     return {name: round(size / max(1, messages), 1) for name, size in sizes.items()}
 
 
-def exit_code(figures: dict[str, Any]) -> int:
-    """0 where all holds, 1 where something grows or a message was not as it must be, 3 where the run was too short to
-    tell."""
-    said = {each["verdict"] for each in figures["series"]}
-    if "grows" in said or figures.get("violations"):
-        return 1
-    return 3 if "unclear" in said else 0
-
-
-def text(figures: dict[str, Any]) -> str:
-    """The figures as a table."""
-    lines = [f"{'':<38} {'first':>12} {'last':>12} {'per hour':>10}   95 % interval"]
-    for each in figures["series"]:
-        share = each["name"].startswith(("rss/", "memory/"))
-        numbers = [each["per_hour"], each["low"], each["high"]]
-        slope_of, low, high = (f"{n:+.2%}" if share else f"{n:+.4g}" for n in numbers)
-        sized = each["name"].startswith(("rss/", "memory/", "table/", "log/"))
-        first, last = (f"{n / MIB:.2f} MiB" if sized else f"{n:.0f}" for n in (each["first"], each["last"]))
-        lines.append(
-            f"{each['name']:<38} {first:>12} {last:>12} {slope_of:>10}   {low} to {high}  {each['verdict']}".rstrip()
-        )
-    lines.append(f"{figures['messages']} messages, {figures['hours']:.2f} h, {figures['samples']} samples")
-    lines.append(f"violations: {figures['violations'] or 'none'}")
-    return "\n".join(lines)
+def measured(options: argparse.Namespace) -> tuple[Report, dict[str, Any]]:
+    """The run, or the judgement of one whose figures were kept. Raises StackError or ValueError."""
+    machine = describe_machine()
+    if options.judge is not None:
+        kept = json.loads(options.judge.read_text())
+        found = Soaked(**{field.name: kept[field.name] for field in fields(Soaked)})
+        options = argparse.Namespace(**vars(options) | kept["report"]["parameters"] | {"judge": None})
+        machine = kept["report"]["machine"]
+    else:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                found = runner.run(soak(options))
+        except StackError as error:
+            raise bench_stack.StackError(str(error)) from error
+    figures = figures_of(
+        found, users=options.users, think=options.think, words=options.words, token_ms=options.token_ms
+    )
+    return soak_report(figures, found.samples, options, machine), figures
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See ``exit_code``; 2 where it could not run."""
+    """The exit code, as of all stress tests."""
     parser = command_parser("soak_test", __doc__)
-    parser.add_argument("--minutes", type=float, default=60, help="measured, after the warm-up")
-    parser.add_argument("--warm-up", type=float, default=10, metavar="MINUTES")
-    parser.add_argument("--users", type=int, default=200)
-    parser.add_argument("--think", type=float, default=20, metavar="SECONDS")
-    parser.add_argument("--words", type=int, default=30)
-    parser.add_argument("--token-ms", type=float, default=20)
-    parser.add_argument("--every", type=float, default=10, metavar="SECONDS", help="between two samples")
-    options, machine = parser.parse_args(arguments), describe_machine()
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            figures, samples = runner.run(soak(options))
-    except (StackError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 130
-    print(text(figures))
-    keep(soak_report(figures, samples, options, machine), figures, options)
-    return exit_code(figures)
+    parser.add_argument("--minutes", type=between(0.5, 24 * 60, float), default=60, help="measured, after the warm-up")
+    parser.add_argument("--warm-up", type=between(0, 24 * 60, float), default=10, metavar="MINUTES")
+    parser.add_argument("--users", type=between(1, 2000), default=200)
+    parser.add_argument("--think", type=between(0, 3600, float), default=20, metavar="SECONDS")
+    parser.add_argument("--words", type=between(1, 2000), default=30)
+    parser.add_argument("--token-ms", type=between(0, 1000, float), default=20)
+    parser.add_argument("--every", type=between(1, 600, float), default=10, metavar="SECONDS", help="between samples")
+    parser.add_argument("--judge", type=Path, metavar="FILE", help="run nothing: judge what --json kept of a run")
+    return run_command(parser, measured, arguments)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ What must be so, after whatever faults:
   ``doubled``, ``altered``), and one that was sent is acknowledged in the end (``unanswered``);
 - it has exactly one reply, and that has ended, in the database and before its client's eyes (``replies``, ``stuck``);
 - what the client put together is what is stored (``differs``);
-- nothing counts as completed that the model did not say to its end (``cut``);
+- nothing counts as completed, or is ever shown so, that the model did not say to its end (``cut``), and nothing as
+  stopped that nobody stopped (``unasked``);
+- a reply that was to go on, and was acknowledged, was taken up again (``unanswered``);
 - whatever is shown is the beginning of what the model says to this question (``mixed``), and each event joins on to
   those before it under its epoch (``stream``);
 - questions of a conversation follow each other as they were asked (``order``);
@@ -132,15 +134,18 @@ class _Client:
     def __init__(self, told: Told, database: _Database, client: str, lines: Sequence[Line]) -> None:
         self._told, self._database, self._name, self._lines = told, database, client, lines
         self._owner = told.owners[client]
-        self._sent: dict[str, dict[str, Any]] = {}
+        self._commands: dict[str, dict[str, Any]] = {}
+        self._sent: set[str] = set()
         self._accepted: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self._shown: dict[str, Shown] = defaultdict(Shown)
+        self._stops: set[str] = set()
+        self._going_on: dict[str, tuple[str, int]] = {}  # the command, and the epoch that it was acknowledged in
         self._found: list[Violation] = []
 
     def violations(self, counts: Counter[str]) -> list[Violation]:
         for line in self._lines:
             self._read(line, counts)
-        for client_id, command in self._sent.items():
+        for client_id, command in self._commands.items():
             if command["type"] == "message.send":
                 self._check_question(client_id, command, counts)
             elif not self._accepted[client_id]:
@@ -162,9 +167,15 @@ class _Client:
     # --- what it did and heard
 
     def _read(self, line: Line, counts: Counter[str]) -> None:
-        if line["what"] == "sent" and line["command"]["type"] in COMMANDS:
-            counts["sent again"] += line["command"]["client_id"] in self._sent
-            self._sent[line["command"]["client_id"]] = line["command"]
+        if line["what"] == "asked":
+            self._commands[line["command"]["client_id"]] = line["command"]
+        elif line["what"] == "sent" and line["command"]["type"] in COMMANDS:
+            client_id = line["command"]["client_id"]
+            counts["sent again"] += client_id in self._sent
+            self._sent.add(client_id)
+            self._commands.setdefault(client_id, line["command"])
+        elif line["what"] == "sent" and line["command"]["type"] == "reply.stop":
+            self._stops.add(line["command"]["reply"])
         elif line["what"] == "heard":
             self._hear(line["event"])
         elif line["what"] == "closed" and line["code"] in SIGNED_OUT:
@@ -176,32 +187,51 @@ class _Client:
                 self._violate("foreign", f"{event['type']} brought {pk} of another person", "", pk)
         kind = event["type"]
         if kind == "message.accepted":
-            self._accepted[event["client_id"]].append(event)
-            self._shown[event["reply"]["id"]].learn(event["reply"])
+            self._accept(event)
         elif kind == "conversation.snapshot":
             for message in event["messages"]:
                 self._learn(message)
         elif kind.startswith("reply."):
             self._take(event)
 
+    def _accept(self, event: Mapping[str, Any]) -> None:
+        client_id, reply = event["client_id"], event["reply"]
+        is_first = not self._accepted[client_id]
+        self._accepted[client_id].append(event)
+        self._found_wrong(self._shown[reply["id"]].learn(reply), reply["id"])
+        if is_first and self._commands.get(client_id, {}).get("type") == "reply.continue":
+            self._going_on[reply["id"]] = (client_id, reply["epoch"])
+
     def _learn(self, message: Mapping[str, Any]) -> None:
         if message["role"] == "assistant":
-            self._shown[message["id"]].learn(message)
-            self._check_shown(message["id"], message["text"])
+            self._found_wrong(self._shown[message["id"]].learn(message), message["id"])
+            self._check_shown(message["id"])
 
     def _take(self, event: Mapping[str, Any]) -> None:
-        problem = self._shown[event["reply"]].take(event)
-        if problem:
-            self._violate("stream", problem, "", event["reply"])
-        self._check_shown(event["reply"], self._shown[event["reply"]].text)
+        self._found_wrong(self._shown[event["reply"]].take(event), event["reply"])
+        self._check_shown(event["reply"])
 
-    def _check_shown(self, reply: str, text: str) -> None:
+    def _found_wrong(self, problem: str, reply: str) -> None:
+        if problem:
+            self._violate("stream", problem, "", reply)
+
+    def _check_shown(self, reply: str) -> None:
+        shown = self._shown[reply]
+        text = shown.text
         row = self._database.by_id.get(reply)
         question = self._database.by_id.get(row["parent"]) if row else None
         if row is None or question is None:
             self._violate("lost", f"a reply was shown that is not stored: {reply}", "", reply)
         elif not may_be_shown(text, self._told.said(question["text"]), self._told.rest):
             self._violate("mixed", f"shown was what is no answer to its question: {text!r}", "", reply)
+        elif shown.status == "completed" and not is_whole(text, self._told.said(question["text"]), self._told.rest):
+            self._violate("cut", f"shown as completed was only {text!r}", "", reply)
+        if shown.status and reply in self._going_on:
+            client_id, epoch = self._going_on.pop(reply)
+            if shown.epoch <= epoch and shown.status != "stopped":
+                self._violate(
+                    "unanswered", f"acknowledged, and {shown.status} without being taken up", client_id, reply
+                )
 
     # --- what became of it
 
@@ -211,7 +241,7 @@ class _Client:
         if len(stored) > 1:
             self._violate("doubled", f"stored {len(stored)} times", client_id)
         if not accepted:
-            self._violate("unanswered", "sent, and never acknowledged", client_id)
+            self._violate("unanswered", "asked, and never acknowledged", client_id)
             return
         counts["accepted"] += 1
         if not stored:
@@ -245,11 +275,13 @@ class _Client:
             self._violate("cut", "completed, and the model never came to its end", client_id)
         elif row["status"] == "failed" and text:
             self._violate("differs", "failed, with a text", client_id)
+        elif row["status"] == "stopped" and row["id"] not in self._stops:
+            self._violate("unasked", "stopped, and nobody stopped it", client_id)
 
     def _check_order(self) -> None:
         """Each question follows the reply to the one asked before it in the conversation."""
         last: dict[str, str] = {}
-        for client_id, command in self._sent.items():
+        for client_id, command in self._commands.items():
             if command["type"] != "message.send" or not self._accepted[client_id]:
                 continue
             accepted = self._accepted[client_id][0]

@@ -16,6 +16,7 @@ from typing import Any
 import websockets
 
 from .history import ENDINGS, History, Shown
+from .waits import Waits
 
 PING_EVERY_SECONDS = 1.5
 PONG_WITHIN_SECONDS = 2.0
@@ -45,17 +46,11 @@ class Witness:
 
     accepted: list[float] = field(default_factory=list)
     completed: list[float] = field(default_factory=list)
-    spoken: float | None = None  # when a word of a reply was heard first, since somebody set it to None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def note(self, times: list[float]) -> None:
         times.append(time.monotonic())
         self.changed.set()
-
-    def hear(self) -> None:
-        """A word of some reply."""
-        if self.spoken is None:
-            self.spoken = time.monotonic()
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Until ``condition()`` holds, asked whenever something was seen."""
@@ -72,6 +67,8 @@ class Client:
     ) -> None:
         self.name = name
         self.history = history
+        self.waits = Waits()
+        history.on_line = self.waits.read
         self._key, self._ports, self._witness, self._habits = key, list(ports), witness, habits
         self._chance = random.Random(f"{seed} {name}")
         self._outbox: dict[str, dict[str, Any]] = {}
@@ -145,6 +142,7 @@ class Client:
         """Send a command, under the same ``client_id`` until it is acknowledged."""
         client_id = command["client_id"]
         self._outbox[client_id] = command
+        self.history.note("asked", command=command)
         await self._send(command)
         await self._until(lambda: client_id in self._accepted)
         return self._accepted[client_id]
@@ -303,8 +301,6 @@ class Client:
         shown = self._shown.setdefault(event["reply"], Shown())
         was = shown.status
         problem = shown.take(event)
-        if event["type"] == "reply.delta":
-            self._witness.hear()
         if event["type"] in ENDINGS and not was and shown.status == "completed":
             self._witness.note(self._witness.completed)
         if problem:

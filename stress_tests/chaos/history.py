@@ -1,13 +1,14 @@
 """What a client has done and heard, a line each, appended as it happens; and what it makes of a reply's events.
 
-A line is ``{"at": seconds, "what": "sent" | "heard" | "opened" | "closed" | "refused" | "gave_up", …}``: ``sent`` has
-the ``command``, ``heard`` the ``event`` without its HTML, ``opened`` the ``web`` process; ``gave_up`` stands before the
-close of a connection that kept silent. ``at`` is ``time.monotonic``.
+A line is ``{"at": seconds, "what": "asked" | "sent" | "heard" | "opened" | "closed" | "refused" | "gave_up", …}``:
+``asked`` has the ``command`` that the person gave, ``sent`` each sending of it, ``heard`` the ``event`` without its
+HTML, ``opened`` the ``web`` process; ``gave_up`` stands before the close of a connection that kept silent. ``at`` is
+``time.monotonic``.
 """
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,19 @@ Line = dict[str, Any]
 
 
 class History:
-    """One client's, append-only, in a file of its own."""
+    """One client's, append-only, in a file of its own; who wants to read along sets ``on_line``."""
+
+    on_line: Callable[[Line], None] | None = None
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = path.open("a", buffering=1, encoding="utf-8")
 
     def note(self, what: str, **fields: Any) -> None:
-        self._file.write(json.dumps({"at": round(time.monotonic(), 4), "what": what, **fields}, ensure_ascii=False))
-        self._file.write("\n")
+        line = {"at": round(time.monotonic(), 4), "what": what, **fields}
+        self._file.write(f"{json.dumps(line, ensure_ascii=False)}\n")
+        if self.on_line is not None:
+            self.on_line(line)
 
     def heard(self, event: Mapping[str, Any]) -> None:
         self.note("heard", event=_trimmed(event))
@@ -63,16 +68,22 @@ class Shown:
     text: str = ""
     status: str = ""
 
-    def learn(self, message: Mapping[str, Any]) -> None:
-        """Take it over from an acknowledgement or a conversation's snapshot; a live one's text comes as events."""
+    def learn(self, message: Mapping[str, Any]) -> str:
+        """Take it over from an acknowledgement or a conversation's snapshot; a live one's text comes as events. What is
+        wrong with it, or nothing."""
+        problem = ""
         if message["epoch"] < self.epoch:
-            return
+            return ""
         if message["status"] not in LIVE:
+            ended = (message["status"], message["text"])
+            if message["epoch"] == self.epoch and self.status and ended != (self.status, self.text):
+                problem = f"{message['status']} after it was {self.status} in the same epoch"
             self.epoch, self.text, self.status = message["epoch"], message["text"], message["status"]
         elif message["status"] == "queued":
             self.epoch, self.text, self.status = message["epoch"], message["text"], ""
         elif message["epoch"] > self.epoch:  # within one epoch nothing streams again after its end
             self.epoch, self.text, self.status = message["epoch"], "", ""
+        return problem
 
     def take(self, event: Mapping[str, Any]) -> str:
         """Apply a ``reply.*`` event by the protocol's rules; what is wrong with it, or nothing."""

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stress_tests.chaos.recoveries import KIND_HEAD, kind_rows
+from stress_tests.chaos.recoveries import KIND_HEAD, RECOVERY_SECONDS, kind_rows
 from stress_tests.reporting import Check, Plot, Report, Series, Table, parameters_of
 from stress_tests.reporting.machine import Machine
 
@@ -16,7 +16,8 @@ def chaos_report(
 ) -> Report:
     counts, recovery, violations = figures["counts"], figures["recovery_s"], sum(figures["violations"].values())
     accepted, stored = counts.get("accepted", 0), counts.get("stored", 0)
-    done = [each for each in figures["recoveries"] if each["seconds"] is not None]
+    held_up = figures["held_up_s"]
+    longest = [max(each["held_up"], default=0.0) for each in figures["recoveries"]]
     return Report(
         name="chaos_test",
         title="Chaos",
@@ -28,7 +29,13 @@ def chaos_report(
             Check("accepted messages that are stored", f"{accepted:,}", f"{stored:,}", accepted == stored),
             Check("replies that ended", "all", f"{len(figures['unsettled'])} did not", not figures["unsettled"]),
             Check(
-                "recovery P95", f"≤ {wanted_p95_s:g} s", f"{recovery['p95']:.2f} s", recovery["p95"] <= wanted_p95_s
+                "next reply, P95", f"≤ {wanted_p95_s:g} s", f"{recovery['p95']:.2f} s", recovery["p95"] <= wanted_p95_s
+            ),
+            Check(
+                "clients that were held up, P95",
+                f"≤ {wanted_p95_s:g} s",
+                f"{held_up['p95']:.2f} s",
+                held_up["p95"] <= wanted_p95_s,
             ),
         ],
         tables=[
@@ -37,50 +44,74 @@ def chaos_report(
                 "Recovery by kind of fault",
                 KIND_HEAD,
                 kind_rows(figures["recovery_by_kind"]),
-                "Seconds from the part being back to the next reply that was shown as completed.",
+                "Seconds from the part being back to the next reply that was shown as completed, to whomever; then how "
+                "many times a client was held up from then on, and for how many seconds.",
             ),
             Table(
                 "Recovery",
-                ("fault", "first words", "seconds"),
-                [(each["fault"], each["words"], each["seconds"]) for each in figures["recoveries"]],
-                "From the part being back to the first words of any reply, and to the next one that was completed.",
+                ("fault", "next reply", "held up", "the longest"),
+                [
+                    (each["fault"], each["seconds"], len(each["held_up"]), max(each["held_up"], default=0.0))
+                    for each in figures["recoveries"]
+                ],
+                "Seconds from the part being back to the next reply, clients that were held up, and the longest of it.",
             ),
         ],
         plots=[
             Plot("Recovery", "fault", "seconds", [
-                Series("seconds", [(float(number), float(each["seconds"])) for number, each in enumerate(done, 1)])
+                Series("next reply", _by_number([each["seconds"] for each in figures["recoveries"]])),
+                Series("held up, the longest", _by_number(longest)),
             ])
         ],
     )  # fmt: skip
 
 
+def _by_number(times: Sequence[float | None]) -> list[tuple[float, float]]:
+    """What did not come counts as RECOVERY_SECONDS."""
+    return [(float(n), RECOVERY_SECONDS if t is None else float(t)) for n, t in enumerate(times, 1)]
+
+
 def soak_report(
     figures: Mapping[str, Any], samples: Sequence[Mapping[str, float]], options: argparse.Namespace, machine: Machine
 ) -> Report:
-    judged = [each for each in figures["series"] if each["verdict"]]
-    violations = sum(figures["violations"].values())
+    """``figures`` are those of ``soak_test.figures_of``."""
+    series = figures["series"]
+    violations, ended = sum(figures["violations"].values()), figures["counts"]
+    broken = {how: ended.get(how, 0) for how in ("interrupted", "failed")}
     return Report(
         name="soak_test",
         title="Soak",
-        headline=f"{figures['messages']:,} messages in {figures['hours']:.2f} h of {options.users} people.",
+        headline=f"{figures['messages']:,} messages in {figures['hours']:.2f} h of {figures['users']} people.",
         machine=machine,
         parameters=parameters_of(options),
         checks=[
             Check("nothing lost, doubled, cut, mixed or foreign", "0 violations", str(violations), violations == 0),
-            *(
-                Check(
-                    each["name"], "flat", f"{each['low']:+.3g} to {each['high']:+.3g} per hour", _flat(each["verdict"])
-                )
-                for each in judged
+            Check(
+                "replies that broke off, failed, or did not end",
+                "none",
+                ", ".join(f"{number} {how}" for how, number in (*broken.items(), ("open", len(figures["unsettled"])))),
+                not any(broken.values()) and not figures["unsettled"],
             ),
+            Check(
+                "people ask at the rate that was set",
+                f"≥ {figures['expected']:,.0f} messages",
+                f"{figures['messages']:,}",
+                figures["messages"] >= figures["expected"],
+            ),
+            *(Check(each["name"], "flat", _slope(each), _flat(each["verdict"])) for each in series if each["verdict"]),
         ],
         tables=[
             Table(
                 "Over time",
-                ("series", "first", "last", "largest", "per hour"),
+                ("series", "first", "last", "largest", "per hour", "95 % interval"),
                 [
-                    tuple(each[column] for column in ("name", "first", "last", "largest", "per_hour"))
-                    for each in figures["series"]
+                    (
+                        each["name"],
+                        *(_sized(each, each[column]) for column in ("first", "last", "largest")),
+                        _rate(each, each["per_hour"]),
+                        _slope(each),
+                    )
+                    for each in series
                 ],
                 "Slopes of memory are shares of it; others are in their own unit.",
             )
@@ -88,9 +119,24 @@ def soak_report(
         plots=[
             Plot("Memory", "minutes", "MiB", _lines(samples, "rss/", MIB)),
             Plot("Descriptors", "minutes", "number", _lines(samples, "fds/", 1)),
+            Plot("Threads", "minutes", "number", _lines(samples, "threads/", 1)),
             Plot("Connections", "minutes", "number", _lines(samples, "connections/", 1)),
         ],
     )
+
+
+def _slope(each: Mapping[str, Any]) -> str:
+    return f"{_rate(each, each['low'])} to {_rate(each, each['high'])} an hour"
+
+
+def _rate(each: Mapping[str, Any], rate: float) -> str:
+    return f"{rate:+.2%}" if each["name"].startswith(("rss/", "memory/")) else f"{rate:+.3g}"
+
+
+def _sized(each: Mapping[str, Any], value: float) -> str:
+    if each["name"].startswith(("rss/", "memory/", "table/", "log/")):
+        return f"{value / MIB:.2f} MiB"
+    return f"{value:.0f}"
 
 
 def _flat(verdict: str) -> bool | None:

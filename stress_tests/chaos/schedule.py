@@ -25,7 +25,7 @@ KINDS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault. It comes ``pause`` seconds after the one before it is over and lasts ``seconds``.
+    """One fault. It comes ``pause`` seconds after the one before it is over and lasts ``seconds``, or a moment.
 
     ``which`` chooses among several processes of a part, by remainder; ``amount``, from 0 to 1, is for the kind to read:
     how slow, after how many tokens.
@@ -38,6 +38,16 @@ class Fault:
     seconds: float
     which: int
     amount: float
+
+    @property
+    def is_momentary(self) -> bool:
+        """Whether it is over as soon as it is done."""
+        return self.kind in ("flush", "cut", "reset")
+
+    @property
+    def leaves_part_up(self) -> bool:
+        """Whether the part is there all the time, though what it had, or connections to it, are gone."""
+        return self.is_momentary or self.kind == "torn"
 
     def __str__(self) -> str:
         return f"#{self.number} {self.part}: {self.kind} for {self.seconds:.2f} s"

@@ -122,6 +122,44 @@ def whole_but_the_model_never_said_so(told: Told) -> None:
     del told.finished[QUESTIONS[0]]  # type: ignore[attr-defined]
 
 
+def cut_before_its_eyes(told: Told) -> None:
+    """Shown as completed too early, and put right afterwards."""
+    whole = lines_of(told, "reply.completed")[0]
+    early = heard(**whole | {"text": "echo: c0q1w0", "seq": 12})
+    again = heard(**whole | {"epoch": 2})
+    told.histories["c0"][6:8] = [early, again]  # type: ignore[index]
+
+
+def ended_twice_in_one_epoch(told: Told) -> None:
+    reply = {"id": "r1", "role": "assistant", "status": "interrupted", "text": "echo: c0q1w0", "epoch": 1}
+    shown = heard(type="conversation.snapshot", conversation={"id": "k"}, messages=[reply])
+    told.histories["c0"].insert(8, shown)  # type: ignore[attr-defined]
+    told.histories["c0"].insert(9, copy.deepcopy(told.histories["c0"][7]))  # type: ignore[attr-defined]
+
+
+def stopped_by_nobody(told: Told) -> None:
+    told.rows[1].update(status="stopped", text="echo: c0q1w0")  # type: ignore[attr-defined]
+    lines_of(told, "reply.completed")[0].update(type="reply.stopped", text="echo: c0q1w0", seq=12)
+    del told.histories["c0"][6]  # type: ignore[attr-defined]
+
+
+def acknowledged_and_never_taken_up(told: Told) -> None:
+    """Told to go on, the reply is interrupted again in the epoch that it was in."""
+    told.rows[1].update(status="interrupted", text="echo: c0q1w0")  # type: ignore[attr-defined]
+    ending = heard(
+        **lines_of(told, "reply.completed")[0] | {"type": "reply.interrupted", "text": "echo: c0q1w0", "seq": 12}
+    )
+    command = {"type": "reply.continue", "client_id": "c0-1c", "reply": "r1"}
+    reply = {"id": "r1", "role": "assistant", "status": "queued", "text": "echo: c0q1w0", "epoch": 1}
+    accepted = dict(lines_of(told, "message.accepted")[0]) | {"client_id": "c0-1c", "reply": reply}
+    told.histories["c0"][6:8] = [ending, {"at": 1.0, "what": "sent", "command": command}, heard(**accepted), ending]  # type: ignore[index]
+
+
+def asked_while_there_was_no_connection(told: Told) -> None:
+    command = {"type": "message.send", "client_id": "c0-3", "text": "c0q3w0", "conversation": "k"}
+    told.histories["c0"].append({"at": 2.0, "what": "asked", "command": command})  # type: ignore[attr-defined]
+
+
 def of_two_epochs(told: Told) -> None:
     lines_of(told, "reply.delta")[1]["epoch"] = 2
 
@@ -178,6 +216,11 @@ def signed_out(told: Told) -> None:
         ("stuck", never_told_of_the_end),
         ("cut", cut_and_called_whole),
         ("cut", whole_but_the_model_never_said_so),
+        ("cut", cut_before_its_eyes),
+        ("stream", ended_twice_in_one_epoch),
+        ("unasked", stopped_by_nobody),
+        ("unanswered", acknowledged_and_never_taken_up),
+        ("unanswered", asked_while_there_was_no_connection),
         ("stream", of_two_epochs),
         ("stream", back_to_an_earlier_epoch),
         ("stream", with_a_gap),
@@ -198,7 +241,7 @@ def test_doctored_history_is_found_out(kind: str, doctor: Callable[[Told], None]
 
 def test_violation_tells_the_whole_history_of_its_message() -> None:
     doctored = told()
-    cut_and_called_whole(doctored)
+    whole_but_the_model_never_said_so(doctored)
     [violation] = check(doctored).violations
     said = str(violation)
     assert (violation.client, violation.client_id) == ("c0", "c0-1")
