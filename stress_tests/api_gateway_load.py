@@ -11,7 +11,7 @@ from .bench_api_load import Answer, Connection
 LOST = 0  # the status of what was not answered
 PATIENCE_SECONDS = 30.0
 REFUSALS = 5  # after which a caller is taken to have met a limit
-TOO_MANY = 429
+OK, TOO_MANY = 200, 429
 LONGEST_WAIT_SECONDS = 70
 
 
@@ -82,13 +82,17 @@ async def at_rate(
 
 @dataclass(frozen=True)
 class Exhausted:
-    """What came of asking on and on: ``accepted`` before the first refusal and ``seconds`` that took, all answers, and
-    whether one more was let in after the wait that the last refusal named."""
+    """What came of asking on and on: all answers, the ``seconds`` that took, and whether one more was let in after the
+    wait that the last refusal named."""
 
-    accepted: int
     seconds: float
     answers: Sequence[Answer]
     again: bool
+
+    @property
+    def accepted(self) -> int:
+        """How many were answered as they should: what was lost or failed was neither let in nor refused."""
+        return sum(answer.status == OK for answer in self.answers)
 
     @property
     def refusals(self) -> list[Answer]:
@@ -98,14 +102,13 @@ class Exhausted:
 async def exhaust(connections: Connections, request_of: Callable[[int], bytes], *, most: int) -> Exhausted:
     """Ask one after the other until REFUSALS were refused or ``most`` were asked, then wait as told and ask again."""
     answers: list[Answer] = []
-    accepted, began, took = 0, time.perf_counter(), 0.0
+    began = time.perf_counter()
     while len(answers) < most and sum(answer.status == TOO_MANY for answer in answers) < REFUSALS:
         answers.append(await connections.request("limit", request_of(len(answers))))
-        if answers[-1].status == TOO_MANY and not took:
-            accepted, took = len(answers) - 1, time.perf_counter() - began
+    seconds = time.perf_counter() - began
     wait = answers[-1].retry_after
     again = False
     if wait is not None and wait <= LONGEST_WAIT_SECONDS:
         await asyncio.sleep(wait)
-        again = (await connections.request("limit", request_of(len(answers)))).status < 400
-    return Exhausted(accepted or len(answers), took or time.perf_counter() - began, answers, again)
+        again = (await connections.request("limit", request_of(len(answers)))).status == OK
+    return Exhausted(seconds, answers, again)

@@ -4,10 +4,10 @@ database; reads one JSON object and prints another, progress on standard error."
 import json
 import os
 import sys
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -101,11 +101,13 @@ def long_conversation(person: User, version: UUID) -> Conversation:
 
 
 class Statement:
-    """What EXPLAIN ANALYZE says of one: milliseconds, 8 KiB pages touched, tables of BIG_ROWS and more read whole."""
+    """What EXPLAIN ANALYZE says of one: milliseconds to execute and to plan it, 8 KiB pages touched, tables of BIG_ROWS
+    and more read whole."""
 
     def __init__(self, plan: dict[str, Any], sql: str, big: set[str]) -> None:
         root = plan["Plan"]
         self.ms: float = plan["Execution Time"]
+        self.planning_ms: float = plan["Planning Time"]
         self.pages: int = root["Shared Hit Blocks"] + root["Shared Read Blocks"]
         self.whole = sorted(
             {node["Relation Name"] for node in nodes(root) if is_whole(node) and node["Relation Name"] in big}
@@ -210,6 +212,7 @@ class Operations:
         return {
             "statements": len(best),
             "ms": round(sum(each.ms for each in best), 3),
+            "planning_ms": round(sum(each.planning_ms for each in best), 3),
             "pages": min(sum(each.pages for each in statements) for statements in runs),
             "whole": sorted({name for statements in runs for each in statements for name in each.whole}),
             "of": [{"ms": each.ms, "pages": each.pages, "sql": each.sql} for each in best],
@@ -220,60 +223,95 @@ class Operations:
 
 
 class Load:
-    """People who ask at once and workers who answer, in as many threads: each does the one and then the other."""
+    """People who ask at once and workers who answer, in as many threads: each does the one and then the other, on a
+    connection that it keeps until the context ends."""
 
-    def __init__(self, people: list[User], seconds: float) -> None:
-        self._people, self._until = people, time.monotonic() + seconds
-        self.seconds = seconds
+    def __init__(self, people: list[User]) -> None:
+        self._people = people
+        self._threads = [ThreadPoolExecutor(1) for _ in people]
+        self._began, self._deadlocks_before = 0.0, 0
         self.times: dict[str, list[float]] = defaultdict(list)
+        self.ended_at: list[float] = []
         self.errors: list[str] = []
-        self.turns = 0
 
-    def run(self) -> dict[str, Any]:
-        deadlocks = _deadlocks()
-        threads = [threading.Thread(target=self._live, args=[person]) for person in self._people]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    def __enter__(self) -> "Load":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.all_do(lambda _person: connections.close_all())
+        for thread in self._threads:
+            thread.shutdown()
+
+    def take_turns(self, seconds: float) -> None:
+        """Each person's, one after the other, for so long; those begun by then are brought to their end."""
+        self._deadlocks_before, self._began = _deadlocks(), time.monotonic()
+        self.all_do(lambda person: self._live(person, self._began + seconds))
+
+    def begin_turns(self) -> None:
+        """One more each, left as it is while its model goes on: there is text in the database, and no ending."""
+        self.all_do(self._begin_turn)
+
+    def all_do(self, step: Callable[[User], None]) -> None:
+        """A step of each person, at once, each in a thread of its own. What goes wrong there is a figure."""
+        begun = [thread.submit(step, person) for thread, person in zip(self._threads, self._people, strict=True)]
+        errors = filter(None, [each.exception() for each in begun])
+        self.errors += [f"{type(error).__name__}: {error}" for error in errors]
+
+    def figures(self) -> dict[str, Any]:
         return {
-            "threads": len(threads),
-            "turns": self.turns,
-            "per_s": round(self.turns / self.seconds, 1),
+            "threads": len(self._threads),
+            "turns": len(self.ended_at),
+            "per_s": per_second(self._began, self.ended_at),
             "errors": self.errors[:5],
             "failed": len(self.errors),
-            "deadlocks": _deadlocks() - deadlocks,
+            "deadlocks": _deadlocks() - self._deadlocks_before,
             "times": {name: percentiles_ms(times) for name, times in self.times.items()},
         }
 
-    def _live(self, person: User) -> None:
+    def _live(self, person: User, until: float) -> None:
         conversation: UUID | None = None
-        try:
-            while time.monotonic() < self._until:
-                ask = {"user": person, "client_id": uuid7().hex, "text": TEXT, "conversation_id": conversation}
-                accepted = self._clocked("ask", lambda ask=ask: services.send_message(**ask))
-                conversation = accepted.conversation.pk
-                while Message.objects.get(pk=accepted.reply.pk).is_live:
-                    self._answer_one()
-                self.turns += 1
-        except Exception as error:  # the edge of a thread: what went wrong is a figure
-            self.errors.append(f"{type(error).__name__}: {error}")
-        finally:
-            connections.close_all()
+        while time.monotonic() < until:
+            accepted = self._ask(person, conversation)
+            conversation = accepted.conversation.pk
+            while Message.objects.get(pk=accepted.reply.pk).is_live:
+                self._answer_one()
+            self.ended_at.append(time.monotonic())
+
+    def _begin_turn(self, person: User) -> None:
+        self._ask(person, None)
+        while not self._begin_answer():
+            pass  # another thread is just taking up what waits: there is one for each
+        _row("SELECT pg_stat_force_next_flush()")  # what is reported later would count as dead after VACUUM
+
+    def _ask(self, person: User, conversation: UUID | None) -> services.Accepted:
+        ask = {"user": person, "client_id": uuid7().hex, "text": TEXT, "conversation_id": conversation}
+        accepted: services.Accepted = self._clocked("ask", lambda: services.send_message(**ask))
+        return accepted
 
     def _answer_one(self) -> None:
-        for claim in self._clocked("claim", lambda: queue.claim(WORKER, {}, 1, LEASE_SECONDS)):
+        for claim in self._begin_answer():
+            ending = queue.Ending("completed", TEXT, model="bench/fake")
+            self._clocked("end", lambda c=claim, e=ending: queue.finish(c.reply, c.epoch, e))
+
+    def _begin_answer(self) -> list[queue.Claim]:
+        """Take up a reply that waits, if there is one, and store some of its text."""
+        claims: list[queue.Claim] = self._clocked("claim", lambda: queue.claim(WORKER, {}, 1, LEASE_SECONDS))
+        for claim in claims:
             self._clocked("read the branch", lambda c=claim: work.load_work([c]))
             held = [queue.Checkpoint(claim.reply, claim.epoch, TEXT)]
             self._clocked("checkpoint", lambda h=held: queue.checkpoint(h, LEASE_SECONDS))
-            ending = queue.Ending("completed", TEXT, model="bench/fake")
-            self._clocked("end", lambda c=claim, e=ending: queue.finish(c.reply, c.epoch, e))
+        return claims
 
     def _clocked(self, name: str, what: Callable[[], Any]) -> Any:
         began = time.perf_counter()
         answer = what()
         self.times[name].append(time.perf_counter() - began)
         return answer
+
+
+def per_second(began: float, ended_at: Sequence[float]) -> float:
+    """Turns a second until the last one ended: those that end late take their time as well."""
+    return round(len(ended_at) / (max(ended_at) - began), 1) if ended_at else 0.0
 
 
 def _deadlocks() -> int:
@@ -292,7 +330,7 @@ def _row(sql: str) -> tuple[Any, ...]:
 
 def versions_left() -> dict[str, Any]:
     """What the load left behind: dead versions of rows before and after VACUUM, and how many updates touched no index
-    (heap-only)."""
+    (heap-only). A transaction that anybody has open keeps those that died after it began."""
     statistics = """
         SELECT n_tup_upd, n_tup_hot_upd, n_dead_tup, pg_total_relation_size(relid)
         FROM pg_stat_user_tables WHERE relname = '{table}'
@@ -374,8 +412,12 @@ def main(sizes: list[int], threads: int, seconds: float, faqs: int) -> dict[str,
             }
         )
     say(f"{threads} ask at once")
-    found["load"] = Load(crowd, seconds).run()
-    found["vacuum"] = versions_left()
+    with Load(crowd) as load:
+        load.take_turns(seconds)
+        load.begin_turns()
+        found["under_way"] = Message.objects.filter(status=Message.Status.STREAMING).count()
+        found["vacuum"] = versions_left()
+    found["load"] = load.figures()
     say(f"{faqs:,} FAQs")
     found["vectors"] = vectors(faqs)
     return found

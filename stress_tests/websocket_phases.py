@@ -85,28 +85,30 @@ async def open_all(stack: Stack, visitors: Sequence[Visitor], settle_s: float) -
 
 
 async def ping_all(stack: Stack, visitors: Sequence[Visitor], *, seconds: float, every_s: float) -> dict[str, Any]:
-    """Each pings every ``every_s`` seconds; they take their turns evenly."""
+    """Each pings every ``every_s`` seconds, however late others are answered; they take their turns evenly. Times count
+    from the moment at which a ping was due. One without an answer, that of a closed socket too, is as late as the
+    phase's end."""
     for visitor in visitors:
         visitor.pongs_s.clear()
     web = Web(stack)
-    spent, sent = web.cpu_s(), 0
-    began = time.monotonic()
+    spent, began = web.cpu_s(), time.monotonic()
+    pings: list[tuple[Visitor, float]] = []
     rounds = max(1, round(seconds / every_s))
     for number in range(rounds * len(visitors)):
         due = began + number * every_s / len(visitors)
         if (wait := due - time.monotonic()) > 0:
             await asyncio.sleep(wait)
         visitor = visitors[number % len(visitors)]
-        if visitor.close_code is None and not visitor.waits_for_pong:
-            visitor.ping()
-            sent += 1
+        visitor.ping(due)
+        pings.append((visitor, due))
     await asyncio.sleep(min(1.0, every_s))
-    answers = [each for visitor in visitors for each in visitor.pongs_s]
+    ended = time.monotonic()
+    answered = sum(due in visitor.pongs_s for visitor, due in pings)
     return {
-        "sent": sent,
-        "answered": len(answers),
-        "pong_ms": percentiles_ms(answers),
-        "cpu_us_per_ping": 1e6 * (web.cpu_s() - spent) / max(1, sent),
+        "due": len(pings),
+        "answered": answered,
+        "pong_ms": percentiles_ms(visitor.pongs_s.get(due, ended - due) for visitor, due in pings),
+        "cpu_us_per_ping": 1e6 * (web.cpu_s() - spent) / max(1, answered),
     }
 
 

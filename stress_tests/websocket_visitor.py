@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -25,17 +26,17 @@ _kind = msgspec.json.Decoder(Kind).decode
 
 
 class Visitor:
-    """One socket. ``heard`` has each event's type, its frame and when it came, but for pongs: ``pongs_s`` are the
-    seconds from each ping to its answer. ``close_code`` is None while it is open. What it follows it follows anew
-    whenever something else happened there, as the page does."""
+    """One socket. ``heard`` has each event's type, its frame and when it came, but for pongs: ``pongs_s`` has for each
+    ping that was answered, by the moment at which it was due, the seconds from then to its answer. ``close_code`` is
+    None while it is open. What it follows it follows anew whenever something else happened there, as the page does."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, bytes, float]] = []
-        self.pongs_s: list[float] = []
+        self.pongs_s: dict[float, float] = {}
         self.close_code: int | None = None
         self.ready_s = 0.0
         self.socket: WebSocket | None = None
-        self._pinged_at = 0.0
+        self._pings: deque[float] = deque()  # when those were due that are not answered; answers keep the order
         self._followed: str | None = None
         self._changed = asyncio.Event()
 
@@ -52,13 +53,13 @@ class Visitor:
         return self
 
     @property
-    def waits_for_pong(self) -> bool:
-        return bool(self._pinged_at)
+    def is_open(self) -> bool:
+        return self.socket is not None and self.close_code is None
 
-    def ping(self) -> None:
-        """Ask for a pong, unless one is still waited for."""
-        if not self._pinged_at:
-            self._pinged_at = time.monotonic()
+    def ping(self, due: float) -> None:
+        """Ask for a pong, whether or not earlier ones have come; a closed socket asks for nothing."""
+        if self.is_open:
+            self._pings.append(due)
             self.say("ping")
 
     def say(self, kind: str, **fields: Any) -> None:
@@ -111,16 +112,17 @@ class Visitor:
 
     def _on_text(self, payload: bytes, now: float) -> None:
         kind = _kind(payload).type
-        if kind == "pong":
-            self.pongs_s.append(now - self._pinged_at)
-            self._pinged_at = 0.0
-        else:
+        if kind != "pong":
             self.heard.append((kind, payload, now))
+        elif self._pings:
+            due = self._pings.popleft()
+            self.pongs_s[due] = now - due
         if kind == "conversation.updated" and self._followed is not None:
             self.follow(self._followed)
         self._changed.set()
 
     def _on_closed(self, code: int) -> None:
         self.close_code = code
-        self.socket, self._pinged_at = None, 0.0
+        self.socket = None
+        self._pings.clear()
         self._changed.set()

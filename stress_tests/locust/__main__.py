@@ -19,10 +19,10 @@ from ..bench_load import Plan
 from ..bench_stack import KEPT_VARIABLES, ROOT, Stack, StackError
 from ..reporting import between, command_parser, describe_machine, run_command, say
 from ..reporting.command import Found, Options
-from .people import MOST_SECONDS, MOST_USERS, PEOPLE
+from .people import MOST_SECONDS, MOST_USERS, PEOPLE, STOP_SECONDS
 from .reports import figures_of, history_of, report_of
 
-STOP_SECONDS = 60
+START_SECONDS = 30
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 
@@ -56,11 +56,12 @@ def _swarm(stack: Stack, people: list[dict[str, str]], options: Options, directo
         [
             options.python, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--json", "--only-summary",
             "--host", f"http://127.0.0.1:{stack.web_port}", "--users", str(options.users),
-            "--spawn-rate", str(options.spawn_rate), "--run-time", f"{options.seconds}s", "--stop-timeout", "30",
+            "--spawn-rate", str(options.spawn_rate), "--run-time", f"{options.seconds}s",
+            "--stop-timeout", str(STOP_SECONDS),
             "--csv", str(directory / "run"), "--csv-full-history", "--exit-code-on-error", "0",
         ],
         cwd=ROOT, env=environment | {PEOPLE: str(directory / "people.json")}, capture_output=True, text=True,
-        check=False, timeout=options.seconds + options.users / options.spawn_rate + STOP_SECONDS,
+        check=False, timeout=START_SECONDS + options.seconds + options.users / options.spawn_rate + STOP_SECONDS,
     )  # fmt: skip
     if done.returncode:
         raise StackError(f"locust ended with {done.returncode}:\n{done.stderr[-3000:]}")

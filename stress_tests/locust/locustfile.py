@@ -20,12 +20,11 @@ from locust.exception import StopUser
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from stress_tests.locust.people import Person, Turn, question, read_people, refusal_of
+from stress_tests.locust.people import PATIENCE_SECONDS, Person, Turn, question, read_people, refusal_of
 from stress_tests.loopback import loopback_url
 
 people: Iterator[Person] | None = None
 numbers = itertools.count(1)
-PATIENCE_SECONDS = 60
 
 
 @events.init_command_line_parser.add_listener
@@ -73,19 +72,21 @@ class Reader(HttpUser):
 
     @task(3)
     def home(self) -> None:
-        self.client.get("/", name="page: home")
+        self.client.get("/", name="page: home", timeout=PATIENCE_SECONDS)
 
     @task
     def help_pages(self) -> None:
-        self.client.get("/help/", name="page: help")
+        self.client.get("/help/", name="page: help", timeout=PATIENCE_SECONDS)
 
     @task(3)
     def conversations(self) -> None:
-        self.client.get("/api/v1/conversations", headers=self.token, name="API: conversations")
+        name = "API: conversations"
+        self.client.get("/api/v1/conversations", headers=self.token, name=name, timeout=PATIENCE_SECONDS)
 
     @task
     def personas(self) -> None:
-        self.client.get("/api/v1/personas", headers=self.token, name="API: personas")
+        name = "API: personas"
+        self.client.get("/api/v1/personas", headers=self.token, name=name, timeout=PATIENCE_SECONDS)
 
 
 class Program(HttpUser):
@@ -104,8 +105,10 @@ class Program(HttpUser):
         body = {"text": question(next(numbers)), "persona": self.person.persona}
         if self.conversation is not None:
             body = {"text": body["text"], "conversation": self.conversation}
-        send = self.client.post
-        with send("/api/v1/chat/send", json=body, headers=self.token, name="API: ask", catch_response=True) as answer:
+        with self.client.post(
+            "/api/v1/chat/send", json=body, headers=self.token, name="API: ask", catch_response=True,
+            timeout=PATIENCE_SECONDS,
+        ) as answer:  # fmt: skip
             if answer.status_code != 200:
                 return
             said = answer.json()
@@ -113,7 +116,7 @@ class Program(HttpUser):
                 answer.failure(f"reply {said['reply']['status']}")
             self.conversation = said["conversation"]["id"]
         path = f"/api/v1/conversations/{self.conversation}/messages"
-        self.client.get(path, headers=self.token, name="API: messages")
+        self.client.get(path, headers=self.token, name="API: messages", timeout=PATIENCE_SECONDS)
 
 
 class Tab(User):
@@ -143,7 +146,7 @@ class Tab(User):
     @task
     def chat(self) -> None:
         number = next(numbers)
-        turn = Turn(f"locust-{number}", time.perf_counter)
+        turn, deadline = Turn(f"locust-{number}", time.perf_counter), time.perf_counter() + PATIENCE_SECONDS
         command: dict[str, Any] = {
             "type": "message.send", "client_id": turn.client_id, "text": question(number),
             "conversation": self.conversation,
@@ -153,12 +156,20 @@ class Tab(User):
         try:
             self.socket.send(json.dumps(command))
             while not turn.is_over:
-                turn.take(json.loads(self.socket.recv()))
+                turn.take(self._next_event(deadline))
         except (OSError, websocket.WebSocketException, ValueError) as error:
-            turn.fault = f"{type(error).__name__}: {error}"
+            turn.end(f"{type(error).__name__}: {error}")
         self.conversation = turn.conversation or self.conversation
-        for what in ("accepted", "first text", "ended"):
-            self._fire(what, turn.times.get(what, 0.0), turn.fault if what == "ended" else "")
+        for what, milliseconds in turn.times.items():
+            self._fire(what, milliseconds, turn.fault if what == "ended" else "")
+
+    def _next_event(self, deadline: float) -> Any:
+        """Raises OSError, WebSocketException or ValueError where none comes by then."""
+        left = deadline - time.perf_counter()
+        if left <= 0:
+            raise TimeoutError(f"no ending within {PATIENCE_SECONDS} s")
+        self.socket.settimeout(left)
+        return json.loads(self.socket.recv())
 
     def _fire(self, what: str, milliseconds: float, fault: str) -> None:
         self.environment.events.request.fire(

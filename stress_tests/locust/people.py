@@ -10,6 +10,8 @@ from typing import Any
 
 PEOPLE = "NONO_STRESS_PEOPLE"  # names a file that the command wrote
 MOST_USERS, MOST_SECONDS = 1000, 900
+PATIENCE_SECONDS = 20  # for an answer over HTTP, and for a whole turn over the socket
+STOP_SECONDS = 60  # for people to finish at the end: a task waits for two answers at most, and tells of what hangs
 ENDINGS = frozenset({"reply.completed", "reply.stopped", "reply.interrupted", "reply.failed"})
 
 
@@ -56,7 +58,7 @@ class Turn:
         self._length = 0
         self._text: list[str] = []
         self.conversation: str | None = None
-        self.times: dict[str, float] = {}  # milliseconds until it was accepted, its first text came, it ended
+        self.times: dict[str, float] = {}  # milliseconds until what happened: accepted, first text, ended
         self.fault = ""
         self.is_over = False
 
@@ -67,15 +69,19 @@ class Turn:
             self._note("accepted")
             self.conversation = event["conversation"]["id"]
         elif kind == "error" and event.get("client_id") in ("", self.client_id):
-            self._over(f"error {event['code']}")
+            self.end(f"error {event['code']}")
         elif kind in ("reply.delta", "reply.snapshot"):
             self._more(event)
         elif kind in ENDINGS:
-            self._end(kind, event)
+            self._take_ending(kind, event)
+
+    def end(self, fault: str = "") -> None:
+        """It is over; what was wrong first stays its fault."""
+        self._note("ended")
+        self.fault, self.is_over = self.fault or fault, True
 
     def _more(self, event: dict[str, Any]) -> None:
-        if not self.times.get("first text"):
-            self._note("first text")
+        self._note_text(event)
         if event["type"] == "reply.snapshot":
             self._text, self._length = [], 0
         if event["seq"] - len(event["text"]) != self._length:
@@ -83,17 +89,18 @@ class Turn:
         self._text.append(event["text"])
         self._length = event["seq"]
 
-    def _end(self, kind: str, event: dict[str, Any]) -> None:
-        self._note("ended")
+    def _take_ending(self, kind: str, event: dict[str, Any]) -> None:
+        self._note_text(event)
         if kind != "reply.completed":
-            self._over(f"{kind} {event['code']}".strip())
+            self.end(f"{kind} {event['code']}".strip())
         elif not event["text"].startswith("".join(self._text)):
-            self._over("ending unlike its deltas")
+            self.end("ending unlike its deltas")
         else:
-            self._over("")
+            self.end()
+
+    def _note_text(self, event: dict[str, Any]) -> None:
+        if event["text"] and "first text" not in self.times:
+            self._note("first text")
 
     def _note(self, what: str) -> None:
         self.times[what] = 1000 * (self._clock() - self._began)
-
-    def _over(self, fault: str) -> None:
-        self.fault, self.is_over = self.fault or fault, True

@@ -11,6 +11,7 @@ from ..reporting.command import Options
 PATHS = ("page: ", "API: ", "chat: ")
 MOST_FIRST_TEXT_MS = 1000.0
 AGGREGATED = "Aggregated"
+ENDED = frozenset({"completed", "stopped", "interrupted", "failed"})
 
 
 def figures_of(stats: Sequence[Mapping[str, Any]], seconds: float) -> list[dict[str, Any]]:
@@ -55,7 +56,8 @@ def history_of(text: str) -> list[dict[str, float]]:
 
 
 def judged(found: Mapping[str, Any]) -> Iterator[Check]:
-    """Every kind of person did something, nothing failed, and the first text is not late."""
+    """Every kind of person did something, nothing failed, the first text is not late, and every reply ended as it was
+    sent."""
     requests = found["requests"]
     failed = {each["name"]: each["failures"] for each in requests if each["failures"]}
     told = "; ".join(f"{name}: {number}" for name, number in failed.items())
@@ -65,6 +67,8 @@ def judged(found: Mapping[str, Any]) -> Iterator[Check]:
         yield Check(f"requests of “{path.strip(': ')}”", "some", f"{number:,}", number > 0)
     first = next((each["p95"] for each in requests if each["name"] == "chat: first text"), None)
     yield at_most("first text, P95", first, MOST_FIRST_TEXT_MS, "ms")
+    live = sum(number for status, number in found["audit"]["replies"].items() if status not in ENDED)
+    yield exactly("replies in the database without an end", live, 0)
     yield exactly("replies in the database that differ from the model's", found["audit"]["wrong_text"], 0)
 
 

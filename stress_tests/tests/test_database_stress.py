@@ -2,15 +2,30 @@
 
 import json
 from argparse import ArgumentTypeError, Namespace
-from typing import Any
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, cast
 
 import psycopg
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import connection, connections, transaction
 
+from conversations.models import Message
+from stress_tests.bench_seed import publish
 from stress_tests.database_test import OF_A_TURN, PLOTTED, judged, report_of, sizes
-from stress_tests.database_work import Statement, explained, is_whole, nodes
+from stress_tests.database_work import (
+    Load,
+    Operations,
+    Statement,
+    explained,
+    is_whole,
+    nodes,
+    people_of,
+    per_second,
+    versions_left,
+)
 from stress_tests.reporting import report_page
 
 MACHINE = {"processors": 2, "processor_name": "Quick", "python": "3", "commit": "abc"}
@@ -19,7 +34,7 @@ SCAN = {"Node Type": "Seq Scan", "Relation Name": "conversations_message", "Actu
 
 
 def good() -> dict[str, Any]:
-    operation = {"statements": 2, "ms": 0.4, "pages": 30, "whole": [], "of": []}
+    operation = {"statements": 2, "ms": 0.4, "planning_ms": 0.7, "pages": 30, "whole": [], "of": []}
     operations = dict.fromkeys((*OF_A_TURN, *PLOTTED), operation)
     table = {"updated": 10, "heap_only": 4, "dead": 6, "dead_after": 0, "bytes": 2**20, "vacuum_s": 0.1}
     found = {
@@ -28,6 +43,7 @@ def good() -> dict[str, Any]:
                 "threads": 8, "turns": 500, "per_s": 50.0, "errors": [], "failed": 0, "deadlocks": 0,
                 "times": {"claim": MS},
             },
+            "under_way": 8,
             "vacuum": {"conversations_message": table},
             "vectors": {
                 "phrasings": 5000, "searches": 200, "ms": MS, "recall_at_10": 0.99, "pages": 900, "whole": [],
@@ -46,7 +62,9 @@ def missed(change: Any) -> list[str]:
 def test_a_good_run_reaches_everything() -> None:
     assert {check.verdict for check in judged(good())} == {"reached"}
     page = report_page(report_of(good(), Namespace(threads=8), MACHINE))
-    assert "With 100,000 messages the statements of a turn take 2.0 ms of PostgreSQL" in page
+    assert "the statements of a turn execute in 2.0 ms (warm, best of at least five; without planning, commit" in page
+    assert "<th>planning ms</th>" in page
+    assert "VACUUM beside 8 open connections, with 8 replies under way." in page
     assert page.count("<svg") == 1
 
 
@@ -59,6 +77,7 @@ def test_a_good_run_reaches_everything() -> None:
          "statements that touch more pages at 100,000 messages"),
         (lambda f: f["load"].update(failed=1), "turns that failed under load"),
         (lambda f: f["load"].update(deadlocks=1), "deadlocks"),
+        (lambda f: f.update(under_way=0), "replies under way at VACUUM"),
         (lambda f: f["vacuum"]["conversations_message"].update(dead_after=3), "dead row versions after VACUUM"),
         (lambda f: f["vectors"].update(whole=["faqs_embedding"]), "search by vector reads whole"),
         (lambda f: f["vectors"].update(ms=MS | {"p95": 60.0}), "search by vector, P95"),
@@ -86,10 +105,76 @@ def test_sizes_are_bounded_and_rise(word: str) -> None:
 def test_tables_read_whole_are_found_deep_in_a_plan() -> None:
     plan = {"Node Type": "Limit", "Plans": [{"Node Type": "Nested Loop", "Plans": [SCAN | {"Actual Loops": 0}, SCAN]}]}
     assert [is_whole(node) for node in nodes(plan)] == [False, False, False, True]
-    explain = {"Plan": plan | {"Shared Hit Blocks": 7, "Shared Read Blocks": 2}, "Execution Time": 0.5}
+    explain = explained_plan(0.5, 0.2, plan)
     found = Statement(explain, "SELECT\n  1", {"conversations_message"})
-    assert (found.ms, found.pages, found.whole, found.sql) == (0.5, 9, ["conversations_message"], "SELECT 1")
+    assert (found.ms, found.planning_ms, found.pages) == (0.5, 0.2, 9)
+    assert (found.whole, found.sql) == (["conversations_message"], "SELECT 1")
     assert Statement(explain, "SELECT 1", {"other"}).whole == []
+
+
+def explained_plan(ms: float, planning_ms: float, plan: dict[str, Any] | None = None) -> dict[str, Any]:
+    pages = {"Shared Hit Blocks": 7, "Shared Read Blocks": 2}
+    return {"Plan": (plan or SCAN) | pages, "Execution Time": ms, "Planning Time": planning_ms}
+
+
+def test_planning_is_that_of_the_quickest_run() -> None:
+    runs = [[Statement(explained_plan(ms, planning_ms), "SELECT 1", set())] for ms, planning_ms in ((5, 1), (3, 2))]
+    figures = Operations._figures(cast(Any, None), runs)
+    assert (figures["ms"], figures["planning_ms"]) == (3, 2)
+
+
+def test_turns_that_end_late_are_told_with_the_time_that_they_took() -> None:
+    assert per_second(10.0, [11.0, 20.0, 12.0]) == 0.3
+    assert per_second(10.0, []) == 0.0
+
+
+def test_what_goes_wrong_in_a_thread_is_a_figure() -> None:
+    def step(person: Any) -> None:
+        if person == "second":
+            raise ValueError("of the second")
+
+    with Load(cast(Any, ["first", "second"])) as load:
+        load.all_do(step)
+    assert load.errors == ["ValueError: of the second"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_versions_are_counted_beside_connections_whose_replies_are_under_way() -> None:
+    publish("database", "bench/fake")
+    with Load(people_of(2)) as load:
+        load.take_turns(0.2)
+        load.begin_turns()
+        under_way = Message.objects.filter(status="streaming").exclude(text="").count()
+        found = versions_left()
+    figures = load.figures()
+    assert (figures["errors"], figures["deadlocks"], under_way) == ([], 0, 2)
+    assert figures["turns"] >= 2
+    assert found["conversations_message"]["dead_after"] == found["conversations_conversation"]["dead_after"] == 0
+
+
+@contextmanager
+def transaction_of_somebody_else() -> Iterator[None]:
+    def begin() -> None:
+        transaction.set_autocommit(False)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_current_xact_id()")
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(begin).result()
+        try:
+            yield
+        finally:
+            other.submit(connections.close_all).result()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_transaction_that_stays_open_shows_in_what_vacuum_leaves() -> None:
+    publish("database", "bench/fake")
+    with transaction_of_somebody_else(), Load(people_of(2)) as load:
+        load.begin_turns()
+        found = versions_left()
+    assert load.errors == []
+    assert found["conversations_message"]["dead_after"] > 0
 
 
 @pytest.mark.django_db

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from stress_tests.locust.people import MOST_SECONDS, MOST_USERS, PEOPLE, Person, Turn, read_people, refusal_of
+from stress_tests.locust.people import (
+    MOST_SECONDS,
+    MOST_USERS,
+    PATIENCE_SECONDS,
+    PEOPLE,
+    STOP_SECONDS,
+    Person,
+    Turn,
+    read_people,
+    refusal_of,
+)
 from stress_tests.locust.reports import figures_of, history_of, judged, report_of
 from stress_tests.reporting import report_page
 
@@ -76,6 +86,26 @@ def test_a_whole_reply_has_times_and_no_fault() -> None:
     assert turn.times == {"accepted": 1000, "first text": 2000, "ended": 3000}
 
 
+def test_text_that_comes_with_the_ending_alone_is_the_first() -> None:
+    assert turn_of(ACCEPTED, ending("one two.")).times == {"accepted": 1000, "first text": 2000, "ended": 3000}
+
+
+def test_a_snapshot_without_text_is_no_first_text() -> None:
+    assert turn_of(ACCEPTED, delta("", 0, "reply.snapshot")).times == {"accepted": 1000}
+
+
+def test_turn_without_text_has_no_time_of_a_first_one() -> None:
+    refused = turn_of({"type": "error", "client_id": "a", "code": "rate_limited"})
+    assert refused.times == {"ended": 1000}
+    hanging = turn_of(ACCEPTED)
+    hanging.end("TimeoutError")
+    assert (hanging.times, hanging.fault) == ({"accepted": 1000, "ended": 2000}, "TimeoutError")
+
+
+def test_what_hangs_at_the_end_is_told_before_people_are_stopped() -> None:
+    assert 2 * PATIENCE_SECONDS < STOP_SECONDS
+
+
 def test_a_snapshot_replaces_what_was_there() -> None:
     assert turn_of(ACCEPTED, delta("x", 1), delta("one ", 4, "reply.snapshot"), ending("one two")).fault == ""
 
@@ -132,4 +162,7 @@ def test_failures_silence_and_wrong_texts_are_missed() -> None:
     assert missed(found(requests=figures_of(STATS[1:], 10))) == ["requests of “page”"]
     slow = [*STATS[:2], STATS[2] | {"response_times": {"1500": 4}}, STATS[3]]
     assert missed(found(requests=figures_of(slow, 10))) == ["first text, P95"]
-    assert missed(found(audit={"wrong_text": 1})) == ["replies in the database that differ from the model's"]
+    wrong = {"replies": {"completed": 4}, "wrong_text": 1}
+    assert missed(found(audit=wrong)) == ["replies in the database that differ from the model's"]
+    live = {"replies": {"completed": 4, "queued": 1, "streaming": 2}, "wrong_text": 0}
+    assert missed(found(audit=live)) == ["replies in the database without an end"]
