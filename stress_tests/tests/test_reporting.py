@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 from stress_tests.chaos.recoveries import RECOVERY_SECONDS, Recovery, recovery_figures
 from stress_tests.chaos.reports import chaos_report, soak_report
 from stress_tests.reporting import Check, Plot, Report, Series, Table, describe_machine, report_page
+from stress_tests.reporting.plots import plot_svg
 from stress_tests.soak_test import judged
 
 MACHINE = describe_machine()
@@ -75,6 +76,12 @@ def test_a_soak_shows_memory_over_time_and_what_grows() -> None:
     memory = next(plot for plot in report.plots if plot.title == "Memory")
     assert memory.series == [Series("web 1", [(float(minute), 100.0 + minute) for minute in range(90)])]
     assert report_page(report).count("<svg") == 3
+
+
+def test_points_of_nothing_are_left_out_of_a_plot() -> None:
+    points = [(1.0, 2.0), (2.0, None), (3.0, 4.0)]
+    assert plot_svg(Plot("P", "x", "y", [Series("s", points)])).count("<circle") == 2
+    assert plot_svg(Plot("P", "x", "y", [Series("s", [(1.0, None)])])) == ""
 
 
 def test_nothing_to_plot_is_no_plot() -> None:
