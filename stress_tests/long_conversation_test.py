@@ -20,7 +20,7 @@ import uvloop
 from .bench_cpu import cpu_between
 from .bench_load import ChatPerson, Plan, Run, drive
 from .bench_stack import Stack, StackError
-from .bench_turns import percentile, product_outcome
+from .bench_turns import percentiles_ms, product_outcome
 from .chaos.slope import slope, verdict
 from .reporting import (
     Check,
@@ -64,8 +64,8 @@ class Block:
     cpu_ms: Mapping[str, float]
     new_cpu_ms: Mapping[str, float]
     rss: Mapping[str, int]
-    first_ms: float
-    end_ms: float
+    first_ms: float | None
+    end_ms: float | None
     page_ms: float
     page_bytes: int
     faults: Mapping[str, int]
@@ -121,16 +121,16 @@ async def _block(stack: Stack, plan: Plan, old: Sequence[Talker], new: Sequence[
     run, control = await drive(plan, old, stack.parts()), await drive(plan, new, stack.parts())
     outcomes = [product_outcome(turn, plan.tokens) for each in (run, control) for turn in each.turns]
     pages = await asyncio.to_thread(_open_pages, stack, old)
-    ended = sorted(turn.ended_at - turn.sent_at for turn in run.turns if turn.ended_at)
-    first = sorted(each.first_s for each in outcomes[: len(run.turns)] if not each.fault)
+    ended = [turn.ended_at - turn.sent_at for turn in run.turns if turn.ended_at]
+    first = [each.first_s for each in outcomes[: len(run.turns)] if not each.fault]
     return Block(
         last=last,
         turns=len(outcomes),
         cpu_ms=_cpu_ms(run),
         new_cpu_ms=_cpu_ms(control),
         rss={name: run.samples[-1].rss[name] for name in PRODUCT},
-        first_ms=1000 * percentile(first, 0.5),
-        end_ms=1000 * percentile(ended, 0.5),
+        first_ms=percentiles_ms(first)["p50"],
+        end_ms=percentiles_ms(ended)["p50"],
         page_ms=1000 * median(seconds for seconds, _ in pages),
         page_bytes=max(size for _, size in pages),
         faults=Counter(each.fault for each in outcomes if each.fault),

@@ -16,6 +16,11 @@ def shown(cell: Cell) -> str:
     return f"{cell:,}" if isinstance(cell, int) else cell
 
 
+def ms(value: float | None) -> str:
+    """Whole milliseconds for a sentence, or a dash."""
+    return "–" if value is None else f"{value:,.0f} ms"
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """``head`` names the columns, of which the first tells the rows apart."""
