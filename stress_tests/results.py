@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import bench_report
+from .reporting.machine import QUIET_PERCENT
+
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-QUIET_PERCENT = 5.0  # of the processors, which others used during the run: from that on the row says so
 QUIET_LOAD = 0.5  # of one processor, in the minute before: of runs that kept nothing else
 ON = "On "
 _CELL = re.compile(r"(?<!\\)\|")
@@ -69,7 +71,8 @@ class Result:
 
 
 def read_result(kept: Mapping[str, Any]) -> Result:
-    """Of what a stress test or the bench keeps. Raises ValueError for anything else."""
+    """Of what a stress test keeps, or of what the bench kept before it had a report. Raises ValueError for anything
+    else."""
     if "report" in kept:
         report = kept["report"]
         checks = [(check["name"], check["verdict"], check["found"]) for check in report["checks"]]
@@ -78,19 +81,8 @@ def read_result(kept: Mapping[str, Any]) -> Result:
     if "targets" in kept and "phases" in kept:
         verdicts = {True: "reached", False: "MISSED", None: "not measured"}
         targets = [(target["name"], verdicts[target["reached"]], target["found"]) for target in kept["targets"]]
-        return _result("Bench", bench_headline(kept), kept["machine"], targets, {})
+        return _result("Bench", bench_report.headline(kept), kept["machine"], targets, {})
     raise ValueError("no report of a stress test or of the bench")
-
-
-def bench_headline(kept: Mapping[str, Any]) -> str:
-    """Its largest phase of people who think."""
-    phase = max((phase for phase in kept["phases"] if phase["think_s"] >= 2 or len(kept["phases"]) == 1),
-                key=lambda phase: phase["users"], default=kept["phases"][0])  # fmt: skip
-    added = phase["added"]
-    return (
-        f"{phase['users']:,} people: {phase['product']['complete_percent']:g} % of turns complete, first token "
-        f"{added['first_token_ms']['p95']:.0f} ms later (P95), each token {added['lag_ms']['p95']:.0f} ms"
-    )
 
 
 def _result(

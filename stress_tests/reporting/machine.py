@@ -12,6 +12,7 @@ from ..bench_cpu import Usage, others_percent
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 Machine = Mapping[str, Any]
+QUIET_PERCENT = 5.0  # of the processors: where others used so much or more, it was no quiet machine
 
 
 def describe_machine() -> dict[str, Any]:
@@ -43,8 +44,10 @@ def at_end(machine: Machine) -> dict[str, Any]:
 def machine_line(machine: Machine) -> str:
     """It in a line. What others used tells whether they disturbed; the load before may be an earlier run's."""
     load = ", ".join(f"{load:g}" for load in machine.get("load_before", ()))
-    others = f"; others used {machine['others_percent']:g} % of the processors" if "others_percent" in machine else ""
-    beside = f"load before: {load}{others}"
+    beside = f"load before: {load}"
+    if (others := machine.get("others_percent")) is not None:
+        beside += f"; others used {others:g} % of the processors"
+        beside += ": NOT A QUIET MACHINE" if others >= QUIET_PERCENT else ""
     return (
         f"{machine['processors']} processors ({machine['processor_name']}), {machine.get('memory_gib', '?')} GiB, "
         f"Python {machine['python']}, commit {machine['commit']}, {machine.get('date', '')}; {beside}"

@@ -108,7 +108,7 @@ def test_what_others_used_during_the_run_is_printed_and_kept_by_run_and_by_keep(
             keep(told, {}, argparse.Namespace(json=path, html=None))
         # Ten seconds of two processors: twelve of twenty were used, seven of them by the run.
         assert json.loads(path.read_text())["report"]["machine"] == MACHINE | {"others_percent": 25.0}
-    assert "others used 25 % of the processors" in capsys.readouterr().out
+    assert "others used 25 % of the processors: NOT A QUIET MACHINE" in capsys.readouterr().out
 
 
 def test_processes_that_a_run_started_and_that_have_ended_are_its_own() -> None:
