@@ -73,6 +73,11 @@ def test_a_soak_shows_memory_over_time_and_what_grows() -> None:
     verdicts = {check.name: check.verdict for check in report.checks}
     assert verdicts["rss/web 1"] == "MISSED"
     assert verdicts["fds/web 1"] == "reached"
+    told = {check.name: check.found for check in report.checks}
+    assert (
+        told["rss/web 1"] == "+60.00 % to +60.00 % an hour"
+    )  # of 100 MiB; a share of 0.6 would read as nearly nothing
+    assert told["fds/web 1"] == "+0 to +0 per hour"
     memory = next(plot for plot in report.plots if plot.title == "Memory")
     assert memory.series == [Series("web 1", [(float(minute), 100.0 + minute) for minute in range(90)])]
     assert report_page(report).count("<svg") == 3
