@@ -134,7 +134,8 @@ def _spent(figures: dict[str, Any], name: str) -> float:
 
 def burst_figures(runs: Iterable[Run], outcome_of: Any = product_outcome) -> dict[str, Any]:
     """Tokens per second from the first question to the last ending, of each round and their median."""
-    rates, every = [], []
+    rates: list[int] = []
+    every: list[Outcome] = []
     for run in runs:
         outcomes = [outcome_of(turn, run.plan.tokens) for turn in run.turns]
         every += outcomes

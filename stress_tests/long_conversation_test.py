@@ -129,7 +129,7 @@ async def _block(stack: Stack, plan: Plan, old: Sequence[Talker], new: Sequence[
     fresh: list[Run] = []
     for number, turns in enumerate(slices(plan.turns)):
         both = [(old, long), (new, fresh)]
-        for people, runs in both if number % 2 == 0 else reversed(both):
+        for people, runs in both if number % 2 == 0 else both[::-1]:
             runs.append(await _slice(stack, replace(plan, turns=turns), people))
     pages = await asyncio.to_thread(_open_pages, stack, old)
     of_old, of_new = _outcomes(long), _outcomes(fresh)
