@@ -4,30 +4,37 @@
 figures mean, stands in docs/benchmarks.md. Everything runs on this machine, in a temporary directory, on loopback.
 """
 
-import argparse
 import asyncio
-import json
-import resource
-import signal
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import uvloop
 
 from . import bench_report as report
 from .bench_cpu import rss_bytes
 from .bench_load import Person, Plan, Run, connect_chat, connect_direct, drive
-from .bench_stack import Stack, StackError
+from .bench_report import COST_USERS
+from .bench_stack import Stack
 from .bench_turns import direct_outcome, product_outcome
-from .reporting import between, describe_machine, say
+from .reporting import (
+    Report,
+    at_end,
+    between,
+    command_parser,
+    describe_machine,
+    parameters_of,
+    run_command,
+    say,
+)
+from .reporting.command import MISSED, REACHED, Found, Options
 
 MIB = 1024 * 1024
 SETTLE_SECONDS = 3.0
 LEAVE_SECONDS = 0.5
-COST_USERS = 500
+SIZES, QUICK_SIZES = (10, 100, 500, 1000), (10, 50)
 FEW_TOKENS = 6
 BURST_ROUNDS = 3
 BURST = {"users": 50, "turns": 1, "think_s": 0.0, "spread_s": 0.0, "tokens": 200, "first_ms": 0.0, "token_ms": 0.0}
@@ -78,7 +85,7 @@ class Bench:
 
     def run(self) -> dict[str, Any]:
         """Start everything, measure, stop everything. Raises StackError."""
-        began, load = time.monotonic(), describe_machine()["load_before"]
+        began, described = time.monotonic(), describe_machine()
         plans = self.plans()
         users = max(self.idle_sockets, *(plan.users for plan in plans))
         personas = {plan.persona: f"bench/{plan.model}" for plan in plans}
@@ -86,10 +93,8 @@ class Bench:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 result = runner.run(self._measure(stack))
             result["audit"] = stack.audit()
-            took = {"load_before": load, "seconds": round(time.monotonic() - began)}
-            result["machine"] = machine(stack) | self.processes | took
-        result["targets"] = [vars(target) for target in report.targets(result)]
-        return result
+        took = {"pins": stack.pins, "seconds": round(time.monotonic() - began)}
+        return result | {"machine": at_end(described) | self.processes | took}
 
     async def _measure(self, stack: Stack) -> dict[str, Any]:
         warm_up = Plan(name="warm-up", users=20, turns=2, think_s=0.5, tokens=self.phases[0].tokens)
@@ -104,8 +109,9 @@ class Bench:
             many, few = self.cost_plans
             found = next(phase["product"] for phase in result["phases"] if phase["name"] == many.name)
             result["few_tokens"] = report.product_figures(await product(stack, few))
-            result["cost"] = report.cost_of_tokens_and_turns(found, result["few_tokens"])
             result["cost_users"] = many.users
+            with contextlib.suppress(ValueError):
+                result["cost"] = report.cost_of_tokens_and_turns(found, result["few_tokens"])
         return result
 
     async def _measure_phase(self, stack: Stack, plan: Plan) -> dict[str, Any]:
@@ -131,6 +137,7 @@ class Bench:
         idle = rss_bytes(pid)
         run = await drive(self.memory, people[: self.memory.users], stack.parts())
         streaming = max(sample.rss["web"] for sample in run.samples)
+        outcomes = [product_outcome(turn, self.memory.tokens) for turn in run.turns]
         await leave(people)
         stack.check()
         per_idle = (idle - before) / len(people)
@@ -142,6 +149,7 @@ class Bench:
             "streaming_sockets": self.memory.users,
             "kib_per_idle_socket": round(per_idle / report.KIB, 1),
             "kib_per_streaming_socket": round((per_idle + (streaming - idle) / self.memory.users) / report.KIB, 1),
+            **report.completeness(outcomes),
         }
 
 
@@ -178,53 +186,38 @@ async def baseline(sizes: Sequence[int], *, quick: bool) -> list[dict[str, Any]]
         return [{"name": plan.name, **report.direct_figures(await direct(stack, plan))} for plan in plans]
 
 
-def machine(stack: Stack) -> dict[str, Any]:
-    """Where this was measured."""
-    return describe_machine() | {"pins": stack.pins}
+def run(options: Options) -> Found:
+    """Raises StackError."""
+    sizes = options.sizes or (QUICK_SIZES if options.quick else SIZES)
+    parameters = parameters_of(options) | {"sizes": ",".join(map(str, sizes))}
+    if not options.baseline_only:
+        result = Bench(sizes, quick=options.quick, web=options.web, workers=options.workers).run()
+        return report.report_of(result, parameters), result
+    machine = describe_machine()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        phases = runner.run(baseline(sizes, quick=options.quick))
+    return report.baseline_report(phases, parameters, machine), {"baseline": phases}
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def broken_off(found: Report) -> int:
+    """The exit code: 1 where a turn of any phase was not whole, 0 where all were, however late."""
+    turns = [check for check in found.checks if check.name.startswith(report.TURNS)]
+    return REACHED if all(check.passed for check in turns) else MISSED
 
 
-def main() -> int:
-    """Returns the exit code: 0 where every turn completed, however late; 1 otherwise; 2 where it could not run."""
-    parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sizes", default="", help="numbers of users, with commas (default 10,100,500,1000)")
+def numbers(word: str) -> list[int]:
+    """An argument's type: numbers of people, with commas."""
+    return [between(1, 10_000)(each) for each in word.split(",")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = command_parser("bench", __doc__)
+    parser.add_argument("--sizes", type=numbers, help="numbers of users, with commas (10,100,500,1000)")
     parser.add_argument("--quick", action="store_true", help="under a minute: 10 and 50 users, short pauses")
     parser.add_argument("--web", type=between(1, 16), default=1, help="web processes")
     parser.add_argument("--workers", type=between(1, 16), default=1, help="reply workers")
     parser.add_argument("--baseline-only", action="store_true", help="the model server and the generator alone")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result there as well")
-    options = parser.parse_args()
-    if not sys.platform.startswith("linux"):
-        print("The bench reads processor time and memory from Linux's /proc; run it on Linux.", file=sys.stderr)
-        return 2
-    sizes = [int(size) for size in (options.sizes or ("10,50" if options.quick else "10,100,500,1000")).split(",")]
-    signal.signal(signal.SIGTERM, _interrupt)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        if options.baseline_only:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                result: Any = runner.run(baseline(sizes, quick=options.quick))
-        else:
-            result = Bench(sizes, quick=options.quick, web=options.web, workers=options.workers).run()
-            print(report.text(result), end="\n\n")
-    except StackError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 130
-    as_json = json.dumps(result, indent=1, ensure_ascii=False)
-    print(as_json)
-    if options.json:
-        options.json.write_text(as_json + "\n")
-    if options.baseline_only:
-        return 0
-    whole = all(phase["product"]["completed"] == phase["product"]["turns"] for phase in result["phases"])
-    return 0 if whole else 1
+    return run_command(parser, run, arguments, broken_off)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,44 @@
-"""``python -m stress_tests.bench_api``: what the JSON API costs.
+"""``python -m stress_tests.bench_api [--callers 50] [--messages 100000]``: what the JSON API costs.
 
 Reads at 50 concurrent clients with 100,000 messages of 1000 people in the database, and what asking over HTTP adds to
 the model's own time. Everything runs on this machine, in a temporary directory, on loopback; how it measures stands in
 docs/benchmarks.md.
 """
 
-import argparse
 import asyncio
-import json
-import math
-import os
 import sys
-import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import uvloop
 
-from .bench import machine
 from .bench_api_load import Answer, ask_all, post, read_all
 from .bench_cpu import cpu_between
 from .bench_load import Plan
-from .bench_stack import Stack, StackError
-from .bench_turns import percentiles_ms
-from .reporting import say
+from .bench_stack import Stack
+from .bench_turns import less, percentiles_ms
+from .reporting import (
+    Check,
+    Plot,
+    Report,
+    Series,
+    Table,
+    at_most,
+    between,
+    command_parser,
+    describe_machine,
+    exactly,
+    ms,
+    parameters_of,
+    run_command,
+    say,
+)
+from .reporting.command import Found, Options
 
-OK = 200
-CALLERS = 50
 LIMITS = ("RATE_LIMIT_REQUESTS", "RATE_LIMIT_ASKS", "RATE_LIMIT_GUEST", "RATE_LIMIT_ADDRESS")
-READ_TARGET_MS, ADDED_TARGET_MS = 50.0, 30.0
+MOST_READ_MS, MOST_ADDED_MS, MOST_QUERIES = 50.0, 30.0, 8
+MESSAGES_OF_A_CALLER = 20  # at least: a conversation
 STREAM = "text/event-stream"
 DELTA, CONTENT = b"event: reply.delta", b'"content":"'
 
@@ -59,9 +67,7 @@ class Bench:
                 result["asks"] = runner.run(self._asks(stack, callers))
             result["queries"] = counted
             result["audit"] = stack.audit()
-            result["machine"] = machine(stack) | {"load_average": os.getloadavg()}
             stack.check()
-        result["targets"] = targets(result)
         return result
 
     async def _reads(self, stack: Stack, callers: list[Any], admin: Any) -> dict[str, Any]:
@@ -114,120 +120,123 @@ class Bench:
             address, self.callers, request, turns=self.turns, spread_s=self.model.reply_s, mark=mark
         )
         await asyncio.sleep(0.5)
-        return ask_figures(answers)
-
-
-def less(through: dict[str, float], direct: dict[str, float]) -> dict[str, float]:
-    """The percentiles' differences; empty where one has none."""
-    return {name: round(through[name] - direct[name], 2) for name in through if name in direct}
-
-
-def times_ms(seconds: Sequence[float]) -> dict[str, float]:
-    """As ``percentiles_ms``; empty where there are none, which would pass for 0 ms."""
-    return percentiles_ms(seconds) if seconds else {}
-
-
-def ask_figures(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Percentiles of good answers; statuses of all."""
-    good = [answer for answer in answers if answer.status == OK]
-    return {
-        "statuses": dict(Counter(answer.status for answer in answers)),
-        "first_ms": times_ms([answer.first_s for answer in good]),
-        "end_ms": times_ms([answer.end_s for answer in good]),
-    }
+        return {
+            "statuses": dict(Counter(answer.status for answer in answers)),
+            "first_ms": percentiles_ms(answer.first_s for answer in answers if answer.status == 200),
+            "end_ms": percentiles_ms(answer.end_s for answer in answers if answer.status == 200),
+        }
 
 
 def read_figures(answers: Sequence[Answer], seconds: float) -> dict[str, Any]:
-    """Percentiles and rate of good answers, percentiles also of each address; statuses of all."""
-    good = [answer for answer in answers if answer.status == OK]
+    """Percentiles and rate of what was answered with 200, and percentiles of each address: a refusal is quick."""
     by_name: dict[str, list[float]] = defaultdict(list)
-    for answer in good:
-        by_name[answer.name].append(answer.end_s)
+    for answer in answers:
+        if answer.status == 200:
+            by_name[answer.name].append(answer.end_s)
     return {
         "requests": len(answers),
-        "per_s": round(len(good) / seconds, 1),
+        "per_s": round(sum(map(len, by_name.values())) / seconds, 1),
         "statuses": dict(Counter(answer.status for answer in answers)),
-        "all_ms": times_ms([answer.end_s for answer in good]),
+        "all_ms": percentiles_ms(seconds for times in by_name.values() for seconds in times),
         "by_address": {name: percentiles_ms(times) for name, times in sorted(by_name.items())},
     }
 
 
-def targets(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was wanted, and whether it was reached; a value of None is a time that no good answer tells."""
-    asks, reads = result["asks"], result["reads"]
-    sse, whole = asks["chat/send as SSE"], asks["chat/send as JSON"]
-    statuses = [of["statuses"] for of in (*reads.values(), *asks.values())]
-    others = sum(number for of in statuses for status, number in of.items() if status != OK)
-    wanted = [
-        ("answers other than 200", others, 0),
-        ("P95 of reads, clients that think, ms", reads["think"]["all_ms"].get("p95"), READ_TARGET_MS),
-        ("queries of a read, most", max(result["queries"].values()), 8),
-        ("chat/send as SSE adds to the first text, P95 ms", sse["added_first_ms"].get("p95"), ADDED_TARGET_MS),
-        ("chat/send as SSE adds to the end, P95 ms", sse["added_end_ms"].get("p95"), ADDED_TARGET_MS),
-        ("chat/send as JSON adds, P95 ms", whole["added_end_ms"].get("p95"), ADDED_TARGET_MS),
-    ]
+def checks(found: Mapping[str, Any]) -> list[Check]:
+    """What was wanted against what was found."""
+    asks, reads = found["asks"], found["reads"]
+    statuses = sum((Counter(each["statuses"]) for each in (*reads.values(), *asks.values())), Counter[int]())
     return [
-        {"name": name, "value": value, "limit": limit, "reached": value is not None and value <= limit}
-        for name, value, limit in wanted
+        exactly("requests answered with 200", statuses[200], statuses.total()),
+        at_most("reads of clients that think, P95", reads["think"]["all_ms"]["p95"], MOST_READ_MS, "ms"),
+        at_most("queries of a read, most", max(found["queries"].values()), MOST_QUERIES),
+        *(
+            at_most(f"{name} adds to the {what}, P95", asks[name][f"added_{key}_ms"]["p95"], MOST_ADDED_MS, "ms")
+            for name, what, key in (
+                ("chat/send as SSE", "first text", "first"),
+                ("chat/send as SSE", "end", "end"),
+                ("chat/send as JSON", "end", "end"),
+            )
+        ),
     ]
 
 
-def text(result: dict[str, Any]) -> str:
-    """The result as tables."""
-    lines = [f"{result['messages']} messages of {result['people']} people, {result['callers']} clients", ""]
-    for name in ("think", "saturated", "staff"):
-        reads = result["reads"][name]
-        lines.append(f"reads, {name}: {reads['requests']} ({reads['per_s']}/s), statuses {reads['statuses']}")
-        lines.append(f"  {'':32}{'P50':>9}{'P95':>9}{'P99':>9}  ms   queries")
-        for address, times in [("all", reads["all_ms"]), *reads["by_address"].items()]:
-            cells = "".join(f"{times.get(share, math.nan):9.1f}" for share in ("p50", "p95", "p99"))
-            lines.append(f"  {address:32}{cells}       {result['queries'].get(address, '')}")
-        lines.append("")
-    for name, asks in result["asks"].items():
-        lines.append(f"{name}: statuses {asks['statuses']}")
-        for what in ("first_ms", "end_ms", "added_first_ms", "added_end_ms"):
-            times = asks.get(what)
-            lines += [f"  {what:16} P50 {times['p50']:8.1f}  P95 {times['p95']:8.1f}"] if times else []
-    lines.append("")
-    for target in result["targets"]:
-        verdict = "reached" if target["reached"] else "MISSED"
-        value = "nothing" if target["value"] is None else target["value"]
-        lines += [f"{verdict:8}{target['name']}: {value} of {target['limit']}"]
-    lines.append(f"load average {', '.join(f'{load:.1f}' for load in result['machine']['load_average'])}")
-    return "\n".join(lines)
+def report_of(found: Mapping[str, Any], options: Options, machine: Mapping[str, Any]) -> Report:
+    reads, asks = found["reads"], found["asks"]
+    think, saturated = reads["think"], reads["saturated"]
+    return Report(
+        name="bench_api",
+        title="JSON API",
+        headline=f"{found['callers']} clients, {found['messages']:,} messages: {think['per_s']:g} reads a second, P95 "
+        f"{ms(think['all_ms']['p95'])}; without a pause {saturated['per_s']:g} a second.",
+        machine=machine,
+        parameters=parameters_of(options),
+        checks=checks(found),
+        tables=[
+            *(Table(f"Reads, {name}: {of['requests']:,}, {of['per_s']:g} a second", READ_HEAD, [
+                _read_row("all", of["all_ms"], None),
+                *(_read_row(address, times, found["queries"].get(address))
+                  for address, times in of["by_address"].items()),
+            ], _statuses(of)) for name, of in reads.items()),
+            Table("Questions", ASK_HEAD, [
+                (name, *_ask_cells(of), _statuses(of)) for name, of in asks.items()
+            ], "To the first text and to the end; added to what the same questions took of the model server directly."),
+        ],
+        plots=[
+            Plot("Questions, P95", "way of asking", "ms", [
+                Series(what, [(number, of[key]["p95"]) for number, of in enumerate(asks.values(), 1)])
+                for what, key in (("first text", "first_ms"), ("end", "end_ms"))
+            ]),
+        ],
+    )  # fmt: skip
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench_api", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--messages", type=int, default=100_000)
-    parser.add_argument("--people", type=int, default=1000)
-    parser.add_argument("--callers", type=int, default=CALLERS, help=f"clients side by side (default {CALLERS})")
-    parser.add_argument("--seconds", type=float, default=20, help="of each phase of reads (default 20)")
-    parser.add_argument("--turns", type=int, default=8, help="questions of each client (default 8)")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result there as well")
-    options = parser.parse_args()
-    model = Plan(name="api", users=options.callers, tokens=40, first_ms=200, token_ms=20)
+READ_HEAD = ("address", "P50 ms", "P95 ms", "P99 ms", "queries")
+TIMES = [(what, share) for what in ("first", "end") for share in ("p50", "p95")]
+ASK_HEAD = ("way", *(f"{what} {share.upper()} {kind}" for what, share in TIMES for kind in ("ms", "added")), "statuses")
+
+
+def _read_row(
+    address: str, times: Mapping[str, float | None], queries: int | None
+) -> tuple[str | float | int | None, ...]:
+    return address, times["p50"], times["p95"], times["p99"], queries
+
+
+def _ask_cells(of: Mapping[str, Any]) -> list[float | None]:
+    return [of.get(f"{kind}{what}_ms", {}).get(share) for what, share in TIMES for kind in ("", "added_")]
+
+
+def _statuses(of: Mapping[str, Any]) -> str:
+    return ", ".join(f"{number} × {status}" for status, number in of["statuses"].items())
+
+
+def run(options: Options) -> Found:
+    """Raises StackError, and ValueError where callers would have nothing to read."""
+    if options.people < options.callers or options.messages < MESSAGES_OF_A_CALLER * options.callers:
+        raise ValueError(f"each of --callers is one of --people, with {MESSAGES_OF_A_CALLER} of --messages at least")
+    machine = describe_machine()
     bench = Bench(
         messages=options.messages,
         people=options.people,
         callers=options.callers,
         seconds=options.seconds,
         turns=options.turns,
-        model=model,
+        model=Plan(name="api", users=options.callers, tokens=40, first_ms=200, token_ms=20),
     )
-    began = time.monotonic()
-    try:
-        result = bench.run()
-    except StackError as error:
-        print(error, file=sys.stderr)
-        return 2
-    result["machine"]["seconds"] = round(time.monotonic() - began)
-    print(text(result), end="\n\n")
-    as_json = json.dumps(result, indent=1, ensure_ascii=False)
-    print(as_json)
-    if options.json:
-        options.json.write_text(as_json + "\n")
-    return 0 if all(target["reached"] for target in result["targets"]) else 1
+    found = bench.run()
+    return report_of(found, options, machine), found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = command_parser("bench_api", __doc__)
+    parser.add_argument("--messages", type=between(MESSAGES_OF_A_CALLER, 10_000_000), default=100_000)
+    parser.add_argument("--people", type=between(1, 100_000), default=1000)
+    parser.add_argument("--callers", type=between(1, 500), default=50, help="clients side by side (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=between(1, 600, float), default=20, help="of each phase of reads (%(default)s)"
+    )
+    parser.add_argument("--turns", type=between(1, 1000), default=8, help="questions of each client (%(default)s)")
+    return run_command(parser, run, arguments)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from .fake_model import FakeModelServer
 from .fake_script import Script
 from .faq_corpus import make_corpus
 from .question_mix import make_mix, make_questions
-from .reporting import Check, describe_machine
+from .reporting import Check, at_end, describe_machine
 
 FAQS, PHRASINGS = 60, 12
 PEOPLE = 200
@@ -64,7 +64,7 @@ def measure(asks: int, questions: int, exponent: float, seed: int) -> dict[str, 
     model = FakeModelServer(REPLY)
     provider = {"bench": {"base_url": model.start(), "api_key": "x"}}
     overrides = {"LLM_PROVIDERS": json.dumps(provider), "LOG_LEVEL": "WARNING", "REPLY_SLOTS": str(SAME_AT_ONCE)}
-    result: dict[str, Any] = {"machine": describe_machine()}
+    machine, result = describe_machine(), dict[str, Any]()
     try:
         with Stack(users=PEOPLE, personas={}, overrides=overrides) as stack:
             given = {"faqs": FAQS, "phrasings": PHRASINGS, "personas": PERSONAS}
@@ -85,7 +85,7 @@ def measure(asks: int, questions: int, exponent: float, seed: int) -> dict[str, 
                 result[f"same, {persona}"] = phase(persona, ["Which way is the sea?"] * SAME_AT_ONCE, SAME_AT_ONCE)
     finally:
         model.stop()
-    return result
+    return {"machine": at_end(machine), **result}
 
 
 def checks(result: dict[str, Any]) -> list[Check]:

@@ -13,13 +13,34 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """All parts at one moment: processor seconds since each one's start, and resident bytes; ``busy_s`` is what all
-    processors of the machine have worked since it was started."""
+    """All parts at one moment: processor seconds since each one's start, and resident bytes; ``busy_s`` as in
+    ``Usage``."""
 
     at: float
     busy_s: float
     cpu_s: Mapping[str, float]
     rss: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Usage:
+    """Processor seconds at one moment, of which only differences mean something: ``busy_s`` of everything on the
+    processors that this process may use, the kernel and what a host took away included; ``own_s`` of this process and
+    all that it started, dead ones included once they were waited for."""
+
+    at: float
+    busy_s: float
+    own_s: float
+
+    @classmethod
+    def now(cls) -> "Usage":
+        return cls(time.monotonic(), _busy_s(), _tree_cpu_s(os.getpid()))
+
+
+def others_percent(before: Usage, after: Usage, processors: int) -> float:
+    """What others used in between, in percent of the processors."""
+    others = after.busy_s - before.busy_s - (after.own_s - before.own_s)
+    return max(0.0, 100 * others / (processors * (after.at - before.at)))
 
 
 class Parts:
@@ -32,7 +53,7 @@ class Parts:
         """The parts as they stand. One that has ended counts as nothing."""
         return Sample(
             at=time.monotonic(),
-            busy_s=_machine_busy_s(),
+            busy_s=_busy_s(),
             cpu_s={name: _tree_cpu_s(pid) for name, pid in self.pids.items()},
             rss={name: rss_bytes(pid) for name, pid in self.pids.items()},
         )
@@ -59,10 +80,13 @@ def shares_between(samples: list[Sample], start: float, end: float) -> dict[str,
     return {name: round(cpu / (last.at - first.at), 3) for name, cpu in cpu_between(first, last).items()}
 
 
-def _machine_busy_s() -> float:
-    """User, nice, system, interrupts and stolen time of all processors."""
-    fields = Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]
-    return sum(int(field) for place, field in enumerate(fields) if place not in (3, 4)) / TICKS
+def _busy_s() -> float:
+    """Time less idle time and waiting for disks. Linux measures these two, but counts what is busy by ticks, some
+    percent too low."""
+    usable = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    idle = sum(int(line[4]) + int(line[5]) for line in lines if line[0] in usable)
+    return len(usable) * time.monotonic() - idle / TICKS
 
 
 def _tree_cpu_s(pid: int) -> float:

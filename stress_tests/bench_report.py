@@ -1,18 +1,24 @@
-"""What the runs come to: figures of each, the issue of each target, as a table to read and as JSON."""
+"""What the runs come to: figures of each, and a report of them with what was wanted."""
 
-import dataclasses
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .bench_cpu import cpu_between, shares_between
 from .bench_load import Run
-from .bench_turns import Outcome, direct_outcome, percentiles_ms, product_outcome
+from .bench_turns import Outcome, direct_outcome, less, percentiles_ms, product_outcome
+from .reporting import Check, Plot, Report, Series, Table, at_most, ms
+from .reporting.report import Cell
 
 PRODUCT = ("web", "worker", "postgres", "redis")
 KIB = 1024
-DISTURBED_PERCENT = 15.0
+COST_USERS = 500
+LEAST_BURST = 30_000
+#: How checks begin that a phase's turns are whole: the exit code is theirs.
+TURNS = "turns complete"
+LATENCIES = {"first_token_ms": "first token", "lag_ms": "lag of a token"}
+SHARES = ("p50", "p95", "p99")
 
 
 def product_figures(run: Run) -> dict[str, Any]:
@@ -36,7 +42,6 @@ def direct_figures(run: Run) -> dict[str, Any]:
 
 def _figures(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     good = [outcome for outcome in outcomes if not outcome.fault]
-    faults = Counter(outcome.fault for outcome in outcomes if outcome.fault)
     tokens = sum(outcome.tokens for outcome in outcomes)
     frames = sum(outcome.text_frames for outcome in outcomes)
     seconds = run.samples[-1].at - run.samples[0].at
@@ -45,10 +50,7 @@ def _figures(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     others = run.samples[-1].busy_s - run.samples[0].busy_s - ours
     return {
         "users": run.plan.users,
-        "turns": len(outcomes),
-        "completed": len(good),
-        "complete_percent": round(100 * len(good) / len(outcomes), 3) if outcomes else 0.0,
-        "faults": dict(faults.most_common(8)),
+        **completeness(outcomes),
         "tokens": tokens,
         "tokens_per_frame": round(tokens / frames, 2) if frames else 0.0,
         "seconds": round(seconds, 1),
@@ -57,6 +59,18 @@ def _figures(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "endings_with_text_of_their_own": sum(1 for outcome in outcomes if outcome.tail),
         "generator_cpu_percent": round(100 * run.generator_cpu_s / seconds, 1),
         "others_cpu_percent": round(max(0.0, 100 * others / seconds), 1),
+    }
+
+
+def completeness(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """How many turns there were, how many of them whole, and what was wrong with the others."""
+    faults = Counter(outcome.fault for outcome in outcomes if outcome.fault)
+    completed = len(outcomes) - faults.total()
+    return {
+        "turns": len(outcomes),
+        "completed": completed,
+        "complete_percent": round(100 * completed / len(outcomes), 3) if outcomes else 0.0,
+        "faults": dict(faults.most_common(8)),
     }
 
 
@@ -84,21 +98,22 @@ def by_part(spent: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def added(product: dict[str, Any], direct: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The product's percentiles less the direct ones at the same load, in milliseconds."""
-    return {
-        name: {key: round(product[name][key] - direct[name][key], 2) for key in ("p50", "p95", "p99")}
-        for name in ("first_token_ms", "lag_ms")
-    }
+def added(product: dict[str, Any], direct: dict[str, Any]) -> dict[str, dict[str, float | None]]:
+    """The product's percentiles less those of the direct run before it at the same load, in milliseconds; None where
+    either had no good turn."""
+    return {name: less(product[name], direct[name]) for name in LATENCIES}
 
 
 def cost_of_tokens_and_turns(many: dict[str, Any], few: dict[str, Any]) -> dict[str, Any]:
     """Split processor time into what a turn costs and what each of its tokens does.
 
     Two runs with the same turns per second and different numbers of tokens: per turn, cost = turn + tokens × token.
-    Two equations, two unknowns; for all of the product and for each part.
+    Two equations, two unknowns; for all of the product and for each part. Raises ValueError where replies had no more
+    tokens in the one run than in the other: they broke off.
     """
     tokens_many, tokens_few = many["tokens"] / many["turns"], few["tokens"] / few["turns"]
+    if tokens_many <= tokens_few:
+        raise ValueError("replies broke off: what a token costs cannot be told")
 
     def split(name: str) -> dict[str, float]:
         per_turn_many = _spent(many, name) / many["turns"]
@@ -119,58 +134,46 @@ def _spent(figures: dict[str, Any], name: str) -> float:
 
 def burst_figures(runs: Iterable[Run], outcome_of: Any = product_outcome) -> dict[str, Any]:
     """Tokens per second from the first question to the last ending, of each round and their median."""
-    rates, faults = [], Counter[str]()
+    rates: list[int] = []
+    every: list[Outcome] = []
     for run in runs:
         outcomes = [outcome_of(turn, run.plan.tokens) for turn in run.turns]
-        faults.update(outcome.fault for outcome in outcomes if outcome.fault)
+        every += outcomes
         sent = [turn.sent_at for turn in run.turns if turn.sent_at]
         ended = [turn.ended_at for turn in run.turns if turn.ended_at]
         tokens = sum(outcome.tokens for outcome in outcomes if not outcome.fault)
         rates.append(round(tokens / (max(ended) - min(sent))) if sent and ended else 0)
-    return {"tokens_per_s": round(statistics.median(rates)), "rounds": rates, "faults": dict(faults)}
+    return {"tokens_per_s": round(statistics.median(rates)), "rounds": rates, **completeness(every)}
 
 
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """One of the figures to reach. ``reached`` is None where it was not measured in this run."""
-
-    name: str
-    limit: str
-    found: str
-    reached: bool | None
-
-    def line(self) -> str:
-        mark = {True: "reached", False: "MISSED", None: "not measured"}[self.reached]
-        return f"  {mark:<12}  {self.name:<58} {self.limit:>12}   {self.found}"
+def checks(result: Mapping[str, Any]) -> list[Check]:
+    """What was wanted against what was found; unclear what this run did not measure."""
+    burst = result["burst"]["product"]["tokens_per_s"]
+    return [
+        *(check for phase in result["phases"] for check in _latency_checks(phase)),
+        *(_turns_check(name, figures) for name, figures, _ in _phases(result)),
+        *_cost_checks(result),
+        at_most("memory per idle socket", result["memory"]["kib_per_idle_socket"], 60, "KiB"),
+        Check("burst of 50 users × 200 tokens", f"≥ {LEAST_BURST:,} /s", f"{burst:,} /s", burst >= LEAST_BURST),
+    ]
 
 
-def targets(result: dict[str, Any]) -> list[Target]:
-    """Every target against what was found."""
-    found: list[Target] = []
-    for phase in result["phases"]:
-        size, latency = phase["name"], phase["added"]
-        first_limit = _first_token_limit(phase)
-        if first_limit:
-            found.append(
-                _at_most(f"added time to first token P95, {size}", latency["first_token_ms"]["p95"], first_limit, "ms")
-            )
-        found.append(_at_most(f"added lag per token P50, {size}", latency["lag_ms"]["p50"], 30, "ms"))
-        found.append(_at_most(f"added lag per token P95, {size}", latency["lag_ms"]["p95"], 70, "ms"))
-        whole = phase["product"]["completed"] == phase["product"]["turns"]
-        percent = phase["product"]["complete_percent"]
-        found.append(Target(f"turns complete, {size}", "= 100 %", f"{percent} %", whole))
-    cost = (result.get("cost") or {}).get("product", {})
-    found.append(_at_most("processor time per relayed token, 500 users", cost.get("us_per_token"), 70, "µs"))
-    found.append(_at_most("processor time per turn, 500 users", cost.get("ms_per_turn"), 8, "ms"))
-    memory = result.get("memory") or {}
-    found.append(_at_most("memory per idle socket", memory.get("kib_per_idle_socket"), 60, "KiB"))
-    rate = (result.get("burst") or {}).get("product", {}).get("tokens_per_s")
-    reached = None if rate is None else rate >= 30_000
-    found.append(Target("burst of 50 users × 200 tokens", "≥ 30000 /s", f"{rate} /s", reached))
-    return found
+def _latency_checks(phase: Mapping[str, Any]) -> list[Check]:
+    size, latency, limit = phase["name"], phase["added"], _first_token_limit(phase)
+    first = latency["first_token_ms"]["p95"]
+    return [
+        *([at_most(f"added time to first token P95, {size}", first, limit, "ms")] if limit else []),
+        at_most(f"added lag per token P50, {size}", latency["lag_ms"]["p50"], 30, "ms"),
+        at_most(f"added lag per token P95, {size}", latency["lag_ms"]["p95"], 70, "ms"),
+    ]
 
 
-def _first_token_limit(phase: dict[str, Any]) -> int | None:
+def _turns_check(name: str, figures: Mapping[str, Any]) -> Check:
+    completed, turns = figures["completed"], figures["turns"]
+    return Check(f"{TURNS}, {name}", "all", f"{completed:,} of {turns:,}", 0 < turns == completed)
+
+
+def _first_token_limit(phase: Mapping[str, Any]) -> int | None:
     if phase["think_s"] < 2:
         return None  # they queue, which is what is measured there
     if phase["users"] <= 100:
@@ -178,99 +181,161 @@ def _first_token_limit(phase: dict[str, Any]) -> int | None:
     return 150 if phase["users"] == 1000 else None
 
 
-def _at_most(name: str, value: float | None, limit: float, unit: str) -> Target:
-    reached = None if value is None else value <= limit
-    return Target(name, f"≤ {limit:g} {unit}", f"{value} {unit}", reached)
+def _cost_checks(result: Mapping[str, Any]) -> Iterator[Check]:
+    cost = (result.get("cost") or {}).get("product")
+    users = result.get("cost_users", COST_USERS)
+    for name, key, limit, unit in (
+        ("processor time per relayed token", "us_per_token", 70, "µs"),
+        ("processor time per turn, without its tokens", "ms_per_turn", 8, "ms"),
+    ):
+        if cost:
+            yield at_most(f"{name}, {users} users", cost[key], limit, unit)
+        else:
+            yield Check(f"{name}, {users} users", f"≤ {limit} {unit}", "not measured", None)
 
 
-def text(result: dict[str, Any]) -> str:
-    """The whole result for a person to read."""
-    lines = [_machine_line(result["machine"]), ""]
-    head = (
-        f"{'':<22}{'complete':>10}  {'first token added':>28}{'lag added':>18}{'direct lag':>14}"
-        f"{'µs/token':>10}{'ms/turn':>9}   share of a processor, steady"
-    )
-    under = (
-        f"{'':<22}{'%':>10}  {'P50 / P95 / P99 ms':>28}{'P50 / P95 ms':>18}{'P50 / P95':>14}"
-        f"{'all in':>10}{'all in':>9}   web / worker / postgres / redis / model; generator; others"
-    )
-    lines += [head, under]
-    lines += [_phase_line(phase) for phase in result["phases"]]
-    lines += ["", *_queue_lines(result), *_cost_lines(result), *_memory_lines(result), *_burst_lines(result)]
-    lines += _disturbance_lines(result)
-    if result.get("audit"):
-        lines.append(f"database afterwards: {result['audit']}")
-    lines += ["", "targets", *(target.line() for target in targets(result))]
-    return "\n".join(lines)
+def _phases(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]]:
+    """Every phase by name: figures through the product, and those of the direct run."""
+    for phase in result["phases"]:
+        yield phase["name"], phase["product"], phase["direct"]
+    if few := result.get("few_tokens"):
+        yield "few tokens", few, None
+    yield "burst", result["burst"]["product"], result["burst"]["direct"]
+    yield "memory", result["memory"], None
 
 
-def _machine_line(machine: dict[str, Any]) -> str:
-    pins = ", ".join(f"{name} on processor {number}" for name, number in machine["pins"].items()) or "none"
+def headline(result: Mapping[str, Any]) -> str:
+    """Its largest phase of people who think."""
+    phase = max(_of_people_who_think(result), key=lambda phase: phase["users"])
+    product, added = phase["product"], phase["added"]
     return (
-        f"{machine['processors']} processors ({machine['processor_name']}), Python {machine['python']}, "
-        f"commit {machine['commit']}; {machine.get('web', 1)} web, {machine.get('workers', 1)} reply workers; "
-        f"pinned: {pins}; {machine['seconds']} s in all"
+        f"{phase['users']:,} people: {product['complete_percent']:g} % of turns complete, first token within "
+        f"{ms(product['first_token_ms']['p95'])} (P95), {ms(added['first_token_ms']['p95'])} more than directly, each "
+        f"token {ms(added['lag_ms']['p95'])} later"
     )
 
 
-def _phase_line(phase: dict[str, Any]) -> str:
-    product, extra, direct = phase["product"], phase["added"], phase["direct"]
-    first = " / ".join(f"{extra['first_token_ms'][key]:.1f}" for key in ("p50", "p95", "p99"))
-    lag = " / ".join(f"{extra['lag_ms'][key]:.1f}" for key in ("p50", "p95"))
-    base = " / ".join(f"{direct['lag_ms'][key]:.1f}" for key in ("p50", "p95"))
-    shares = product["cpu"]["steady_share_of_a_processor"]
-    load = " / ".join(f"{shares.get(name, 0):.2f}" for name in (*PRODUCT, "model"))
-    line = (
-        f"{phase['name']:<22}{product['complete_percent']:>10}  {first:>28}{lag:>18}{base:>14}"
-        f"{product['cpu']['product_us_per_token_all_in']:>10}{product['cpu']['product_ms_per_turn_all_in']:>9}"
-        f"   {load}; {product['generator_cpu_percent'] / 100:.2f}; {product['others_cpu_percent'] / 100:.2f}"
-    )
-    return f"{line}\n    faults: {product['faults']}" if product["faults"] else line
+def _of_people_who_think(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Phases of them; the first where all are hasty."""
+    phases = result["phases"]
+    return [phase for phase in phases if phase["think_s"] >= 2] or phases[:1]
 
 
-def _queue_lines(result: dict[str, Any]) -> list[str]:
-    return [
-        f"queue, {phase['name']}: {queued['turns']} turns saw reply.queued, largest position "
-        f"{queued['largest_position']}, wait P50 / P95 / max {queued['wait_ms']['p50']} / {queued['wait_ms']['p95']}"
-        f" / {queued['wait_ms']['max']} ms"
-        for phase in result["phases"]
-        if (queued := phase["product"]["queued"])["largest_position"] > 1
-    ]
+def report_of(result: Mapping[str, Any], parameters: Mapping[str, Any]) -> Report:
+    machine = result["machine"]
+    pins = ", ".join(f"{name} on processor {number}" for name, number in machine["pins"].items()) or "none"
+    return Report(
+        name="bench",
+        title="Bench",
+        headline=f"{headline(result)}.",
+        machine=machine,
+        parameters=parameters,
+        checks=checks(result),
+        tables=[
+            _latency_table(result["phases"]),
+            Table("Turns", TURN_HEAD, [_turn_row(*each) for each in _phases(result)]),
+            Table(
+                "Processor time, all in", ("phase", "µs a token", "ms a turn", *USERS_OF_PROCESSORS),
+                [_processor_row(phase) for phase in result["phases"]],
+                "A turn with its tokens. Shares of one processor while turns came at the same rate; others over the "
+                f"whole phase. Pinned: {pins}. {machine['seconds']} s in all.",
+            ),
+            *_cost_tables(result),
+            Table(
+                "Memory of the web process", ("what", "value"),
+                [(name.replace("_", " "), value) for name, value in result["memory"].items()
+                 if name.startswith(("mib", "kib")) or name.endswith("sockets")],
+            ),
+            Table("Burst, tokens a second", ("way", "median", "rounds"), [
+                (way, of["tokens_per_s"], ", ".join(f"{rate:,}" for rate in of["rounds"]))
+                for way, of in result["burst"].items()
+            ]),
+            Table("In the database afterwards", ("replies", "number"), [
+                *result["audit"]["replies"].items(),
+                ("of these, text unlike the model's", result["audit"]["wrong_text"]),
+            ]),
+        ],
+        plots=[
+            Plot(f"{what.capitalize()}, P95", "people, who think", "ms", [
+                Series(way, [(phase["users"], phase[key][name]["p95"]) for phase in _of_people_who_think(result)])
+                for way, key in (("through the product", "product"), ("directly", "direct"), ("added", "added"))
+            ])
+            for name, what in LATENCIES.items()
+        ],
+    )  # fmt: skip
 
 
-def _disturbance_lines(result: dict[str, Any]) -> list[str]:
-    shares = [phase["product"]["others_cpu_percent"] for phase in result["phases"]]
-    if max(shares, default=0.0) < DISTURBED_PERCENT:
-        return []
-    return [
-        f"NOT A QUIET MACHINE: other processes used up to {max(shares):.0f} % of a processor meanwhile. "
-        "Times are worse than they would be, and processor time is too."
-    ]
+def baseline_report(
+    phases: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], machine: Mapping[str, Any]
+) -> Report:
+    """Of the model server and the generator alone."""
+    return Report(
+        name="bench_baseline",
+        title="Bench, the model server alone",
+        headline="; ".join(f"{phase['name']}: lag {ms(phase['lag_ms']['p95'])} (P95)" for phase in phases) + ".",
+        machine=machine,
+        parameters=parameters,
+        checks=[_turns_check(phase["name"], phase) for phase in phases],
+        tables=[
+            Table("Latency", ("phase", "P50 ms", "P95 ms", "P99 ms"), [
+                (f"{phase['name']}, {what}", *(phase[name][share] for share in SHARES))
+                for phase in phases for name, what in LATENCIES.items()
+            ])
+        ],
+    )  # fmt: skip
 
 
-def _cost_lines(result: dict[str, Any]) -> list[str]:
-    if not result.get("cost"):
-        return []
-    parts = "; ".join(
-        f"{name} {cost['us_per_token']} µs and {cost['ms_per_turn']} ms" for name, cost in result["cost"].items()
-    )
-    return [f"per token and per turn at {result['cost_users']} users: {parts}"]
+def _latency_table(phases: Sequence[Mapping[str, Any]]) -> Table:
+    """Absolute beside added, as a difference of two percentiles says little of either."""
+    head = [f"P{share[1:]} {way}" for share in SHARES for way in ("ms", "directly", "added")]
+    rows = [
+        (f"{phase['name']}, {what}",
+         *(phase[way][name][share] for share in SHARES for way in ("product", "direct", "added")))
+        for phase in phases for name, what in LATENCIES.items()
+    ]  # fmt: skip
+    note = "Percentiles through the product, of one direct run made before it, and the difference of the two."
+    return Table("Latency", ("phase", *head), rows, note)
 
 
-def _memory_lines(result: dict[str, Any]) -> list[str]:
-    memory = result.get("memory")
-    if not memory:
-        return []
-    return [
-        f"memory of web: {memory['mib_before']} MiB; {memory['idle_sockets']} idle sockets: {memory['mib_idle']} MiB"
-        f" ({memory['kib_per_idle_socket']} KiB each); {memory['streaming_sockets']} of them streaming: at most "
-        f"{memory['mib_streaming']} MiB ({memory['kib_per_streaming_socket']} KiB per streaming socket)"
-    ]
+TURN_HEAD = (
+    "phase", "turns", "complete %", "directly complete %", "queued", "largest place", "wait P50 ms", "P95 ms",
+    "max ms", "faults",
+)  # fmt: skip
 
 
-def _burst_lines(result: dict[str, Any]) -> list[str]:
-    burst = result.get("burst")
-    if not burst:
-        return []
-    line = f"burst tokens/s: {burst['product']['rounds']}, directly {burst['direct']['rounds']}"
-    return [f"{line}; faults {burst['product']['faults']}" if burst["product"]["faults"] else line]
+def _turn_row(name: str, figures: Mapping[str, Any], direct: Mapping[str, Any] | None) -> Sequence[Cell]:
+    queued = figures.get("queued") or {}
+    wait = queued.get("wait_ms") or {}
+    return (
+        name, figures["turns"], _percent(figures), _percent(direct) if direct else None,
+        queued.get("turns"), queued.get("largest_position"), wait.get("p50"), wait.get("p95"), wait.get("max"),
+        ", ".join(f"{number} × {fault}" for fault, number in figures["faults"].items()) or "none",
+    )  # fmt: skip
+
+
+def _percent(figures: Mapping[str, Any]) -> str:
+    """Not rounded: 99.97 % is not all."""
+    return f"{figures['complete_percent']:g}"
+
+
+USERS_OF_PROCESSORS = (*PRODUCT, "model", "generator", "others")
+
+
+def _processor_row(phase: Mapping[str, Any]) -> Sequence[Cell]:
+    figures = phase["product"]
+    cpu = figures["cpu"]
+    steady = cpu["steady_share_of_a_processor"] | {
+        "generator": figures["generator_cpu_percent"] / 100,
+        "others": figures["others_cpu_percent"] / 100,
+    }
+    each = [steady.get(name) for name in USERS_OF_PROCESSORS]
+    return phase["name"], cpu["product_us_per_token_all_in"], cpu["product_ms_per_turn_all_in"], *each
+
+
+def _cost_tables(result: Mapping[str, Any]) -> Iterator[Table]:
+    if cost := result.get("cost"):
+        yield Table(
+            f"What a token and a turn cost at {result['cost_users']} users", ("part", "µs a token", "ms a turn"),
+            [(name, each["us_per_token"], each["ms_per_turn"]) for name, each in cost.items()],
+            "By runs of many and of few tokens: a turn without its tokens.",
+        )  # fmt: skip

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -198,8 +198,19 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered), max(1, math.ceil(share * len(ordered)))) - 1]
 
 
-def percentiles_ms(seconds: Iterable[float]) -> dict[str, float]:
-    """P50, P95, P99 and the largest, in milliseconds."""
+def percentiles_ms(seconds: Iterable[float]) -> dict[str, float | None]:
+    """P50, P95, P99 and the largest, in milliseconds; None of nothing, which is no latency of 0."""
     ordered = sorted(seconds)
     shares = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "max": 1.0}
+    if not ordered:
+        return dict.fromkeys(shares)
     return {name: round(percentile(ordered, share) * 1000, 2) for name, share in shares.items()}
+
+
+def less(through: Mapping[str, float | None], direct: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The percentiles' differences, None where there is no such pair."""
+    return {name: _difference(value, direct[name]) for name, value in through.items()}
+
+
+def _difference(through: float | None, direct: float | None) -> float | None:
+    return None if through is None or direct is None else round(through - direct, 2)

@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -20,7 +20,7 @@ import uvloop
 from .bench_cpu import cpu_between
 from .bench_load import ChatPerson, Plan, Run, drive
 from .bench_stack import Stack, StackError
-from .bench_turns import percentile, product_outcome
+from .bench_turns import Outcome, percentiles_ms, product_outcome
 from .chaos.slope import slope, verdict
 from .reporting import (
     Check,
@@ -48,14 +48,15 @@ OPENINGS = 5
 #: Replies until a process' caches hold as much as they ever will: rendered Markdown of 2,048 texts is the largest.
 CACHES_FULL = 2500
 FEWEST_BLOCKS = 8
+SLICE_TURNS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
     """So many turns of each conversation that follow each other; ``last`` is the number of the last of them.
 
-    ``cpu_ms`` is of one turn, by part, and ``new_cpu_ms`` the same of as many turns of new conversations right
-    afterwards; ``rss`` in bytes, ``page_bytes`` and ``page_ms`` of the conversation's page, as they are at its end;
+    ``cpu_ms`` is of one turn, by part, and ``new_cpu_ms`` the same of as many turns of new conversations in turns with
+    them; ``rss`` in bytes, ``page_bytes`` and ``page_ms`` of the conversation's page, as they are at its end;
     ``first_ms`` and ``end_ms`` are medians from sending.
     """
 
@@ -64,8 +65,8 @@ class Block:
     cpu_ms: Mapping[str, float]
     new_cpu_ms: Mapping[str, float]
     rss: Mapping[str, int]
-    first_ms: float
-    end_ms: float
+    first_ms: float | None
+    end_ms: float | None
     page_ms: float
     page_bytes: int
     faults: Mapping[str, int]
@@ -81,16 +82,19 @@ class Block:
 
     @property
     def times_new(self) -> float:
-        """What a turn costs, in parts of what it costs in a new conversation at the same time: whatever else the
-        machine does falls out of it."""
+        """What a turn costs, in parts of what it costs in a new conversation in turns with it: what else the machine
+        does for longer than some seconds falls out of it."""
         return self.cost_ms / self.new_cost_ms
 
 
 class Talker(ChatPerson):
-    """Somebody who goes on with one conversation from block to block."""
+    """Somebody who goes on with one conversation from slice to slice, until they begin anew."""
 
     def reset(self) -> None:
         """The conversation stays."""
+
+    def begin_anew(self) -> None:
+        super().reset()
 
     @property
     def conversation(self) -> str:
@@ -98,11 +102,11 @@ class Talker(ChatPerson):
 
 
 async def talk(stack: Stack, plan: Plan, blocks: int) -> list[Block]:
-    """``blocks`` times ``plan``, by people whose conversations go on all the while, and by as many who begin anew.
+    """``blocks`` times ``plan``, by people whose conversations go on all the while, and by as many who begin anew with
+    each block.
 
     Raises StackError where a conversation breaks off."""
-    old = [Talker() for _ in range(plan.users)]
-    new = [ChatPerson() for _ in range(plan.users)]
+    old, new = ([Talker() for _ in range(plan.users)] for _ in range(2))
     for person, cookie in zip([*old, *new], stack.cookies, strict=True):
         await person.connect(stack.web_address, cookie)
     found = []
@@ -110,37 +114,62 @@ async def talk(stack: Stack, plan: Plan, blocks: int) -> list[Block]:
         found.append(await _block(stack, plan, old, new, number * plan.turns))
         say(f"turn {found[-1].last}: {found[-1].cost_ms:.2f} ms, in a new conversation {found[-1].new_cost_ms:.2f} ms")
         stack.check()
-        if lost := [fault for fault in found[-1].faults if fault.startswith("lost")]:
-            raise StackError(f"a conversation broke off: {', '.join(lost)}")
     for person in (*old, *new):
         person.close()
     return found
 
 
-async def _block(stack: Stack, plan: Plan, old: Sequence[Talker], new: Sequence[ChatPerson], last: int) -> Block:
-    run, control = await drive(plan, old, stack.parts()), await drive(plan, new, stack.parts())
-    outcomes = [product_outcome(turn, plan.tokens) for each in (run, control) for turn in each.turns]
+async def _block(stack: Stack, plan: Plan, old: Sequence[Talker], new: Sequence[Talker], last: int) -> Block:
+    """The old and the new take a few turns each, in turns, so that whatever else the machine does meets both. Each
+    slice ends with a second of rest, which counts as its own; what Celery does later than that falls to the other kind,
+    and so either kind is the first every other time."""
+    for person in new:
+        person.begin_anew()
+    long: list[Run] = []
+    fresh: list[Run] = []
+    for number, turns in enumerate(slices(plan.turns)):
+        both = [(old, long), (new, fresh)]
+        for people, runs in both if number % 2 == 0 else both[::-1]:
+            runs.append(await _slice(stack, replace(plan, turns=turns), people))
     pages = await asyncio.to_thread(_open_pages, stack, old)
-    ended = sorted(turn.ended_at - turn.sent_at for turn in run.turns if turn.ended_at)
-    first = sorted(each.first_s for each in outcomes[: len(run.turns)] if not each.fault)
+    of_old, of_new = _outcomes(long), _outcomes(fresh)
+    ended = [turn.ended_at - turn.sent_at for run in long for turn in run.turns if turn.ended_at]
     return Block(
         last=last,
-        turns=len(outcomes),
-        cpu_ms=_cpu_ms(run),
-        new_cpu_ms=_cpu_ms(control),
-        rss={name: run.samples[-1].rss[name] for name in PRODUCT},
-        first_ms=1000 * percentile(first, 0.5),
-        end_ms=1000 * percentile(ended, 0.5),
+        turns=len(of_old) + len(of_new),
+        cpu_ms=_cpu_ms(long),
+        new_cpu_ms=_cpu_ms(fresh),
+        rss={name: long[-1].samples[-1].rss[name] for name in PRODUCT},
+        first_ms=percentiles_ms(each.first_s for each in of_old if not each.fault)["p50"],
+        end_ms=percentiles_ms(ended)["p50"],
         page_ms=1000 * median(seconds for seconds, _ in pages),
         page_bytes=max(size for _, size in pages),
-        faults=Counter(each.fault for each in outcomes if each.fault),
+        faults=Counter(each.fault for each in (*of_old, *of_new) if each.fault),
     )
 
 
-def _cpu_ms(run: Run) -> dict[str, float]:
+def slices(turns: int) -> list[int]:
+    """So many turns in slices of SLICE_TURNS, the last of what is left."""
+    return [min(SLICE_TURNS, turns - done) for done in range(0, turns, SLICE_TURNS)]
+
+
+async def _slice(stack: Stack, plan: Plan, people: Sequence[Talker]) -> Run:
+    """Raises StackError where a conversation breaks off: nobody could go on with it."""
+    run = await drive(plan, people, stack.parts())
+    if lost := {each.fault for each in _outcomes([run]) if each.fault.startswith("lost")}:
+        raise StackError(f"a conversation broke off: {', '.join(sorted(lost))}")
+    return run
+
+
+def _outcomes(runs: Sequence[Run]) -> list[Outcome]:
+    return [product_outcome(turn, run.plan.tokens) for run in runs for turn in run.turns]
+
+
+def _cpu_ms(runs: Sequence[Run]) -> dict[str, float]:
     """Of a turn, by part."""
-    spent = cpu_between(run.samples[0], run.samples[-1])
-    return {name: 1000 * spent[name] / len(run.turns) for name in PRODUCT}
+    spent = [cpu_between(run.samples[0], run.samples[-1]) for run in runs]
+    turns = sum(len(run.turns) for run in runs)
+    return {name: 1000 * sum(each[name] for each in spent) / turns for name in PRODUCT}
 
 
 def _open_pages(stack: Stack, people: Sequence[Talker]) -> list[tuple[float, int]]:
@@ -220,8 +249,8 @@ def report_of(blocks: Sequence[Block], options: Options, machine: Mapping[str, A
                      block.page_bytes / KIB)
                     for block in blocks
                 ],
-                "Processor time of a turn in milliseconds, in all and by part, and in new conversations at the same "
-                "time; medians from sending; the whole page.",
+                "Processor time of a turn in milliseconds, in all and by part, and in new conversations in "
+                "turns with them; medians from sending; the whole page.",
             ),
             Table(
                 "Growth of what a turn costs, and of memory",

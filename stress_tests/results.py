@@ -2,8 +2,8 @@
 
 ``python -m stress_tests.results README.md long.json websockets.json bench.json …`` puts them between the lines
 ``<!-- results -->`` and ``<!-- /results -->``, each in the place of that test's earlier row; rows of tests that did not
-run again stay. Every row names its machine, commit and day, and the load that other work made; what was missed or could
-not be told stands in it as well.
+run again stay. Every row names its machine, commit and day, parameters other than the command's defaults, and what
+other work took of the processors; what was missed or could not be told stands in it as well.
 """
 
 import argparse
@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import bench_report
+from .reporting.machine import QUIET_PERCENT
+
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-QUIET_LOAD = 0.5  # of one processor, in the minute before: above that the row says so
+QUIET_LOAD = 0.5  # of one processor, in the minute before: of runs that kept nothing else
 ON = "On "
 _CELL = re.compile(r"(?<!\\)\|")
 HEAD = "| test | found | wanted | commit, day |\n|---|---|---|---|"
@@ -33,14 +36,16 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """One run's row. ``machine`` in a line; ``checks`` are pairs of a name and a verdict, with what was found."""
+    """One run's row. ``machine`` in a line; ``checks`` are pairs of a name and a verdict, with what was found;
+    ``changed`` are parameters other than the defaults, ``beside`` is what else the machine did."""
 
     title: str
     headline: str
     machine: str
     commit: str
     day: str
-    load: float | None
+    changed: Mapping[str, Any]
+    beside: str
     checks: Sequence[tuple[str, str, str]]
 
     @property
@@ -53,8 +58,10 @@ class Result:
 
     @property
     def when(self) -> str:
-        busy = self.load is not None and self.load > QUIET_LOAD
-        return f"`{self.commit}`, {self.day}{f', beside other work (load {self.load:.1f})' if busy else ''}"
+        clean = self.commit.removesuffix("+")
+        dirty = " with uncommitted changes" if clean != self.commit else ""
+        given = f"`{_as_given(self.changed)}`" if self.changed else ""
+        return ", ".join(filter(None, (f"`{clean}`{dirty}", self.day, given, self.beside)))
 
     def row(self) -> Row:
         """It as a line of its machine's table."""
@@ -64,41 +71,59 @@ class Result:
 
 
 def read_result(kept: Mapping[str, Any]) -> Result:
-    """Of what a stress test or the bench keeps. Raises ValueError for anything else."""
+    """Of what a stress test keeps, or of what the bench kept before it had a report. Raises ValueError for anything
+    else."""
     if "report" in kept:
         report = kept["report"]
         checks = [(check["name"], check["verdict"], check["found"]) for check in report["checks"]]
-        return _result(report["title"], report["headline"], report["machine"], checks)
+        changed = report.get("changed", {})
+        return _result(report["title"], report["headline"], report["machine"], checks, changed)
     if "targets" in kept and "phases" in kept:
         verdicts = {True: "reached", False: "MISSED", None: "not measured"}
         targets = [(target["name"], verdicts[target["reached"]], target["found"]) for target in kept["targets"]]
-        return _result("Bench", bench_headline(kept), kept["machine"], targets)
+        return _result("Bench", bench_report.headline(kept), kept["machine"], targets, {})
     raise ValueError("no report of a stress test or of the bench")
 
 
-def bench_headline(kept: Mapping[str, Any]) -> str:
-    """Its largest phase of people who think."""
-    phase = max((phase for phase in kept["phases"] if phase["think_s"] >= 2 or len(kept["phases"]) == 1),
-                key=lambda phase: phase["users"], default=kept["phases"][0])  # fmt: skip
-    added = phase["added"]
-    return (
-        f"{phase['users']:,} people: {phase['product']['complete_percent']:g} % of turns complete, first token "
-        f"{added['first_token_ms']['p95']:.0f} ms later (P95), each token {added['lag_ms']['p95']:.0f} ms"
-    )
-
-
-def _result(title: str, headline: str, machine: Mapping[str, Any], checks: Sequence[tuple[str, str, str]]) -> Result:
+def _result(
+    title: str,
+    headline: str,
+    machine: Mapping[str, Any],
+    checks: Sequence[tuple[str, str, str]],
+    changed: Mapping[str, Any],
+) -> Result:
     memory = f", {machine['memory_gib']} GiB" if "memory_gib" in machine else ""
-    load = machine.get("load_before")
     return Result(
         title=title,
         headline=headline.removesuffix("."),
         machine=f"{machine['processors']} processors ({machine['processor_name']}){memory}, Python {machine['python']}",
         commit=str(machine["commit"]),
         day=str(machine.get("date", "")).partition(" ")[0] or "day unknown",
-        load=load[0] if load else None,
+        changed=changed,
+        beside=_beside(machine),
         checks=checks,
     )
+
+
+def _beside(machine: Mapping[str, Any]) -> str:
+    """Whether others worked as well; of earlier runs the load before them is all that is known."""
+    if (others := machine.get("others_percent")) is not None:
+        return f"beside other work ({others:.0f} % of the processors)" if others >= QUIET_PERCENT else ""
+    load = (machine.get("load_before") or [0.0])[0]
+    return f"beside other work (load {load:.1f})" if load > QUIET_LOAD else ""
+
+
+def _as_given(changed: Mapping[str, Any]) -> str:
+    """Parameters as on the command line."""
+    return " ".join(
+        f"--{name.replace('_', '-')}" + ("" if value is True else f" {_word(value)}") for name, value in changed.items()
+    )
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_word, value))
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def table(rows: Iterable[Row]) -> str:

@@ -182,7 +182,8 @@ def report_of(found: Mapping[str, Any], options: Options, machine: Mapping[str, 
         name="scale_out_test",
         title="Scaling out",
         headline=f"Two web processes and two reply workers make {by_law:.2f} times as many turns by what each turn "
-        f"costs, from {enough or 'no number of'} processors on; here, with {cores} for everything, {seen:.2f} times.",
+        f"costs, with processors enough, {WANTED:g} times from {enough or 'no number of'} on; here, with {cores} for "
+        f"everything, {seen:.2f} times.",
         machine=machine,
         parameters=parameters_of(options),
         checks=judged(found, cores),

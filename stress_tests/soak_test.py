@@ -146,7 +146,7 @@ def measured(options: argparse.Namespace) -> tuple[Report, dict[str, Any]]:
     if options.judge is not None:
         kept = json.loads(options.judge.read_text())
         found = Soaked(**{field.name: kept[field.name] for field in fields(Soaked)})
-        options = argparse.Namespace(**vars(options) | kept["report"]["parameters"] | {"judge": None})
+        vars(options).update(kept["report"]["parameters"], judge=None)  # what is kept of it is that run's
         machine = kept["report"]["machine"]
     else:
         try:

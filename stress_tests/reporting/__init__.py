@@ -1,9 +1,9 @@
 """What a stress test found: a table that it prints, JSON that it keeps, and a page with plots."""
 
 from .command import between, command_parser, exit_code, keep, parameters_of, run_command, say
-from .machine import describe_machine
+from .machine import at_end, describe_machine
 from .page import report_page
-from .report import Check, Plot, Report, Series, Table, at_most, exactly
+from .report import Check, Plot, Report, Series, Table, at_most, exactly, ms
 from .text import report_text, table_text
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Report",
     "Series",
     "Table",
+    "at_end",
     "at_most",
     "between",
     "command_parser",
@@ -19,6 +20,7 @@ __all__ = [
     "exactly",
     "exit_code",
     "keep",
+    "ms",
     "parameters_of",
     "report_page",
     "report_text",

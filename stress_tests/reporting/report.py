@@ -16,6 +16,11 @@ def shown(cell: Cell) -> str:
     return f"{cell:,}" if isinstance(cell, int) else cell
 
 
+def ms(value: float | None) -> str:
+    """Whole milliseconds for a sentence, or a dash."""
+    return "–" if value is None else f"{value:,.0f} ms"
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """``head`` names the columns, of which the first tells the rows apart."""
@@ -28,10 +33,10 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """A line of a plot, or its bars: points of ``(x, y)``."""
+    """A line of a plot, or its bars: points of ``(x, y)``, those that have a ``y``."""
 
     name: str
-    points: Sequence[tuple[float, float]]
+    points: Sequence[tuple[float, float | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +89,9 @@ class Report:
 
 
 def at_most(name: str, value: float | None, limit: float, unit: str = "") -> Check:
-    """``value`` may be ``limit`` and no more; None could not be told."""
+    """``value`` may be ``limit`` and no more. None, of nothing that there was to measure, is missed."""
     found = shown(value) if value is None else f"{shown(value)} {unit}"
-    return Check(name, f"≤ {limit:,g} {unit}".strip(), found.strip(), None if value is None else value <= limit)
+    return Check(name, f"≤ {limit:,g} {unit}".strip(), found.strip(), value is not None and value <= limit)
 
 
 def exactly(name: str, value: float, wanted: float, unit: str = "") -> Check:

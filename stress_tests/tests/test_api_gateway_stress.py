@@ -223,6 +223,15 @@ def test_what_went_wrong_is_missed(change: Any, names: list[str]) -> None:
     assert missed(doctored(change)) == names
 
 
+def test_times_of_no_answer_are_missed_and_no_zero() -> None:
+    found = doctored(lambda f: (
+        f["reads"].__setitem__(0, step_figures(20, [Answer("me", 503, 0.001, 0.001)])),
+        f["asks"].update({"/v1, whole": [step_figures(2, [Answer("ask", 503, 0.001, 0.001)])]}),
+    ))  # fmt: skip
+    assert {"reads at 20/s, P95", "added by /v1, whole at 2/s, P95"} <= set(missed(found))
+    assert "/v1, whole 2/s: no answer" in report_page(report_of(found, Namespace(), MACHINE, MODEL_S))
+
+
 def test_waits_that_are_none_are_not_counted() -> None:
     refusals = [Answer("limit", 429, 0.1, 0.1, wait) for wait in (None, 0, 30, 61)]
     met = Exhausted(1.0, refusals, True)

@@ -1,65 +1,71 @@
-"""The API bench's figures: only good answers have times, and any other answer is a missed target."""
+"""What the API bench says of its figures: refusals are no quick answers, and times of nothing are missed."""
 
-import sys
+from argparse import Namespace
 from typing import Any
 
 import pytest
 
-from stress_tests.bench_api import Bench, ask_figures, less, main, read_figures, targets, text
+from stress_tests import bench_api
+from stress_tests.bench_api import checks, read_figures, report_of
 from stress_tests.bench_api_load import Answer
+from stress_tests.bench_turns import less, percentiles_ms
+from stress_tests.reporting import report_page
+
+MACHINE = {"processors": 2, "processor_name": "Quick", "python": "3", "commit": "abc"}
+WAYS = ("direct", "chat/send as SSE", "chat/send as JSON", "/v1 streamed", "/v1 whole")
 
 
-def answers(count: int, status: int = 200, seconds: float = 0.02) -> list[Answer]:
-    return [Answer("me", status, seconds, seconds)] * count
+def ask(seconds: list[float], statuses: dict[int, int]) -> dict[str, Any]:
+    return {"statuses": statuses, "first_ms": percentiles_ms(seconds), "end_ms": percentiles_ms(seconds)}
 
 
-def result(**others: list[Answer]) -> dict[str, Any]:
-    """A run in which all went well, but for the phases that ``others`` names."""
-    direct = ask_figures(others.get("direct", answers(20)))
-    ask = ask_figures(others.get("ask", answers(20)))
-    added = {"added_first_ms": less(ask["first_ms"], direct["first_ms"])}
-    added |= {"added_end_ms": less(ask["end_ms"], direct["end_ms"])}
-    found: dict[str, Any] = {
-        "messages": 100, "people": 10, "callers": 2, "queries": {"me": 2}, "machine": {"load_average": (0.1, 0.2, 0.3)},
-        "reads": {
-            name: read_figures(others.get(name, answers(100)), 10) for name in ("think", "saturated", "staff")
-        },
-        "asks": {"direct": direct, "chat/send as SSE": ask | added, "chat/send as JSON": ask | added},
+def found(*, reads: list[Answer] | None = None, sse: dict[str, Any] | None = None) -> dict[str, Any]:
+    read = [Answer("me", 200, 0.01, 0.01)] * 10 if reads is None else reads
+    asks = {way: ask([1.0], {200: 8}) for way in WAYS} | ({"chat/send as SSE": sse} if sse else {})
+    for of in list(asks.values())[1:]:
+        of["added_first_ms"] = less(of["first_ms"], asks["direct"]["first_ms"])
+        of["added_end_ms"] = less(of["end_ms"], asks["direct"]["end_ms"])
+    return {
+        "messages": 1000, "people": 10, "callers": 5, "queries": {"me": 2}, "asks": asks,
+        "reads": dict.fromkeys(("think", "saturated", "staff"), read_figures(read, 2.0)),
     }  # fmt: skip
-    return found | {"targets": targets(found)}
 
 
-def missed(found: dict[str, Any]) -> list[str]:
-    return [target["name"] for target in found["targets"] if not target["reached"]]
+def missed(of: dict[str, Any]) -> list[str]:
+    return [check.name for check in checks(of) if check.verdict != "reached"]
 
 
 def test_a_good_run_reaches_everything() -> None:
-    assert missed(result()) == []
+    assert missed(found()) == []
+    page = report_page(report_of(found(), Namespace(callers=5), MACHINE))
+    assert "5 clients, 1,000 messages: 5 reads a second, P95 10 ms" in page
+    assert page.count("<svg") == 1
 
 
-def test_failed_answers_have_no_part_in_times_and_rate() -> None:
-    figures = read_figures([*answers(50), *answers(950, 503, 0.001)], 10)
-    assert (figures["requests"], figures["per_s"], figures["statuses"]) == (1000, 5.0, {200: 50, 503: 950})
-    assert figures["all_ms"]["p50"] == figures["by_address"]["me"]["p50"] == 20.0
-    assert ask_figures([*answers(1), *answers(9, 429, 0.001)])["end_ms"]["p50"] == 20.0
+def test_refusals_make_no_read_quick() -> None:
+    slow, refused = Answer("me", 200, 0.2, 0.2), Answer("me", 429, 0.001, 0.001)
+    assert read_figures([slow, *[refused] * 99], 2.0)["per_s"] == 0.5
+    assert missed(found(reads=[slow, *[refused] * 99])) == [
+        "requests answered with 200", "reads of clients that think, P95",
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("phase", ["think", "saturated", "staff", "direct", "ask"])
-@pytest.mark.parametrize("status", [202, 429, 503])
-def test_any_other_answer_is_missed(phase: str, status: int) -> None:
-    assert missed(result(**{phase: [*answers(100), *answers(1, status)]})) == ["answers other than 200"]
+def test_questions_without_an_answer_added_nothing_that_could_be_within_a_limit() -> None:
+    assert missed(found(sse=ask([], {503: 8}))) == [
+        "requests answered with 200", "chat/send as SSE adds to the first text, P95",
+        "chat/send as SSE adds to the end, P95",
+    ]  # fmt: skip
 
 
-def test_failures_alone_reach_no_time() -> None:
-    found = result(think=answers(100, 503, 0.001), ask=answers(20, 503, 0.001))
-    assert [target["name"] for target in found["targets"] if target["reached"]] == ["queries of a read, most"]
-    assert "P95 of reads, clients that think, ms: nothing of 50.0" in text(found)
+@pytest.mark.parametrize("wrong", [["--callers", "0"], ["--messages", "19"], ["--seconds", "1e9"], ["--turns", "0"]])
+def test_arguments_are_bounded(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        bench_api.main(wrong)
+    assert ended.value.code == 2
+    assert wrong[0] in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("others", "code"), [({}, 0), ({"saturated": answers(1, 503)}, 1)])
-def test_the_exit_code_tells_of_other_answers(
-    others: dict[str, list[Answer]], code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Bench, "run", lambda _self: result(**others))
-    monkeypatch.setattr(sys, "argv", ["bench_api"])
-    assert main() == code
+@pytest.mark.parametrize("wrong", [["--people", "10"], ["--messages", "900"]])
+def test_callers_without_anything_to_read_are_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_api.main(wrong) == 2
+    assert "--callers" in capsys.readouterr().err

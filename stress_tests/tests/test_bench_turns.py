@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from stress_tests.bench_turns import Turn, checksum, direct_outcome, percentile, product_outcome
+from stress_tests.bench_turns import (
+    Turn,
+    checksum,
+    direct_outcome,
+    less,
+    percentile,
+    percentiles_ms,
+    product_outcome,
+)
 
 STAMPS = "1000000 1020000 1040000 "
 WHOLE = STAMPS + checksum(STAMPS)
@@ -85,6 +93,17 @@ def test_direct_answer_is_read_across_the_pieces_it_came_in() -> None:
     outcome = direct_outcome(turn(wire[:30], wire[30:110], wire[110:]), tokens=4)
     assert outcome.fault == ""
     assert outcome.lags_s == pytest.approx([0.10, 0.13, 0.11])
+
+
+def test_latency_of_nothing_is_none_and_no_zero() -> None:
+    assert percentiles_ms([]) == dict.fromkeys(("p50", "p95", "p99", "max"))
+    assert percentiles_ms([0.002, 0.001])["p50"] == 1.0
+
+
+def test_what_is_added_to_nothing_or_by_nothing_is_none() -> None:
+    assert less({"p50": 30.0, "p95": None, "p99": 50.0}, {"p50": 10.0, "p95": 12.0, "p99": None}) == {
+        "p50": 20.0, "p95": None, "p99": None,
+    }  # fmt: skip
 
 
 def test_percentile_is_a_value_that_occurred() -> None:

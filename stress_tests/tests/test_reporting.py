@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 from stress_tests.chaos.recoveries import RECOVERY_SECONDS, Recovery, recovery_figures
 from stress_tests.chaos.reports import chaos_report, soak_report
 from stress_tests.reporting import Check, Plot, Report, Series, Table, describe_machine, report_page
+from stress_tests.reporting.plots import plot_svg
 from stress_tests.soak_test import Soaked, figures_of
 
 MACHINE = describe_machine()
@@ -75,9 +76,18 @@ def test_a_soak_shows_memory_over_time_and_what_grows() -> None:
     verdicts = {check.name: check.verdict for check in report.checks}
     assert verdicts["rss/web 1"] == "MISSED"
     assert verdicts["fds/web 1"] == "reached"
+    told = {check.name: check.found for check in report.checks}
+    assert told["rss/web 1"] == "+60.00% to +60.00% an hour"  # of 100 MiB; a share of 0.6 would read as nearly nothing
+    assert told["fds/web 1"] == "+0 to +0 an hour"
     memory = next(plot for plot in report.plots if plot.title == "Memory")
     assert memory.series == [Series("web 1", [(float(minute), 100.0 + minute) for minute in range(90)])]
     assert report_page(report).count("<svg") == 3
+
+
+def test_points_of_nothing_are_left_out_of_a_plot() -> None:
+    points = [(1.0, 2.0), (2.0, None), (3.0, 4.0)]
+    assert plot_svg(Plot("P", "x", "y", [Series("s", points)])).count("<circle") == 2
+    assert plot_svg(Plot("P", "x", "y", [Series("s", [(1.0, None)])])) == ""
 
 
 def test_nothing_to_plot_is_no_plot() -> None:

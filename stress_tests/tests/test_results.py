@@ -22,8 +22,9 @@ def stress(machine: dict[str, Any] | None = None, **verdicts: str) -> dict[str, 
 
 def bench() -> dict[str, Any]:
     def phase(users: int, think_s: float) -> dict[str, Any]:
+        product = {"complete_percent": 100.0, "first_token_ms": {"p95": 200 + users / 10}}
         added = {"first_token_ms": {"p95": users / 10}, "lag_ms": {"p95": users / 20}}
-        return {"users": users, "think_s": think_s, "added": added, "product": {"complete_percent": 100.0}}
+        return {"users": users, "think_s": think_s, "added": added, "product": product}
 
     return {
         "phases": [phase(100, 10.0), phase(1000, 10.0), phase(1000, 1.0)],
@@ -41,16 +42,34 @@ def test_a_run_becomes_a_row_that_tells_what_was_not_reached() -> None:
     assert row == f"| Sockets | All \\| of it | {told} | `abc1234`, 2026-11-29 |"
 
 
-def test_other_work_beside_a_run_is_told() -> None:
-    assert (
-        "beside other work (load 6.2)"
-        in read_result(stress({"load_before": [6.21, 5, 4]}, opened="reached")).row().line
-    )
+@pytest.mark.parametrize(
+    ("machine", "told"),
+    [
+        # Quiet before, disturbed while it ran: the load before says nothing of it.
+        ({"load_before": [0.0], "others_percent": 5.0}, ", beside other work (5 % of the processors)"),
+        # Only its own earlier test had left that load.
+        ({"load_before": [6.2], "others_percent": 4.9}, ""),
+        # Kept before others were measured.
+        ({"load_before": [6.21, 5, 4]}, ", beside other work (load 6.2)"),
+        ({"load_before": [0.4]}, ""),
+        ({"load_before": []}, ""),
+    ],
+)
+def test_other_work_beside_a_run_is_told_as_it_was_during_the_run(machine: dict[str, Any], told: str) -> None:
+    row = read_result(stress(machine, opened="reached")).row().line
+    assert row.endswith(f"| `abc1234`, 2026-11-29{told} |")
+
+
+def test_a_row_tells_parameters_that_were_changed_and_changes_that_were_not_committed() -> None:
+    kept = stress({"commit": "abc1234+"}, opened="reached")
+    kept["report"]["changed"] = {"warm_up": 20.0, "rates": [0.5, 100.0], "users": 1000000, "quick": True}
+    given = "`--warm-up 20 --rates 0.5,100 --users 1000000 --quick`"
+    assert read_result(kept).row().line.endswith(f"| `abc1234` with uncommitted changes, 2026-11-29, {given} |")
 
 
 def test_the_bench_has_a_row_of_its_largest_phase_of_people_who_think() -> None:
     row = read_result(bench()).row().line
-    assert "1,000 people: 100 % of turns complete, first token 100 ms later (P95), each token 50 ms" in row
+    assert "1,000 people: 100 % of turns complete, first token within 300 ms (P95), 100 ms more than directly" in row
     assert "1 of 2 reached; not measured: lag (–)" in row
 
 

@@ -72,6 +72,8 @@ def test_a_good_run_reaches_everything() -> None:
         ("follow/whole", 39, "tabs that hold the whole reply"),
         ("storms/1/back", 99, "sockets back after storm 2"),
         ("storms/0/back_ms", MS | {"max": 31_000.0}, "the last one is back"),
+        ("storms/1/back_ms", dict.fromkeys(MS), "the last one is back"),
+        ("ping/pong_ms", dict.fromkeys(MS), "pong, P95"),
         ("storms/1/rss", 230 * MIB, "memory after the last storm, more than after the first"),
         ("slow/closed", {"4408": 2, "None": 1}, "readers that do not read, closed with 4408"),
         ("slow/whole_afterwards", 2, "of these, found everything afterwards"),
@@ -152,6 +154,12 @@ def test_a_run_without_storms_is_told_as_well() -> None:
     found = good() | {"storms": []}
     assert {check.verdict for check in judged(found)} == {"reached"}
     assert "after 0 reconnect storms" in report_text(report_of(found, Namespace(), MACHINE))
+
+
+def test_a_headline_claims_no_more_than_came_back() -> None:
+    found = doctored("storms/1/back_ms", dict.fromkeys(MS)) | {"ping": good()["ping"] | {"pong_ms": dict.fromkeys(MS)}}
+    assert report_of(found, Namespace(), MACHINE).headline.endswith("after 2 reconnect storms not all are back.")
+    assert "not all are back" in report_of(doctored("storms/0/back", 99), Namespace(), MACHINE).headline
 
 
 def test_the_page_shows_times_and_memory() -> None:
