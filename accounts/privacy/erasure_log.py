@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
@@ -70,14 +70,14 @@ def note_begun(entry_id: UUID, person: User) -> ErasureEntry:
 
 def lines(file: Path | None = None) -> list[Line]:
     """The lines of the log, or of a copy of it, in order; a line that a crash cut off at the end was never acted upon
-    and is left out. None where there is no file.
+    and is left out, in the midst of a character or not. None where there is no file.
 
     Raises LogUnreadable for anything else that is no line, OSError where the file is there and cannot be read.
     """
     path = file or Path(settings.ERASURE_LOG)
     if not path.exists():
         return []
-    *whole, _cut = path.read_text(encoding="utf-8").split("\n")
+    *whole, _cut = path.read_bytes().split(b"\n")
     return [_line(text, path) for text in whole if text]
 
 
@@ -155,19 +155,24 @@ def _append(line: Line) -> None:
     )
     with path.open("ab+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if file.seek(0, os.SEEK_END) and not _ends_with_line(file):
-            file.write(b"\n")  # a crash cut the line before off: it becomes one that says nothing
+        _remove_cut_line(file)
         file.write(f"{text}\n".encode())
         file.flush()
         os.fsync(file.fileno())
 
 
-def _ends_with_line(file: Any) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return bool(file.read(1) == b"\n")
+def _remove_cut_line(file: BinaryIO) -> None:
+    """What a crash left of a line that it cut off goes, before the next is written behind it: nobody who holds the
+    lock is writing it still, and its erasure did not begin. On disk."""
+    file.seek(0)
+    content = file.read()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        file.truncate(whole)
+        os.fsync(file.fileno())
 
 
-def _line(text: str, path: Path) -> Line:
+def _line(text: bytes, path: Path) -> Line:
     try:
         found: dict[str, Any] = json.loads(text)
         return Line(UUID(found["id"]), found["person"], found["address"], datetime.fromisoformat(found["begun_at"]))
