@@ -16,6 +16,7 @@ from django.core.management.base import CommandError
 
 from chatbot_project.lib.db import named_lock
 from chatbot_project.management.commands.runweb import KEEP_ALIVE_SECONDS
+from chatbot_project.tests.image import copied_from_the_checkout, files_of_the_image, is_let_in, rules_of
 from conversations.tests.stack import free_port
 from faqs.models import FAQ
 from personas.models import Persona
@@ -34,6 +35,24 @@ def services() -> dict[str, Any]:
 def test_the_dockerfile_has_nothing_that_its_linter_complains_of() -> None:
     done = subprocess.run([TOOLS / "hadolint", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_patterns_of_what_goes_into_the_image_are_read_as_docker_reads_them() -> None:
+    rules = rules_of("# all but\n*\n!app/\n! deploy/one.py\n**/tests\n**/*.pyc\n!app/tests/kept?.py\n")
+    let_in = ["app/a.py", "app/b/c.py", "deploy/one.py", "app/tests/kept1.py"]
+    left_out = ["x", "x/app/a.py", "deploy", "deploy/two.py", "app/tests/a.py", "app/b/tests/c/d", "app/a.pyc", ".env"]
+    assert [path for path in (*let_in, *left_out) if is_let_in(path, rules)] == let_in
+    assert is_let_in("anything", [])
+    with pytest.raises(ValueError, match="not read here"):
+        rules_of("[ab]")
+
+
+def test_the_image_has_what_its_build_names_and_nothing_that_is_not_to_be_in_it() -> None:
+    files = set(files_of_the_image())
+    for name in copied_from_the_checkout():
+        assert name == "." or Path(name) in files, name
+    assert {Path("manage.py"), Path("chatbot_project/settings.py"), Path("pyproject.toml")} <= files
+    assert not [path for path in files if {"tests", ".git", ".venv", "var"} & set(path.parts) or path.name == ".env"]
 
 
 def test_the_compose_file_is_as_its_specification_says() -> None:
