@@ -55,6 +55,12 @@ def test_the_image_has_what_its_build_names_and_nothing_that_is_not_to_be_in_it(
     assert not [path for path in files if {"tests", ".git", ".venv", "var"} & set(path.parts) or path.name == ".env"]
 
 
+def test_the_image_has_what_settings_ask_for_that_are_off_by_default() -> None:
+    """TRACING stands in .env as any other setting."""
+    assert "requirements-tracing.txt" in copied_from_the_checkout()
+    assert "-r /tmp/requirements-tracing.txt" in (ROOT / "Dockerfile").read_text()
+
+
 def test_the_compose_file_is_as_its_specification_says() -> None:
     command = [TOOLS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
