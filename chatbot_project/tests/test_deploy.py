@@ -7,6 +7,7 @@ import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -14,6 +15,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from accounts.privacy import erasure_log
+from accounts.tests.factories import make_user
 from chatbot_project.lib.db import named_lock
 from chatbot_project.management.commands.runweb import KEEP_ALIVE_SECONDS
 from chatbot_project.tests.image import copied_from_the_checkout, files_of_the_image, is_let_in, rules_of
@@ -133,6 +136,18 @@ def test_a_new_database_is_made_ready_once() -> None:
     assert min(found) > 0
     call_command("prepare", stdout=StringIO())
     assert (Persona.objects.count(), FAQ.objects.count()) == found
+
+
+@pytest.mark.django_db
+def test_a_restored_database_is_not_ready_before_erasures_are_done_again(settings: Any, tmp_path: Path) -> None:
+    settings.ERASURE_LOG = tmp_path / "erasures.jsonl"
+    entry = erasure_log.note_begun(uuid4(), make_user())
+    call_command("prepare", stdout=StringIO())
+    entry.delete()  # as a restored backup lacks it
+    with pytest.raises(CommandError, match="1 to be replayed"):
+        call_command("prepare", stdout=StringIO())
+    call_command("replay_erasures", stdout=StringIO())
+    call_command("prepare", stdout=StringIO())
 
 
 def test_a_process_that_does_not_answer_is_not_well() -> None:
