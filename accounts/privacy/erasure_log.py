@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
@@ -26,6 +26,7 @@ from django.utils.crypto import salted_hmac
 from accounts.audit.chain import canonical
 from accounts.audit.checkpoints import public_bytes, signing_keys
 from accounts.models import ErasureEntry, User
+from chatbot_project.lib.lines import remove_cut_line
 
 _SALT = "accounts.privacy.erasures"
 
@@ -155,20 +156,9 @@ def _append(line: Line) -> None:
     )
     with path.open("ab+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        _remove_cut_line(file)
+        remove_cut_line(file)  # its erasure did not begin
         file.write(f"{text}\n".encode())
         file.flush()
-        os.fsync(file.fileno())
-
-
-def _remove_cut_line(file: BinaryIO) -> None:
-    """What a crash left of a line that it cut off goes, before the next is written behind it: nobody who holds the
-    lock is writing it still, and its erasure did not begin. On disk."""
-    file.seek(0)
-    content = file.read()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        file.truncate(whole)
         os.fsync(file.fileno())
 
 

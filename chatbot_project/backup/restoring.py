@@ -16,7 +16,7 @@ from django.db.migrations.loader import MigrationLoader
 from redis.exceptions import RedisError
 
 from accounts.audit.chain import seal
-from accounts.audit.checkpoints import Checkpoint, append, default_file, read_file
+from accounts.audit.checkpoints import Checkpoint, append, default_file, read_file, remove_cut_off
 from accounts.audit.verifying import verify as verify_audit
 from accounts.models import AuditCheckpoint
 from accounts.privacy import erasure_log, erasures
@@ -271,6 +271,7 @@ def _newest_checkpoint() -> int:
 def _in_file() -> list[Checkpoint]:
     file = default_file()
     try:
+        remove_cut_off(file)
         return read_file(file) if file.exists() else []
     except (OSError, ValueError) as error:
         raise BackupError(f"The checkpoints of the audit trail cannot be read: {error}") from error
