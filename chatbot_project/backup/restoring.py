@@ -130,7 +130,7 @@ def _refuse_unfit(session: databases.Session, run: _Run) -> None:
     server = session.info.server_version // 10000
     if server < manifest.server:
         raise BackupError(f"It was made of PostgreSQL {manifest.server}; this server is {server}. Use a newer one.")
-    tools_for(server, restoring=True, dumped_with=manifest.tools)
+    tools_for(server, dumped_with=manifest.tools)
     found = session.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'").fetchone()
     if found is None:
         raise BackupError("The extension “vector” (pgvector) is not installed on this server.")
@@ -181,16 +181,17 @@ def _fill(name: str, run: _Run) -> None:
             session.execute("CREATE EXTENSION IF NOT EXISTS vector")
         except psycopg.Error as error:
             raise BackupError(f"pgvector cannot be set up: {databases.first_line(error)}") from error
-        tools = tools_for(session.info.server_version // 10000, restoring=True, dumped_with=manifest.tools)
+        server = session.info.server_version // 10000
         found = session.execute(
             "SELECT r FROM unnest(%s::text[]) r WHERE to_regrole(r) IS NULL", [list(manifest.roles)]
         )
         strangers = [role for (role,) in found.fetchall()]
-    options = ["--exit-on-error", "--no-owner", "--no-comments"]
+    options = ["--no-owner", "--no-comments"]
     if strangers:
         options.append("--no-privileges")
         run.say(f"There is no role {', '.join(strangers)}: no rights are granted. See `manage.py grant_audit`.")
-    tools.run("pg_restore", *options, str(run.backup.folder / DUMP), database=name)
+    tools = tools_for(server, dumped_with=manifest.tools)
+    tools.restore(run.backup.folder / DUMP, *options, database=name, server=server)
     try:
         with databases.connect(name) as session:
             wrong = differences(manifest.tables, read_contents(session).tables)
