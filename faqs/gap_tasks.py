@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from celery import Task, shared_task
+from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
@@ -70,7 +71,8 @@ def write_answer(self: "Task[Any, Any]", faq_id: str, actor_id: str | None = Non
         log.warning("gap.answer_not_drafted", faq=faq_id, code=error.code)
         if isinstance(error, LLMError) and error.retryable and self.request.retries < RETRIES:
             wait = max(error.retry_after or 0, WAIT_SECONDS * 2**self.request.retries)
-            raise self.retry(exc=error, countdown=wait) from None
+            # It waits in its worker, and one that waited for longer would be taken for cut off.
+            raise self.retry(exc=error, countdown=min(wait, settings.CELERY_TASK_TIME_LIMIT)) from None
         Writing.note(faq, Writing.FAILED)
         return
     log.info("gap.answer_drafted", faq=faq_id, by=writer.name, written=written)

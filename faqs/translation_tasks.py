@@ -4,6 +4,7 @@ from typing import Any
 
 import structlog
 from celery import Task, shared_task
+from django.conf import settings
 
 from accounts.models import User
 from chatbot_project.lib.errors import ApplicationError
@@ -33,6 +34,7 @@ def draft_translation(self: "Task[Any, Any]", faq_id: str, language: str, actor_
         log.warning("translation.not_drafted", faq=faq_id, language=language, code=error.code)
         if error.code in WORTH_ANOTHER_TRY:
             wait = max(error.retry_after or 0, WAIT_SECONDS * 2**self.request.retries)
-            raise self.retry(exc=error, countdown=wait) from None
+            # It waits in its worker, and one that waited for longer would be taken for cut off.
+            raise self.retry(exc=error, countdown=min(wait, settings.CELERY_TASK_TIME_LIMIT)) from None
         return
     log.info("translation.drafted", faq=faq_id, language=language, draft=str(draft.pk), by=draft.drafted_by)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from django.utils import timezone
 
 from accounts.audit.chain import SEALER_LOCK, canonical, seal
 from accounts.models import AuditCheckpoint, AuditLink
+from chatbot_project.lib.lines import remove_cut_line
 
 log = structlog.get_logger(__name__)
 
@@ -121,6 +123,7 @@ def make_checkpoint() -> Checkpoint | None:
             )
     if made is not None:
         log.info("audit.checkpoint", number=made.number, hash=made.hash.hex(), signature=made.signature.hex())
+    remove_cut_off(default_file())
     write_missing(default_file())
     return made
 
@@ -149,9 +152,18 @@ def write_missing(file: Path) -> int:
     return len(missing)
 
 
+def remove_cut_off(file: Path) -> None:
+    """Remove from ``file`` what a crash has left of a checkpoint, which the database has. Raises OSError."""
+    if file.exists():
+        with file.open("rb+") as out:
+            fcntl.flock(out, fcntl.LOCK_EX)
+            remove_cut_line(out)
+
+
 def append(file: Path, checkpoints: Iterable[Checkpoint]) -> None:
     """Add lines to ``file`` and have them on the disk. Raises OSError."""
     with file.open("a", encoding="utf-8") as out:
+        fcntl.flock(out, fcntl.LOCK_EX)
         out.writelines(f"{checkpoint.as_line()}\n" for checkpoint in checkpoints)
         out.flush()
         os.fsync(out.fileno())

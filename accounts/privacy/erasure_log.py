@@ -26,6 +26,7 @@ from django.utils.crypto import salted_hmac
 from accounts.audit.chain import canonical
 from accounts.audit.checkpoints import public_bytes, signing_keys
 from accounts.models import ErasureEntry, User
+from chatbot_project.lib.lines import remove_cut_line
 
 _SALT = "accounts.privacy.erasures"
 
@@ -70,14 +71,14 @@ def note_begun(entry_id: UUID, person: User) -> ErasureEntry:
 
 def lines(file: Path | None = None) -> list[Line]:
     """The lines of the log, or of a copy of it, in order; a line that a crash cut off at the end was never acted upon
-    and is left out. None where there is no file.
+    and is left out, in the midst of a character or not. None where there is no file.
 
     Raises LogUnreadable for anything else that is no line, OSError where the file is there and cannot be read.
     """
     path = file or Path(settings.ERASURE_LOG)
     if not path.exists():
         return []
-    *whole, _cut = path.read_text(encoding="utf-8").split("\n")
+    *whole, _cut = path.read_bytes().split(b"\n")
     return [_line(text, path) for text in whole if text]
 
 
@@ -155,19 +156,13 @@ def _append(line: Line) -> None:
     )
     with path.open("ab+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        if file.seek(0, os.SEEK_END) and not _ends_with_line(file):
-            file.write(b"\n")  # a crash cut the line before off: it becomes one that says nothing
+        remove_cut_line(file)  # its erasure did not begin
         file.write(f"{text}\n".encode())
         file.flush()
         os.fsync(file.fileno())
 
 
-def _ends_with_line(file: Any) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return bool(file.read(1) == b"\n")
-
-
-def _line(text: str, path: Path) -> Line:
+def _line(text: bytes, path: Path) -> Line:
     try:
         found: dict[str, Any] = json.loads(text)
         return Line(UUID(found["id"]), found["person"], found["address"], datetime.fromisoformat(found["begun_at"]))

@@ -345,6 +345,14 @@ def test_a_lost_file_of_checkpoints_is_written_anew(trail: list[AuditEvent]) -> 
     assert [each.number for each in read_file(checkpoints.default_file())] == [6, 9]
 
 
+@pytest.mark.parametrize("cut", [b'{"number": 9, "ha', b'{"\xc3'], ids=["a line", "a character"])
+def test_a_checkpoint_that_a_crash_cut_off_in_the_file_is_written_anew(trail: list[AuditEvent], cut: bytes) -> None:
+    with checkpoints.default_file().open("ab") as file:
+        file.write(cut)
+    make_checkpoint()
+    assert [each.number for each in read_file(checkpoints.default_file())] == [6, 9]
+
+
 def command(**options: object) -> tuple[int, str]:
     out, err = StringIO(), StringIO()
     try:

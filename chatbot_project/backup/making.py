@@ -92,13 +92,13 @@ def _fill(draft: Path, made_at: datetime) -> Manifest:
     """Dump, and count in the same snapshot what is dumped."""
     dump, erasures = draft / DUMP, draft / ERASURES
     with connect(own_name()) as session:
+        tools = tools_for(session.info.server_version // 10000)
         session.isolation_level, session.read_only = IsolationLevel.REPEATABLE_READ, True
         try:
             (snapshot,) = session.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
             contents = read_contents(session)
             if not contents.migrations:
                 raise BackupError(f"There is nothing of Nono's in the database “{own_name()}”.")
-            tools = tools_for(contents.server)
             tools.run(
                 "pg_dump", "--format=custom", f"--file={dump}", f"--snapshot={snapshot}",
                 f"--lock-wait-timeout={_LOCK_WAIT}", database=own_name(),

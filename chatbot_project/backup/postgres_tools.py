@@ -16,8 +16,9 @@ from chatbot_project.backup.errors import BackupError
 from chatbot_project.embedded.postgres import binary_dir
 from chatbot_project.embedded.processes import EmbeddedError, die_with_parent
 
-#: From this version on pg_restore sets ``transaction_timeout``, which older servers do not know.
-NOT_FOR_OLDER_SERVERS = 17
+# From this version on pg_restore first sets ``transaction_timeout``, which older servers do not know.
+_SETS_TIMEOUT = 17
+_NO_SUCH_SETTING = 'unrecognized configuration parameter "transaction_timeout"'
 _TOLD = 5  # lines of what a tool complained of
 
 
@@ -39,25 +40,28 @@ class Tools:
             check=False, umask=0o077, preexec_fn=die_with_parent(signal.SIGTERM),
             restore_signals=False,  # a limit on the size of files is an error that it tells of, not its sudden end
         )  # fmt: skip
-        if done.returncode != 0:
+        if done.returncode != 0 and not _came_through(done.stderr):
             said = _complaint(program, done.stderr) or f"exit code {done.returncode}"
             hint = " A migration is at work: try again after it." if "statement timeout" in said else ""
             raise BackupError(f"{program} failed: {said}{hint}")
 
+    def restore(self, dump: Path, *options: str, database: str, server: int) -> None:
+        """Put ``dump`` into ``database``, on a server of that major version. Raises BackupError where anything of it
+        does not come back: at once, or at the end where the server does not know a setting of pg_restore's."""
+        strict = [] if server < _SETS_TIMEOUT <= self.major else ["--exit-on-error"]
+        self.run("pg_restore", *strict, *options, str(dump), database=database)
 
-def tools_for(server: int, *, restoring: bool = False, dumped_with: int = 0) -> Tools:
+
+def tools_for(server: int, *, dumped_with: int = 0) -> Tools:
     """Those of the lowest version that is not below the server's, nor below that of what made the dump; a server's own
     fit best. Raises BackupError where there are none."""
     least = max(server, dumped_with)
     found = [tools for tools in _installed() if tools.major >= least]
-    if restoring and server < NOT_FOR_OLDER_SERVERS:
-        found = [tools for tools in found if tools.major < NOT_FOR_OLDER_SERVERS]
     if not found:
         there = ", ".join(f"{tools.major} ({tools.folder})" for tools in _installed()) or "none"
-        wanted = f"{least}" if restoring and server < NOT_FOR_OLDER_SERVERS else f"{least} or newer"
         raise BackupError(
-            f"The server is PostgreSQL {server}; its tools pg_dump and pg_restore are needed in version {wanted}, and "
-            f"there are: {there}. Install them (Debian: apt-get install postgresql-client-{least}) into PATH."
+            f"The server is PostgreSQL {server}; its tools pg_dump and pg_restore are needed in version {least} "
+            f"or newer, and there are: {there}. Install them into PATH (Debian: postgresql-client-{least})."
         )
     return min(found, key=lambda tools: tools.major)
 
@@ -80,7 +84,14 @@ def _major(program: Path) -> int:
     return int(found[1]) if found else 0
 
 
+def _came_through(said: str) -> bool:
+    """Whether pg_restore went to its end, and nothing was amiss but that the server has no such setting."""
+    errors = [line for line in said.splitlines() if line.startswith("pg_restore: error:")]
+    counted = f"pg_restore: warning: errors ignored on restore: {len(errors)}" in said.splitlines()
+    return counted and all(_NO_SUCH_SETTING in line for line in errors)
+
+
 def _complaint(program: str, said: str) -> str:
     lines = [line.removeprefix(f"{program}: ").strip() for line in said.splitlines() if line.startswith(f"{program}: ")]
-    errors = [line for line in lines if "error:" in line] or lines
+    errors = [line for line in lines if "error:" in line and _NO_SUCH_SETTING not in line] or lines
     return "; ".join(errors[:_TOLD])

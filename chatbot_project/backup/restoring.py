@@ -16,7 +16,7 @@ from django.db.migrations.loader import MigrationLoader
 from redis.exceptions import RedisError
 
 from accounts.audit.chain import seal
-from accounts.audit.checkpoints import Checkpoint, append, default_file, read_file
+from accounts.audit.checkpoints import Checkpoint, append, default_file, read_file, remove_cut_off
 from accounts.audit.verifying import verify as verify_audit
 from accounts.models import AuditCheckpoint
 from accounts.privacy import erasure_log, erasures
@@ -130,7 +130,7 @@ def _refuse_unfit(session: databases.Session, run: _Run) -> None:
     server = session.info.server_version // 10000
     if server < manifest.server:
         raise BackupError(f"It was made of PostgreSQL {manifest.server}; this server is {server}. Use a newer one.")
-    tools_for(server, restoring=True, dumped_with=manifest.tools)
+    tools_for(server, dumped_with=manifest.tools)
     found = session.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'").fetchone()
     if found is None:
         raise BackupError("The extension “vector” (pgvector) is not installed on this server.")
@@ -181,16 +181,17 @@ def _fill(name: str, run: _Run) -> None:
             session.execute("CREATE EXTENSION IF NOT EXISTS vector")
         except psycopg.Error as error:
             raise BackupError(f"pgvector cannot be set up: {databases.first_line(error)}") from error
-        tools = tools_for(session.info.server_version // 10000, restoring=True, dumped_with=manifest.tools)
+        server = session.info.server_version // 10000
         found = session.execute(
             "SELECT r FROM unnest(%s::text[]) r WHERE to_regrole(r) IS NULL", [list(manifest.roles)]
         )
         strangers = [role for (role,) in found.fetchall()]
-    options = ["--exit-on-error", "--no-owner", "--no-comments"]
+    options = ["--no-owner", "--no-comments"]
     if strangers:
         options.append("--no-privileges")
         run.say(f"There is no role {', '.join(strangers)}: no rights are granted. See `manage.py grant_audit`.")
-    tools.run("pg_restore", *options, str(run.backup.folder / DUMP), database=name)
+    tools = tools_for(server, dumped_with=manifest.tools)
+    tools.restore(run.backup.folder / DUMP, *options, database=name, server=server)
     try:
         with databases.connect(name) as session:
             wrong = differences(manifest.tables, read_contents(session).tables)
@@ -271,6 +272,7 @@ def _newest_checkpoint() -> int:
 def _in_file() -> list[Checkpoint]:
     file = default_file()
     try:
+        remove_cut_off(file)
         return read_file(file) if file.exists() else []
     except (OSError, ValueError) as error:
         raise BackupError(f"The checkpoints of the audit trail cannot be read: {error}") from error

@@ -1,20 +1,23 @@
 """The machine under it: clocks, disk, time zones."""
 
 import asyncio
+import errno
 import os
 import shutil
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import aiohttp
 from django.conf import settings
 from django.db import connection
 
+from accounts.audit.checkpoints import default_file
 from chatbot_project.doctor.redis import redis_client
-from chatbot_project.doctor.registry import Findings, Request, check, failed, ok, warning
+from chatbot_project.doctor.registry import Finding, Findings, Request, check, failed, ok, skipped, warning
 from chatbot_project.doctor.running import in_database
 from chatbot_project.lib.llm.providers import Provider
 from chatbot_project.lib.llm.transport import make_session
@@ -85,28 +88,57 @@ def skew_of(there: float, began: float, ended: float, *, step: float = 0.0) -> f
 
 @check("disk", "There is room on the disk")
 async def examine_disk(request: Request) -> Findings:
-    folder = settings.VAR_DIR
-    if not folder.is_dir():
-        return failed(f"{folder} is no folder.", "Make it, or set VAR_DIR to a folder that this user may write to.")
+    """Of each folder that is written to whether it can be, and of each disk that such are on what is free there."""
+    findings: list[Finding] = []
+    disks: dict[int, dict[str, Path]] = {}
+    for name, folder in written_folders().items():
+        place = next(each for each in (folder, *folder.parents) if each.exists())
+        if refused := _refused(name, place):
+            findings.append(refused)
+        else:
+            disks.setdefault(os.stat(place).st_dev, {})[name] = place
+    return findings + [_room(places) for places in disks.values()]
+
+
+def written_folders() -> dict[str, Path]:
+    """What processes write to, by the setting that says where it is; some is made at its first use."""
+    found = {"ERASURE_LOG": Path(settings.ERASURE_LOG).parent, "VAR_DIR/audit": default_file().parent}
+    if settings.BACKUP_HOURS or Path(settings.BACKUP_DIR).exists():
+        found["BACKUP_DIR"] = Path(settings.BACKUP_DIR)
+    if settings.IS_LOCAL:  # embedded parts, the key and logs
+        found["VAR_DIR"] = Path(settings.VAR_DIR)
+    return found
+
+
+def _refused(name: str, place: Path) -> Finding | None:
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-") as file:
             file.write(b"x")
             file.flush()
     except OSError as error:
+        if name == "BACKUP_DIR" and error.errno == errno.EROFS:  # on Kubernetes the CronJob alone has it
+            return skipped(f"{place} is read-only here: what makes backups has a disk of its own there.", part=name)
         return failed(
-            f"{folder} cannot be written to ({error.strerror}).",
-            f"chown or chmod {folder} for the user that runs Nono.",
+            f"{place} cannot be written to ({error.strerror}).",
+            f"chown or chmod it for the user that runs Nono, mount a volume there, or set {name.partition('/')[0]}.",
+            part=name,
         )
-    usage, nodes = shutil.disk_usage(folder), os.statvfs(folder)
-    said = f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.1f} GB are free at {folder}"
-    mend = "Make room, or give that disk more: logs, old backups and exports below VAR_DIR are the first to look at."
+    return None
+
+
+def _room(places: dict[str, Path]) -> Finding:
+    """On the disk that all of ``places`` are on."""
+    part, place = next(iter(places.items()))
+    usage, nodes = shutil.disk_usage(place), os.statvfs(place)
+    said = f"{usage.free / 1e9:.1f} GB of {usage.total / 1e9:.1f} GB are free for {', '.join(places)}"
+    mend = "Make room, or give that disk more: logs and old backups are the first to look at."
     if usage.free < NO_BYTES:
-        return failed(said, mend)
+        return failed(said, mend, part=part)
     if usage.free < SCARCE or usage.free < SCARCE_SHARE * usage.total:
-        return warning(said, mend)
+        return warning(said, mend, part=part)
     if nodes.f_files and nodes.f_favail < SCARCE_SHARE * nodes.f_files:
-        return warning(f"{said}, but few files can be made there any more.", mend)
-    return ok(said)
+        return warning(f"{said}, but few files can be made there any more.", mend, part=part)
+    return ok(said, part=part)
 
 
 @check("time-zone", "Everybody means the same by a day", needs=("database",))

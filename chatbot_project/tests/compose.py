@@ -1,7 +1,8 @@
 """docker-compose.yml without containers: its own commands, environments, order and health checks, on loopback ports.
 
-What a container would give is put in its place: names of hosts, a port for each replica, folders for its volumes, and
-the image's environment. PostgreSQL is the session's, with a database of its own, as it may not run as root here.
+What a container would give is put in its place: names of hosts, a port for each replica, folders for its volumes, the
+image's environment, and no more of the checkout than is in the image. PostgreSQL is the session's, with a database of
+its own, as it may not run as root here.
 """
 
 import os
@@ -22,9 +23,9 @@ from django.conf import settings
 from chatbot_project.embedded.dotenv import parse_dotenv
 from chatbot_project.embedded.paths import VarPaths
 from chatbot_project.embedded.postgres import binary_dir
+from chatbot_project.tests.image import ROOT, build_command, copy_image, image_environment
 from conversations.tests.stack import free_port, wait_until
 
-ROOT = Path(settings.BASE_DIR)
 TOOLS = Path(sys.executable).parent
 DATABASE = "nono_compose"
 START_SECONDS = 120
@@ -52,24 +53,18 @@ def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
     return _VARIABLE.sub(put, value)
 
 
-def image_environment() -> dict[str, str]:
-    """What the Dockerfile's last stage sets."""
-    last = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2].replace("\\\n", " ")
-    lines = re.findall(r"^ENV (.*)$", last, re.MULTILINE)
-    return dict(part.split("=", 1) for line in lines for part in shlex.split(line))
-
-
 class Replica:
     """One container's process."""
 
-    def __init__(self, service: str, command: list[str], environment: dict[str, str], log: Path) -> None:
-        self.service, self.command, self.environment, self.log = service, command, environment, log
+    def __init__(self, service: str, command: list[str], environment: dict[str, str], folder: Path, log: Path) -> None:
+        self.service, self.command, self.environment = service, command, environment
+        self.folder, self.log = folder, log
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self.command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
 
@@ -94,7 +89,7 @@ class Compose:
 
     def __init__(self, folder: Path, model_url: str) -> None:
         self.folder = folder
-        self.data, self.static = folder / "data", folder / "static"
+        self.image, self.data, self.static = folder / "image", folder / "data", folder / "static"
         self.ports = {name: free_port() for name in ("http", "https", "redis")}
         made = subprocess.run(
             ["sh", "deploy/new_env.sh", "localhost"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -193,7 +188,7 @@ class Compose:
         command = ["sh", "-c", *test] if kind == "CMD-SHELL" else test
         command = [(elsewhere or {}).get(part, self._here(part, environment)) for part in command]
         return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=30
+            command, cwd=self.image, env=environment, capture_output=True, text=True, check=False, timeout=30
         )
 
     def run(self, name: str, *command: str) -> str:
@@ -201,7 +196,7 @@ class Compose:
         replica = self._replica(name, 0)
         done = subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=self.image,
             env=replica.environment,
             capture_output=True,
             text=True,
@@ -230,9 +225,9 @@ class Compose:
         (self.folder / "Caddyfile").write_text(caddyfile.replace("{\n", "{\n\tdefault_bind 127.0.0.1\n", 1))
         with psycopg.connect(settings.DATABASE_URL, autocommit=True) as session:
             session.execute(f"CREATE DATABASE {DATABASE}")
-        build = image_environment() | {"NONO_ENV": "production", "SECRET_KEY": "only-to-collect"}
-        command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
-        subprocess.run(command, cwd=ROOT, env=build | self._outside(), check=True)
+        copy_image(self.image)
+        build = build_command().replace("/venv/bin/python", sys.executable).replace("=/static ", f"={self.static} ")
+        subprocess.run(["sh", "-c", build], cwd=self.image, env={"PATH": os.defpath}, capture_output=True, check=True)
 
     def _outside(self) -> dict[str, str]:
         """What every process has from this machine instead of from its image."""
@@ -259,7 +254,7 @@ class Compose:
             }
         environment = {key: self._here(value, environment) for key, value in environment.items()}
         command = [self._here(part, environment) for part in shlex.split(service["command"])]
-        return Replica(name, command, environment, self.folder / f"{name}-{number}.log")
+        return Replica(name, command, environment, self.image, self.folder / f"{name}-{number}.log")
 
     def _upstreams(self) -> str:
         """The addresses that Docker's resolver would give for `web`, as the Caddyfile's variable takes them."""

@@ -143,6 +143,7 @@ RUN = [
 LEFT_OUT = [
     Entry("*", r"^docker |^for image in \$\(docker ", "needs a Docker engine; see test_compose_processes.py"),
     Entry("*", r"^kubectl ", "needs a cluster; see test_kubernetes.py"),
+    Entry("docs/deploy-kubernetes.md", r"^curl ", "needs a cluster, and a host's name that leads to it"),
     Entry("README.md", r"^git clone ", "its address is that of whoever publishes it"),
     Entry("docs/deploy.md", r"^git pull$", "needs a remote to pull from"),
     Entry("README.md", r"^make test$", "is the run that this belongs to"),

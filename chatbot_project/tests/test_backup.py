@@ -18,11 +18,11 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent
 from accounts.tests.factories import make_user
-from chatbot_project.backup import databases
+from chatbot_project.backup import databases, making, postgres_tools
 from chatbot_project.backup.errors import BackupError
 from chatbot_project.backup.making import Backup, backups, make_backup
 from chatbot_project.backup.manifest import DUMP, MANIFEST
-from chatbot_project.backup.postgres_tools import tools_for
+from chatbot_project.backup.postgres_tools import Tools, tools_for
 from chatbot_project.models import TaskRecord
 from chatbot_project.task_records import note_tasks
 from chatbot_project.tests.backups import home, place, run, started
@@ -141,11 +141,17 @@ def test_tools_are_those_that_fit_the_server_best(monkeypatch: pytest.MonkeyPatc
         tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     assert [tools_for(server).major for server in (15, 16, 17, 18)] == [16, 16, 18, 18]
-    assert tools_for(15, restoring=True).major == 16
+    assert tools_for(15, dumped_with=18).major == 18
     with pytest.raises(BackupError, match=r"PostgreSQL 19; .* version 19 or newer, and there are: 16 .*, 18"):
         tools_for(19)
-    with pytest.raises(BackupError, match="in version 18"):
-        tools_for(16, restoring=True, dumped_with=18)
+
+
+def test_without_tools_that_could_restore_it_nothing_is_dumped(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_tools, "_installed", lambda: [Tools(17, Path("/usr/bin"))])
+    monkeypatch.setattr(making, "read_contents", None)  # nor is anything counted
+    with pytest.raises(BackupError, match="needed in version 18 or newer, and there are: 17"):
+        make_backup(place)
+    assert [each.name for each in place.iterdir()] == [".lock"]
 
 
 def test_the_doctor_warns_where_there_is_none_of_late(place: Path, settings: Any) -> None:

@@ -135,6 +135,12 @@ async def ask(compose: Compose, key: str) -> None:
         assert any(event["type"] == "server.draining" for event in tab.heard)
 
 
+def test_a_backup_is_made_and_can_be_restored(compose: Compose) -> None:
+    said = compose.run("migrate", "python", "manage.py", "backup", "--verify")
+    assert f"{compose.data / 'backups'}/nono-" in said
+    assert "It can be restored." in said
+
+
 def test_all_end_in_order_when_they_are_told(compose: Compose) -> None:
     for name in reversed(compose.order()):
         if name not in ("postgres", "migrate"):

@@ -7,6 +7,7 @@ import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -14,8 +15,11 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from accounts.privacy import erasure_log
+from accounts.tests.factories import make_user
 from chatbot_project.lib.db import named_lock
 from chatbot_project.management.commands.runweb import KEEP_ALIVE_SECONDS
+from chatbot_project.tests.image import copied_from_the_checkout, files_of_the_image, is_let_in, rules_of
 from conversations.tests.stack import free_port
 from faqs.models import FAQ
 from personas.models import Persona
@@ -34,6 +38,30 @@ def services() -> dict[str, Any]:
 def test_the_dockerfile_has_nothing_that_its_linter_complains_of() -> None:
     done = subprocess.run([TOOLS / "hadolint", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_patterns_of_what_goes_into_the_image_are_read_as_docker_reads_them() -> None:
+    rules = rules_of("# all but\n*\n!app/\n! deploy/one.py\n**/tests\n**/*.pyc\n!app/tests/kept?.py\n")
+    let_in = ["app/a.py", "app/b/c.py", "deploy/one.py", "app/tests/kept1.py"]
+    left_out = ["x", "x/app/a.py", "deploy", "deploy/two.py", "app/tests/a.py", "app/b/tests/c/d", "app/a.pyc", ".env"]
+    assert [path for path in (*let_in, *left_out) if is_let_in(path, rules)] == let_in
+    assert is_let_in("anything", [])
+    with pytest.raises(ValueError, match="not read here"):
+        rules_of("[ab]")
+
+
+def test_the_image_has_what_its_build_names_and_nothing_that_is_not_to_be_in_it() -> None:
+    files = set(files_of_the_image())
+    for name in copied_from_the_checkout():
+        assert name == "." or Path(name) in files, name
+    assert {Path("manage.py"), Path("chatbot_project/settings.py"), Path("pyproject.toml")} <= files
+    assert not [path for path in files if {"tests", ".git", ".venv", "var"} & set(path.parts) or path.name == ".env"]
+
+
+def test_the_image_has_what_settings_ask_for_that_are_off_by_default() -> None:
+    """TRACING stands in .env as any other setting."""
+    assert "requirements-tracing.txt" in copied_from_the_checkout()
+    assert "-r /tmp/requirements-tracing.txt" in (ROOT / "Dockerfile").read_text()
 
 
 def test_the_compose_file_is_as_its_specification_says() -> None:
@@ -108,6 +136,18 @@ def test_a_new_database_is_made_ready_once() -> None:
     assert min(found) > 0
     call_command("prepare", stdout=StringIO())
     assert (Persona.objects.count(), FAQ.objects.count()) == found
+
+
+@pytest.mark.django_db
+def test_a_restored_database_is_not_ready_before_erasures_are_done_again(settings: Any, tmp_path: Path) -> None:
+    settings.ERASURE_LOG = tmp_path / "erasures.jsonl"
+    entry = erasure_log.note_begun(uuid4(), make_user())
+    call_command("prepare", stdout=StringIO())
+    entry.delete()  # as a restored backup lacks it
+    with pytest.raises(CommandError, match="1 to be replayed"):
+        call_command("prepare", stdout=StringIO())
+    call_command("replay_erasures", stdout=StringIO())
+    call_command("prepare", stdout=StringIO())
 
 
 def test_a_process_that_does_not_answer_is_not_well() -> None:

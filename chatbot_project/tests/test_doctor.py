@@ -12,6 +12,7 @@ from django.core.management import CommandError
 from chatbot_project.doctor.registry import CHECKS, Check, Finding, Request, ok
 from chatbot_project.doctor.running import examine
 from chatbot_project.lib.llm.providers import Provider
+from chatbot_project.management.commands.doctor import chosen
 from chatbot_project.tests.doctor_running import run
 from stress_tests.fake_model import FakeModelServer, Script, closed_port
 
@@ -50,9 +51,17 @@ def test_warnings_are_failures_only_where_that_is_asked_for(settings: Any) -> No
 
 
 def test_a_name_that_is_none_is_refused_and_all_are_listed() -> None:
-    with pytest.raises(CommandError, match="--list"):
-        run("--only", "wether")
+    for option in ("--only", "--skip"):
+        with pytest.raises(CommandError, match="--list"):
+            run(option, "wether")
     assert run("--list")[1].count("\n") == len(CHECKS)
+
+
+def test_a_check_can_be_left_out_and_with_it_those_that_need_it() -> None:
+    assert [check.name for check in chosen(["static", "disk"], ["web"])] == ["disk"]
+    left = [check.name for check in chosen([], ["database"])]
+    assert "redis" in left
+    assert not {"database", "migrations", "clock", "backup"} & set(left)
 
 
 def test_no_secret_is_told_even_where_a_server_repeats_it(settings: Any, fake_model: FakeModelServer) -> None:

@@ -1,8 +1,10 @@
 """``manage.py doctor``: clock, disk, time zone and settings."""
 
+import errno
+import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -32,12 +34,48 @@ def test_a_clock_is_not_blamed_for_what_lies_within_a_request_or_a_step() -> Non
     assert machine.skew_of(now - 5, now - 1, now) == pytest.approx(-4)
 
 
-def test_a_folder_that_is_missing_or_cannot_be_written_to_is_told(settings: Any, tmp_path: Path) -> None:
-    assert examined("disk")["disk"].status in {"ok", "warning"}
-    settings.VAR_DIR = tmp_path / "none"
-    assert examined("disk")["disk"].status == "failed"
+@pytest.fixture
+def written(settings: Any, tmp_path: Path) -> Path:
+    """As in the image: VAR_DIR itself cannot be written to, and what is written lies in volumes or will be made."""
+    settings.IS_LOCAL, settings.BACKUP_HOURS, settings.VAR_DIR = False, 26, tmp_path
+    settings.ERASURE_LOG, settings.BACKUP_DIR = tmp_path / "erasures" / "erasures.jsonl", tmp_path / "backups"
+    return tmp_path
+
+
+def test_only_what_is_written_is_tried(written: Path, settings: Any) -> None:
+    assert list(machine.written_folders()) == ["ERASURE_LOG", "VAR_DIR/audit", "BACKUP_DIR"]
+    found = examined("disk")
+    assert set(found) == {"disk", "disk ERASURE_LOG"}
+    assert found["disk"].status in {"ok", "warning"}
+    assert found["disk"].found.endswith("are free for ERASURE_LOG, VAR_DIR/audit, BACKUP_DIR")
+    assert list(written.iterdir()) == []
+    settings.BACKUP_HOURS = 0  # others make backups
+    assert "BACKUP_DIR" not in machine.written_folders()
+    settings.IS_LOCAL = True
+    assert machine.written_folders()["VAR_DIR"] == written
+
+
+def test_each_folder_that_cannot_be_written_to_is_told_with_its_setting(written: Path, settings: Any) -> None:
+    (written / "file").touch()
+    settings.ERASURE_LOG, settings.BACKUP_DIR = Path("/proc/erasures/log"), written / "file"
+    found = examined("disk")
+    assert "/proc cannot be written to" in found["disk ERASURE_LOG"].found
+    assert found["disk ERASURE_LOG"].fix.endswith("or set ERASURE_LOG.")
+    assert "file cannot be written to" in found["disk BACKUP_DIR"].found
+    assert [found[f"disk {name}"].status for name in ("ERASURE_LOG", "BACKUP_DIR")] == ["failed", "failed"]
+    assert found["disk VAR_DIR/audit"].status in {"ok", "warning"}
     settings.VAR_DIR = Path("/proc")
-    assert "cannot be written to" in examined("disk")["disk"].found
+    assert examined("disk")["disk VAR_DIR/audit"].fix.endswith("or set VAR_DIR.")
+
+
+def test_a_process_that_makes_no_backups_needs_no_disk_for_them(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(**_where: object) -> NoReturn:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(machine.tempfile, "NamedTemporaryFile", read_only)
+    found = examined("disk")
+    assert found["disk BACKUP_DIR"].status == "skipped"
+    assert [found[f"disk {name}"].status for name in ("ERASURE_LOG", "VAR_DIR/audit")] == ["failed", "failed"]
 
 
 def test_a_disk_that_is_nearly_full_is_told(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """What is said of the metrics holds: names, table, alerts, dashboards; who may read ``/metrics`` on the web port."""
 
+import asyncio
+import http.client
 import json
 import os
 import re
@@ -32,6 +34,7 @@ from chatbot_project.checks import check_production
 from chatbot_project.cluster_metrics import ClusterCollector, read_database, read_figures
 from chatbot_project.embedded.paths import VarPaths
 from chatbot_project.embedded.supervisor import Supervisor
+from chatbot_project.lib import loops
 from chatbot_project.lib.metrics import caches, names, reading, serving
 from chatbot_project.lib.metrics.registry import DESCRIBED, REGISTRY
 from chatbot_project.management.commands import metrics_docs
@@ -303,6 +306,32 @@ def test_a_port_that_is_taken_is_tried_again(
     assert server.wait(5)
     server.stop()
     assert caplog.text.count("metrics.not_served") == 1
+
+
+async def test_a_process_whose_loop_does_not_turn_is_not_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked by the loop's own thread, which meanwhile does nothing else."""
+    monkeypatch.setattr(loops, "_turned_at", None)
+    server = serving.MetricsServer("127.0.0.1", 0)
+    server.start()
+    port = server.wait(5)
+    assert status_of(port, "/healthz") == 200  # of Celery, which has no loop
+    measuring = asyncio.create_task(loops.keep_measuring_lag())
+    await asyncio.sleep(0)
+    assert status_of(port, "/healthz") == 200
+    monkeypatch.setattr(loops, "STUCK_SECONDS", 0.0)
+    assert status_of(port, "/healthz") == 503
+    assert status_of(port, "/metrics") == 200
+    await loops.cancel_until_done([measuring])
+    assert status_of(port, "/healthz") == 200
+    server.stop()
+
+
+def status_of(port: int, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", path)
+    status = connection.getresponse().status
+    connection.close()
+    return status
 
 
 def test_no_port_no_server(settings: Any) -> None:

@@ -30,9 +30,29 @@ def test_the_log_names_nobody_and_a_line_that_was_cut_off_says_nothing(places: P
     assert len(erasure_log.lines()) == 1
 
 
-def test_a_log_that_was_tampered_with_is_not_read_over(places: Path) -> None:
+@pytest.mark.parametrize("cut", [b'{"id": "cut', b'{"person": "\xc3'], ids=["a line", "a character"])
+def test_what_is_noted_after_a_line_that_was_cut_off_is_read_with_all_before_it(cut: bytes, places: Path) -> None:
+    first = erased(make_user())
+    log = places / "erasures.jsonl"
+    with log.open("ab") as file:
+        file.write(cut)
+    assert [line.id for line in erasure_log.lines()] == [first.pk]
+    second = erased(make_user())
+    assert [line.id for line in erasure_log.lines()] == [first.pk, second.pk]
+    assert log.read_bytes().count(b"\n") == 2
+
+
+def test_a_log_that_was_cut_off_in_its_first_line_is_begun_anew(places: Path) -> None:
+    (places / "erasures.jsonl").write_bytes(b'{"id"')
+    assert erasure_log.lines() == []
+    entry = erased(make_user())
+    assert [line.id for line in erasure_log.lines()] == [entry.pk]
+
+
+@pytest.mark.parametrize("wrong", [b"no line\n", b"\xc3\n", b'{"id": "cut\n'])
+def test_a_log_that_was_tampered_with_is_not_read_over(wrong: bytes, places: Path) -> None:
     erased(make_user())
-    (places / "erasures.jsonl").write_text("no line\n")
+    (places / "erasures.jsonl").write_bytes(wrong)
     with pytest.raises(erasure_log.LogUnreadable):
         erasure_log.lines()
     with pytest.raises(CommandError, match="holds a line that is none"):

@@ -182,6 +182,8 @@ def test_checkpoints_of_a_time_that_is_undone_are_set_aside(place: Path, home: s
     record_audit(actor=None, action="price.changed", obj=User)
     make_checkpoint()
     kept, undone = read_file(default_file())
+    with default_file().open("a") as file:
+        file.write('{"number": 3, "ha')  # and one that a crash cut off
     said = restored(folder, home)
     (aside,) = (tmp_path / "audit").glob("checkpoints-undone-*.jsonl")
     assert aside.name in said

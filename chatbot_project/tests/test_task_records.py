@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from celery import shared_task
@@ -13,6 +16,8 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.db import DatabaseError, connection
 from django.test import Client
 from django.utils import timezone
+from kombu import Producer, Queue
+from kombu.transport import redis as redis_transport
 from psycopg.conninfo import make_conninfo
 
 from accounts import tasks
@@ -20,6 +25,7 @@ from accounts.models import User
 from accounts.tests.factories import make_admin, make_moderator, make_user
 from chatbot_project import task_records
 from chatbot_project.celery import app
+from chatbot_project.lib.redis import blocking_redis
 from chatbot_project.models import TaskRecord
 from conversations.tests.stack import wait_until
 
@@ -27,6 +33,7 @@ pytestmark = pytest.mark.django_db
 
 PAGE = "/admin/chatbot_project/taskrecord/"
 SEAL = "accounts.tasks.seal_audit"
+CUT_OFF = "tests-cut-off"
 
 
 class BrokenBackend(BaseEmailBackend):
@@ -207,7 +214,29 @@ def test_the_page_says_how_each_task_stands(django_assert_max_num_queries) -> No
     assert TaskRecord.objects.filter(name=SEAL).exists()
 
 
-# --- a real worker
+# --- the queue, and a real worker
+
+
+@pytest.fixture
+def channel() -> Iterator[Any]:
+    """A worker's to the broker, with one task of a queue of its own that was taken and is not done."""
+    with app.connection_for_read() as broker, broker.channel() as channel:
+        queue = Queue(CUT_OFF)(channel)
+        queue.declare()
+        Producer(channel).publish({}, routing_key=CUT_OFF)
+        assert queue.get() is not None
+        yield channel
+        queue.delete()
+
+
+def test_a_task_that_was_cut_off_is_in_the_queue_again_but_not_one_that_may_still_run(
+    channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minutes, there in ((20, 0), (31, 1)):
+        now = time.time() + minutes * 60
+        monkeypatch.setattr(redis_transport, "time", lambda now=now: now)
+        channel.qos.restore_visible(interval=1)
+        assert blocking_redis().llen(CUT_OFF) == there
 
 
 @pytest.mark.slow

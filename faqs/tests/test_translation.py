@@ -190,10 +190,13 @@ def test_the_task_comes_again_when_the_service_has_time(
     service.replies.append(Reply(429, {"Retry-After": "90"}))
     with pytest.raises(Retry):
         translation_tasks.draft_translation(str(make_faq().pk), "de")
-    assert asked[0]["countdown"] == 90
+    service.replies.append(Reply(429, {"Retry-After": "7200"}))
+    with pytest.raises(Retry):
+        translation_tasks.draft_translation(str(make_faq().pk), "de")
+    assert [each["countdown"] for each in asked] == [90, 600]
     service.replies.append(Reply(403))
     translation_tasks.draft_translation(str(make_faq().pk), "de")
-    assert len(asked) == 1, "a key that is refused is not tried again"
+    assert len(asked) == 2, "a key that is refused is not tried again"
 
 
 def test_a_worker_finds_the_task_where_it_looks() -> None:

@@ -2,7 +2,7 @@
 processes behind a load balancer.
 
 Off unless METRICS_PORT is set, on loopback unless METRICS_BIND says otherwise. Where METRICS_TOKEN is set, whoever asks
-has to show it.
+has to show it. ``/healthz`` says, to anybody, whether the process is alive: its event loop turns, where it has one.
 """
 
 import hmac
@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import structlog
 from django.conf import settings
 from prometheus_client.exposition import choose_encoder
+
+from chatbot_project.lib.loops import is_stuck
 
 from . import names, reading  # noqa: F401  what is read is part of the page
 from .registry import REGISTRY
@@ -38,8 +40,13 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "nono", ""
 
     def do_GET(self) -> None:
-        """The page, or a refusal."""
-        if self.path.partition("?")[0] != "/metrics":
+        """The page, whether the process is alive, or a refusal."""
+        path = self.path.partition("?")[0]
+        if path == "/healthz" and is_stuck():
+            self._answer(503, b"The event loop does not turn.\n", "text/plain")
+        elif path == "/healthz":
+            self._answer(200, b"ok\n", "text/plain")
+        elif path != "/metrics":
             self._answer(404, b"Not found\n", "text/plain")
         elif not may_read(self.headers.get("Authorization", ""), settings.METRICS_TOKEN):
             self._answer(401, b"Show the token: Authorization: Bearer ...\n", "text/plain")

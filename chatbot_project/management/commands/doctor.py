@@ -26,6 +26,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this check alone; repeatable")
+        parser.add_argument(
+            "--skip", action="append", default=[], metavar="NAME", help="neither it nor what needs it; repeatable"
+        )
         parser.add_argument("--list", action="store_true", help="the names of the checks, and no more")
         parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
         parser.add_argument("--strict", action="store_true", help="warnings make the exit code 1 as well")
@@ -40,7 +43,7 @@ class Command(BaseCommand):
             return
         began = perf_counter()
         request = Request(seconds=options["timeout"], send_mail=options["send_mail"])
-        examined = without_secrets(asyncio.run(examine(chosen(options["only"]), request)))
+        examined = without_secrets(asyncio.run(examine(chosen(options["only"], options["skip"]), request)))
         seconds = perf_counter() - began
         if options["json"]:
             self.stdout.write(as_json(examined, seconds))
@@ -63,11 +66,14 @@ class Command(BaseCommand):
         self.stdout.write(f"\n{summary(examined)}, in {seconds:.1f} s")
 
 
-def chosen(names: list[str]) -> list[Check]:
-    """The checks of those names, and those they need; all where there are none."""
-    if unknown := set(names) - set(CHECKS):
+def chosen(only: list[str], skip: list[str]) -> list[Check]:
+    """The checks named by ``only``, and those they need, or all; without those named by ``skip``, nor those that need
+    them. Raises CommandError for a name that is none."""
+    if unknown := {*only, *skip} - set(CHECKS):
         raise CommandError(f"No check is called {', '.join(sorted(unknown))}. manage.py doctor --list names them.")
-    if not names:
-        return list(CHECKS.values())
-    wanted = {*names, *(needed for name in names for needed in CHECKS[name].needs)}
-    return [check for check in CHECKS.values() if check.name in wanted]
+    wanted = {*only, *(needed for name in only for needed in CHECKS[name].needs)} or set(CHECKS)
+    left_out = set(skip)
+    for check in CHECKS.values():  # those that are needed come first
+        if left_out.intersection(check.needs):
+            left_out.add(check.name)
+    return [check for check in CHECKS.values() if check.name in wanted - left_out]

@@ -17,11 +17,13 @@ from chatbot_project.lib.postgres.base import MIGRATION_LOCK_SECONDS
 class Command(BaseCommand):
     help = (
         "Brings the database's tables to this version and, where there are none, loads the starter personas and FAQs. "
-        "Run it once before the processes of a new version start; again, it changes nothing."
+        "Run it once before the processes of a new version start; again, it changes nothing. Fails while erasures are "
+        "to be done again, as after another tool restored a backup: run replay_erasures then."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Raises CommandError where another one is at it, or a table that has to be changed is in use all the time."""
+        """Raises CommandError where another one is at it, a table that has to be changed is in use all the time, or
+        erasures are to be replayed."""
         with named_lock("prepare") as is_mine:
             if not is_mine:
                 raise CommandError("Another `manage.py prepare` is at it. Wait for its end, then run this again.")
@@ -39,6 +41,8 @@ class Command(BaseCommand):
                     "A migration gave up and has changed nothing: run this again, it goes on from there."
                 ) from error
             self.stdout.write(f"{pending} migrations applied.")
+        # Compose starts nothing where this fails: as deploy/k8s/base/served.yaml, on this version's tables.
+        call_command("replay_erasures", check=True)
         base = Path(settings.BASE_DIR)
         if not has_personas():
             call_command("load_personas", str(base / "personas" / "starters.yaml"), stdout=self.stdout)
