@@ -52,6 +52,7 @@ WRITES = (
 STORING = tuple(command for command in WRITES if command is not events.Typing)  # typing is told to one's own tabs alone
 CLIENT_CODES = frozenset({1000, 1001, 1002, 1005, 1006, 1009, 1011, 1012})
 LAYER_SECONDS = 1.0  # Redis may hang: a tab does not wait for it
+metrics.ERRORS.labels("websocket", "internal_error")  # from 0: alerts see the first one as a rise
 
 
 class ChatConsumer(AsyncWebsocketConsumer):

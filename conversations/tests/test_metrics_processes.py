@@ -171,6 +171,19 @@ async def test_a_model_that_fails_shows_as_failed_replies_and_an_open_breaker(
     await eventually(lambda: worker.value("nono_model_breaker_state", provider="fake") > 0, "an open breaker")
 
 
+def test_what_alerts_watch_is_there_before_the_first_of_it(stack: Stack, web: Metered, worker: Metered) -> None:
+    """Of a counter that is born at 1, Prometheus sees no rise."""
+
+    def told(metered: Metered, name: str) -> set[tuple[str, ...]]:
+        return {tuple(value for _label, value in labels) for series, labels in metered.samples() if series == name}
+
+    errors = {(code, "http") for code in ("internal_error", "busy", "maintenance")} | {("internal_error", "websocket")}
+    assert errors <= told(web, "nono_errors_total")
+    assert ("internal_error", "reply") in told(worker, "nono_errors_total")
+    unavailable = {(action, "unavailable", stage) for action in ("flag", "block") for stage in ("input", "output")}
+    assert unavailable <= told(worker, "nono_moderation_total")
+
+
 def test_requests_are_counted_by_the_pattern_of_their_address(stack: Stack, web: Metered) -> None:
     for path in (f"/c/{uuid4()}/", "/nothing/here", "/healthz", "/static/css/none.css"):
         try:
