@@ -75,12 +75,19 @@ def read_database() -> list[Metric]:
 
 
 def read_redis() -> list[Metric]:
-    """How many tasks wait, and whether a reply worker is there. Raises RedisError."""
+    """How many tasks wait, whether a reply worker is there, and how full Redis is. Raises RedisError."""
     pipe = blocking_redis().pipeline(transaction=False)
     pipe.llen(app.conf.task_default_queue)
     pipe.exists(HEARTBEAT_KEY)
-    waiting, heard = pipe.execute()
-    return [names.TASK_QUEUE.value(waiting), names.WORKER_HEARD.value(heard)]
+    pipe.info("memory")
+    waiting, heard, memory = pipe.execute()
+    most = memory.get("maxmemory", 0)
+    return [
+        names.TASK_QUEUE.value(waiting),
+        names.WORKER_HEARD.value(heard),
+        names.REDIS_MEMORY.value(memory["used_memory"]),
+        names.REDIS_MEMORY_MAX.family([((), most)] if most else []),
+    ]
 
 
 def read_figures() -> list[Metric]:
