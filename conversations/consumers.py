@@ -110,8 +110,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         self.user, self.credential, self.scopes = admission.user, admission.credential, admission.scopes
         self.user_id, self.auth_epoch = self.user.pk, self.user.auth_epoch
-        if hub.draining or hub.count_of(self.user_id) >= MAX_SOCKETS_PER_PERSON:
-            await self._refuse(events.CLOSE_GOING_AWAY if hub.draining else events.CLOSE_TOO_MANY)
+        if hub.draining:
+            await self._refuse(events.CLOSE_GOING_AWAY)
+            return
+        if hub.count_of(self.user_id) >= MAX_SOCKETS_PER_PERSON:
+            metrics.RATE_LIMITED.labels("sockets").inc()
+            await self._refuse(events.CLOSE_TOO_MANY)
             return
         await self._open(hub)
 
@@ -183,6 +187,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if not self._opened:
             return
         if not self._within_rate():
+            metrics.RATE_LIMITED.labels("frames").inc()
             self.close_soon(events.CLOSE_TOO_MANY)
             return
         text = message.get("text")

@@ -62,7 +62,8 @@ SOCKET_COMMANDS = counter(
 REPLIES_FOLLOWED = gauge("nono_replies_followed", "Live replies that somebody follows here.", told_by=WEB)
 RATE_LIMITED = counter(
     "nono_rate_limited_total",
-    "Refusals because a limit was used up, by what it limits.",
+    "Refusals because a limit was used up, by what it limits: requests, asks, tries (at signing in, mails, guests), "
+    "slowed (after violations), tokens (of a day), replies (under way), streams, sockets or frames.",
     ["limit"],
     told_by=f"{WEB}, {WORKER}",
 )
