@@ -19,6 +19,7 @@ from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.metrics.registry import REGISTRY
 from chatbot_project.lib.redis import make_redis
 from conversations import hub as hubs
+from conversations.doorbell import PING
 from conversations.hub import Hub
 from conversations.models import Message
 from conversations.replies import sending
@@ -133,6 +134,26 @@ async def test_a_worker_looks_for_work_as_soon_as_the_database_is_back(monkeypat
     async with asyncio.timeout(5):
         while looks.qsize() < 3:
             await asyncio.sleep(0.01)
+    await cancel_until_done([claiming])
+    await worker._redis.aclose()
+
+
+async def test_the_doctor_is_answered_once_the_database_has_answered(monkeypatch: Any) -> None:
+    worker, key, tries = ReplyWorker(Mock()), f"nono:doctor:{uuid7().hex}", list[str]()
+
+    async def in_database(_work: Any, sql: str, _parameters: Any) -> None:
+        tries.append(sql)
+        if len(tries) < 3:
+            raise OperationalError
+        assert not await worker._redis.exists(key)
+
+    monkeypatch.setattr(workers, "POLL_SECONDS", 3600)
+    monkeypatch.setattr(workers, "run_db", in_database)
+    monkeypatch.setattr(worker, "_claim", AsyncMock())
+    claiming = asyncio.create_task(worker._claim_loop())
+    worker._heard(PING + key.encode())
+    assert await worker._redis.blpop([key], timeout=1.5)
+    assert tries == ["SELECT 1"] * 3
     await cancel_until_done([claiming])
     await worker._redis.aclose()
 
