@@ -142,7 +142,7 @@ class ReplyWorker:
             reply.task = asyncio.create_task(self._run_reply(reply))
 
     async def _answer_pings(self) -> None:
-        """Tell the doctor that work is looked for, once the database has answered: a claim without room asks nothing."""
+        """Tell the doctor that work is looked for, once the database answered: a claim without room asks nothing."""
         if not self._pings:
             return
         await run_db(fetch_prepared, "SELECT 1", [])
