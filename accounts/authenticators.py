@@ -114,7 +114,7 @@ def _use(user: User, code: str) -> Literal["code", "recovery"] | None:
         try:
             return "code" if device is not None and device.verify_token(code) else None
         except Unreadable:  # SECRET_KEY was changed without its fallback: a recovery code or a reset helps
-            log.error("second_factor.unreadable", user_id=str(user.pk))
+            log.error("second_factor.unreadable")
             return None
     if _RECOVERY_CODE.fullmatch(code):
         used, _of = RecoveryCode.objects.filter(user=user, digest=_digest(code)).delete()

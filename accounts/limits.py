@@ -18,6 +18,7 @@ from accounts.devices import account_fingerprint, device_of
 from accounts.models import User
 from accounts.sources import client_source
 from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.ratelimit import unavailable
 from chatbot_project.lib.redis import RedisError, blocking_redis
 
@@ -78,6 +79,7 @@ def take(buckets: Sequence[Bucket]) -> None:
         logger.exception("limits_unavailable")
         raise unavailable() from error
     if wait > 0:
+        metrics.RATE_LIMITED.labels("tries").inc()
         raise TooManyTries(math.ceil(wait / 1000))
 
 

@@ -88,4 +88,4 @@ def announce_sign_out(user: User) -> None:
     try:
         async_to_sync(get_channel_layer().group_send)(user.socket_group, {"type": "signed.out"})
     except Exception:  # the layer's clients raise errors of several libraries
-        logger.warning("sign_out_not_announced", exc_info=True, extra={"user_id": str(user.pk)})
+        logger.warning("sign_out_not_announced", exc_info=True)

@@ -70,6 +70,7 @@ class FiguresConsumer(AsyncWebsocketConsumer):
         if is_draining():
             code = CLOSE_GOING_AWAY
         elif user is not None and not code and _open[user.pk] >= MAX_SOCKETS_PER_PERSON:
+            metrics.RATE_LIMITED.labels("sockets").inc()
             code = CLOSE_TOO_MANY
         if code or user is None:
             await self._leave(code)

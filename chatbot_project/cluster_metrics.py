@@ -6,11 +6,9 @@ answer within READ_SECONDS leaves its samples out and is counted; the page is se
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from time import perf_counter
 
 import structlog
-from django.db import connection, connections, transaction
 from django.utils import timezone
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -20,6 +18,7 @@ from analytics.models import RollupState
 from analytics.rollups import reporting_zone
 from analytics.totals import last_days, read_totals
 from chatbot_project.celery import app
+from chatbot_project.lib.db import ending_within
 from chatbot_project.lib.metrics import names
 from chatbot_project.lib.metrics.registry import REGISTRY
 from chatbot_project.lib.redis import blocking_redis
@@ -59,22 +58,10 @@ class ClusterCollector(Collector):
                     yield names.DATABASE_UP.value(0)
 
 
-@contextmanager
-def in_time() -> Iterator[None]:
-    """A look at the database whose every statement ends in READ_SECONDS; the connection goes back to the pool."""
-    try:
-        with transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL statement_timeout = {int(READ_SECONDS * 1000)}")
-            yield
-    finally:
-        connections.close_all()
-
-
 def read_database() -> list[Metric]:
     """The queue of replies, and when each task last ended well. Raises Django's database errors."""
     began = perf_counter()
-    with in_time():
+    with ending_within(READ_SECONDS):
         depth = queue.depth()
         done = TaskRecord.objects.exclude(succeeded_at=None).values_list("name", "succeeded_at")
         succeeded = [((name,), at.timestamp()) for name, at in done if at is not None]
@@ -88,17 +75,24 @@ def read_database() -> list[Metric]:
 
 
 def read_redis() -> list[Metric]:
-    """How many tasks wait, and whether a reply worker is there. Raises RedisError."""
+    """How many tasks wait, whether a reply worker is there, and how full Redis is. Raises RedisError."""
     pipe = blocking_redis().pipeline(transaction=False)
     pipe.llen(app.conf.task_default_queue)
     pipe.exists(HEARTBEAT_KEY)
-    waiting, heard = pipe.execute()
-    return [names.TASK_QUEUE.value(waiting), names.WORKER_HEARD.value(heard)]
+    pipe.info("memory")
+    waiting, heard, memory = pipe.execute()
+    most = memory.get("maxmemory", 0)
+    return [
+        names.TASK_QUEUE.value(waiting),
+        names.WORKER_HEARD.value(heard),
+        names.REDIS_MEMORY.value(memory["used_memory"]),
+        names.REDIS_MEMORY_MAX.family([((), most)] if most else []),
+    ]
 
 
 def read_figures() -> list[Metric]:
     """Today's figures of the whole organisation, as far as they are added up. Raises Django's database errors."""
-    with in_time():
+    with ending_within(READ_SECONDS):
         zone = reporting_zone()
         until = RollupState.objects.values_list("counted_until", flat=True).first()
         if until is None:

@@ -32,7 +32,8 @@ LONG_WAIT = 10.0  # seconds that the oldest question waits, from which on it is 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is there. ``wait`` are seconds; it and what Redis knows are guesses where their part is away."""
+    """What is there: ``stores`` is PostgreSQL, ``streams`` Redis. ``wait`` are seconds; it and what Redis knows are
+    guesses where their part is away."""
 
     stores: bool
     streams: bool
@@ -132,10 +133,8 @@ def _told_of_replies(standing: Standing) -> tuple[str, str, str, str]:
     name, title = "replies", _("Replies")
     if maintenance.current() is not None:
         return name, title, "away", _("New questions are not taken meanwhile. Replies that had begun end.")
-    if not standing.stores:
+    if not (standing.stores and standing.streams):  # without Redis nobody's questions can be counted
         return name, title, "away", _("No questions can be taken just now.")
-    if not standing.streams:
-        return name, title, "limited", _("Replies may come late or all at once just now.")
     if not standing.works:
         return (
             name,

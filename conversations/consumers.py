@@ -52,6 +52,7 @@ WRITES = (
 STORING = tuple(command for command in WRITES if command is not events.Typing)  # typing is told to one's own tabs alone
 CLIENT_CODES = frozenset({1000, 1001, 1002, 1005, 1006, 1009, 1011, 1012})
 LAYER_SECONDS = 1.0  # Redis may hang: a tab does not wait for it
+metrics.ERRORS.labels("websocket", "internal_error")  # from 0: alerts see the first one as a rise
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -109,8 +110,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return
         self.user, self.credential, self.scopes = admission.user, admission.credential, admission.scopes
         self.user_id, self.auth_epoch = self.user.pk, self.user.auth_epoch
-        if hub.draining or hub.count_of(self.user_id) >= MAX_SOCKETS_PER_PERSON:
-            await self._refuse(events.CLOSE_GOING_AWAY if hub.draining else events.CLOSE_TOO_MANY)
+        if hub.draining:
+            await self._refuse(events.CLOSE_GOING_AWAY)
+            return
+        if hub.count_of(self.user_id) >= MAX_SOCKETS_PER_PERSON:
+            metrics.RATE_LIMITED.labels("sockets").inc()
+            await self._refuse(events.CLOSE_TOO_MANY)
             return
         await self._open(hub)
 
@@ -182,6 +187,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if not self._opened:
             return
         if not self._within_rate():
+            metrics.RATE_LIMITED.labels("frames").inc()
             self.close_soon(events.CLOSE_TOO_MANY)
             return
         text = message.get("text")

@@ -1,4 +1,5 @@
-"""Hints that something changed: to reply workers that work waits, to a person's tabs that a list line is new.
+"""Hints that something changed: to reply workers that work waits, to a person's tabs that a list line is new. And what
+the doctor asks the workers, to hear whether they are there.
 
 A doorbell may be lost without harm: workers poll the database as well, and tabs follow anew after a break. So a
 failure is logged and goes no further. Callable from the event loop, from its database threads, and from processes
@@ -23,6 +24,7 @@ WORK = b"work"
 STOP = b"stop:"
 FOLLOW = b"follow:"
 RULES = b"rules"
+PING = b"ping:"  # and the Redis key of a list that each worker answers in
 # Every web process hears it: 16 bytes of a person's id, then the frame for all of their tabs.
 PEOPLE_CHANNEL = "nono:people"
 

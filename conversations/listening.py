@@ -13,6 +13,7 @@ from accounts.credentials import Credential
 from accounts.models import User
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError, NotFound
+from chatbot_project.lib.metrics import names as metrics
 from conversations import events
 from conversations.hub import NOTHING, Hub, next_epoch, running_hub, stored_ending
 from conversations.models import Message
@@ -131,6 +132,7 @@ async def listen(
         return
     hub = running_hub()
     if hub.count_of(user.pk) >= MAX_PER_PERSON:
+        metrics.RATE_LIMITED.labels("streams").inc()
         raise ApplicationError("too_many_streams", _("Too many streams are open."), status=429, retry_after=5)
     listener = ReplyListener(user, credential, endings_only=endings_only)
     hub.add(listener)

@@ -49,7 +49,7 @@ def record_refusal(user: User, obj: models.Model, *, action: str = ACTION) -> No
     try:
         record_audit_once(within=ONCE_IN, actor=user, action=action, obj=obj)
     except (DatabaseError, InterfaceError) as error:
-        log.warning("refusal.not_recorded", user=str(user.pk), error=type(error).__name__)
+        log.warning("refusal.not_recorded", error=type(error).__name__)
 
 
 def _record(arguments: Mapping[str, Any]) -> None:
@@ -60,7 +60,7 @@ def _record(arguments: Mapping[str, Any]) -> None:
             if pk is not None and _is_anothers(user, model, pk):
                 record_refusal(user, model(pk=pk))
     except (DatabaseError, InterfaceError) as error:
-        log.warning("refusal.not_recorded", user=str(user.pk), error=type(error).__name__)
+        log.warning("refusal.not_recorded", error=type(error).__name__)
 
 
 def _is_anothers(user: User, model: type[models.Model], pk: UUID) -> bool:

@@ -19,6 +19,7 @@ from accounts.audience import visibilities_for
 from accounts.models import User
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.ids import uuid7
+from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.text import clean_text, shorten
 from conversations import doorbell
 from conversations.busy import refuse_if_busy
@@ -289,6 +290,7 @@ def check_room(user: User, room: Room, version: PersonaVersion) -> None:
     ``rate_limited`` where their violations slow them down, and Busy where ``version``'s provider has too many waiting.
     """
     if room.live >= MAX_LIVE_REPLIES:
+        metrics.RATE_LIMITED.labels("replies").inc()
         detail = _("Too many replies are under way. Wait for one to end.")
         raise ApplicationError("too_many_replies", detail, status=429)
     refuse_if_busy(user, room.live, provider_of(version))

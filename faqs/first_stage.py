@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db import connection
+from django.conf import settings
+from django.db import connection, transaction
 
 from chatbot_project.lib.db import fetch_prepared
 from faqs.ranking import Candidate
@@ -140,7 +141,13 @@ _COSINE = "1 - (e.vector <=> %(vector)s::vector({d}))"
 # How the index is walked: pgvector's own 40 finds too few of the nearest, and stops where a filter leaves nothing.
 WALK = {"hnsw.ef_search": "120", "hnsw.iterative_scan": "relaxed_order", "hnsw.max_scan_tuples": "40000"}
 _WALK_NOW = "current_setting('hnsw.ef_search', true) IS NOT DISTINCT FROM '120'"
-_SET_WALK = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in WALK.items())
+
+
+def _set_walk(*, for_transaction: bool) -> str:
+    return "SELECT " + ", ".join(f"set_config('{name}', '{value}', {for_transaction})" for name, value in WALK.items())
+
+
+_SET_WALK, _SET_WALK_FOR_TRANSACTION = _set_walk(for_transaction=False), _set_walk(for_transaction=True)
 
 _CANDIDATES = """
     question AS (
@@ -211,23 +218,34 @@ def find_candidates(
     if vector is not None:
         parameters["vector"] = as_literal(vector)
     statement = with_clause(filters) + STATE + "," + near + found
-    if vector is not None and exact:
+    if vector is None:
+        rows = fetch_prepared(statement, parameters)
+    elif exact:
         # Planned for these filters each time: a plan for any audience would read the vectors of all.
         rows = _fetch(statement, parameters)
     else:
-        rows = fetch_prepared(statement, parameters)
-    if vector is not None and not exact:
-        if not rows[0][6]:
-            # A connection's first search, or one behind a pooler that forgets: settings of a session cost no round
-            # trip later on, settings of a transaction would cost one each time.
-            fetch_prepared(_SET_WALK, {})
-            rows = fetch_prepared(statement, parameters)
+        rows = _walked(statement, parameters)
         if rows[0][7] < NEAREST:  # the walk gave up before it had met enough that is allowed
             return find_candidates(
                 query=query, vector=vector, model=model, configuration=configuration, filters=filters,
                 phrasings=phrasings, exact=True,
             )  # fmt: skip
     return State(*rows[0][:6]), [Candidate(*row[8:]) for row in rows if row[8] is not None]
+
+
+def _walked(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement that walks the index, with the settings of WALK in force."""
+    if settings.DATABASE_TRANSACTION_POOLER:
+        with transaction.atomic():  # the session is others' next, and another one every time
+            fetch_prepared(_SET_WALK_FOR_TRANSACTION, {})
+            return fetch_prepared(sql, parameters)
+    rows = fetch_prepared(sql, parameters)
+    if not rows[0][6]:
+        # A connection's first search: settings of a session cost no round trip later on, settings of a transaction
+        # would cost some each time.
+        fetch_prepared(_SET_WALK, {})
+        rows = fetch_prepared(sql, parameters)
+    return rows
 
 
 def _fetch(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

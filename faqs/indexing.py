@@ -8,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.db.models import Exists, OuterRef, QuerySet
 
 from chatbot_project.lib.db import named_lock
@@ -137,12 +139,30 @@ def ensure_index(model: EmbeddingModel) -> None:
             cursor.execute(f"DROP INDEX {name}")
         if in_transaction:  # no index is made while checks of new rows are outstanding
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("SELECT set_config('maintenance_work_mem', %s, %s)", [BUILD_MEMORY, in_transaction])
-        cursor.execute(
-            f"CREATE INDEX {'' if in_transaction else 'CONCURRENTLY'} {name} ON faqs_embedding "
-            f"USING hnsw ((vector::halfvec({model.dimensions})) halfvec_cosine_ops) WHERE model_id = {model.pk}"
-        )
-        cursor.execute("SET CONSTRAINTS ALL DEFERRED" if in_transaction else "RESET maintenance_work_mem")
+        with _build_memory(cursor, in_transaction):
+            cursor.execute(
+                f"CREATE INDEX {'' if in_transaction else 'CONCURRENTLY'} {name} ON faqs_embedding "
+                f"USING hnsw ((vector::halfvec({model.dimensions})) halfvec_cosine_ops) WHERE model_id = {model.pk}"
+            )
+        if in_transaction:
+            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+@contextmanager
+def _build_memory(cursor: CursorWrapper, in_transaction: bool) -> Iterator[None]:
+    """BUILD_MEMORY for the index that is made within the block. Behind a pooler, outside of a transaction, the server's
+    own: the setting would be that of others."""
+    if in_transaction:
+        cursor.execute("SELECT set_config('maintenance_work_mem', %s, true)", [BUILD_MEMORY])
+        yield
+    elif settings.DATABASE_TRANSACTION_POOLER:
+        yield
+    else:
+        cursor.execute("SELECT set_config('maintenance_work_mem', %s, false)", [BUILD_MEMORY])
+        try:
+            yield
+        finally:
+            cursor.execute("RESET maintenance_work_mem")
 
 
 @contextmanager

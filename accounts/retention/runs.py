@@ -121,9 +121,8 @@ def _one_by_one(sweep: Sweep, as_of: datetime, after: Any, until: float, count: 
         try:
             _batch(sweep, as_of, None, count, only=key)
         except (DatabaseError, ProtectedError) as error:
-            logger.warning(
-                "retention_row_skipped", extra={"sweep": sweep.key, "row": str(key), "error": type(error).__name__}
-            )
+            row = {} if sweep.person == "pk" else {"row": str(key)}  # no person's id in a log
+            logger.warning("retention_row_skipped", extra={"sweep": sweep.key, "error": type(error).__name__, **row})
         if monotonic() > until:
             break
     return looked_at

@@ -14,6 +14,7 @@ from accounts.tests.conftest import signed_in_person
 from accounts.tests.factories import PASSWORD, make_user
 from accounts.tickets import issue_ticket
 from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.tests.counting import refusals
 
 WRONG = "not the password"
 
@@ -27,10 +28,11 @@ def taken(bucket: Bucket) -> bool:
 
 
 def test_of_a_hundred_at_once_exactly_the_limit_gets_through() -> None:
-    bucket = Bucket("test", 10, 3600)
+    bucket, before = Bucket("test", 10, 3600), refusals("tries")
     with ThreadPoolExecutor(20) as threads:
         results = list(threads.map(lambda _: taken(bucket), range(100)))
     assert results.count(True) == 10
+    assert refusals("tries") == before + 90
 
 
 def test_it_says_when_to_come_back() -> None:

@@ -7,8 +7,10 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.loader import MigrationLoader
 
+from chatbot_project.doctor.endpoints import explained
 from chatbot_project.doctor.registry import Finding, Findings, Request, check, failed, ok, warning
 from chatbot_project.doctor.running import in_database, in_thread, one_line
+from chatbot_project.lib.llm.errors import LLMError
 from faqs.embedding import EmbeddingError, embedder
 from faqs.models import KnowledgeState
 
@@ -122,6 +124,9 @@ async def _asked(name: str, stored: int | None) -> Finding:
     try:
         length = await in_thread(_length, name)
     except EmbeddingError as error:
+        provider = settings.LLM_PROVIDERS.get(name.partition("/")[0])
+        if isinstance(error.__cause__, LLMError) and provider is not None:
+            return await explained(error.__cause__, provider, part=name)
         fix = "See that its provider runs and offers that model: manage.py models list; or set EMBEDDING_MODEL"
         return failed(f"{name}: {error.detail}", fix, part=name)
     took = (perf_counter() - began) * 1000

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
 
-from django.db import connection, connections
-
 from chatbot_project.doctor.registry import Check, Finding, Findings, Request, failed, skipped
+from chatbot_project.lib.db import ending_within
 
 T = TypeVar("T")
 
@@ -83,19 +82,11 @@ async def in_thread(work: Callable[..., T], *arguments: Any) -> T:
 
 
 async def in_database(work: Callable[..., T], *arguments: Any, seconds: float) -> T:
-    """``work`` on a connection of its own, whose every statement ends within ``seconds``."""
+    """``work`` as one transaction on a connection of its own, whose every statement ends within ``seconds``."""
 
     def unit() -> T:
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{int(seconds * 1000)}ms"])
-            try:
-                return work(*arguments)
-            finally:
-                with connection.cursor() as cursor:
-                    cursor.execute("RESET statement_timeout")
-        finally:
-            connections.close_all()
+        with ending_within(seconds):
+            return work(*arguments)
 
     return await in_thread(unit)
 

@@ -15,7 +15,7 @@ from chatbot_project.doctor.running import in_database, in_thread
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.models import TaskRecord
 from chatbot_project.tasks import answer_doctor, answer_key
-from conversations.doorbell import WORKERS_CHANNEL
+from conversations.doorbell import PING, WORKERS_CHANNEL
 from conversations.replies import queue
 from conversations.replies.heartbeat import HEARTBEAT_KEY
 
@@ -24,23 +24,44 @@ SILENT_BEAT = 60.0  # it sends something every five seconds
 SHARE = 0.6  # of the check's time that an answer is waited for: the rest says why there is none
 
 
-@check("replies", "A reply worker is there", needs=("redis", "database", "migrations"))
+@check("replies", "Reply workers answer", needs=("redis", "database", "migrations"))
 async def examine_replies(request: Request) -> Findings:
-    """By its heartbeat and by who listens for work: no reply is asked for, which would need a person and a model."""
+    """Each is asked over its doorbell, and answers as it looks for work, once its database has answered. No reply is
+    asked for, which would need a person and a model."""
+    key, began, bound = answer_key(uuid7().hex), perf_counter(), request.seconds * SHARE
     async with redis_client(request.seconds) as client:
         beat = await client.get(HEARTBEAT_KEY)
-        ((_channel, listening),) = await client.pubsub_numsub(WORKERS_CHANNEL)
+        heard_by = await client.publish(WORKERS_CHANNEL, PING + key.encode())
+        answers = await _answers(client, key, heard_by, bound)
+    took = perf_counter() - began
     depth = await in_database(queue.depth, seconds=request.seconds)
     waiting = f"{depth.queued} wait, {depth.streaming} are streamed"
-    if beat is None:
-        return failed(f"No reply worker has been heard of for 15 s; {waiting}.", "Start one: manage.py runreplies")
-    said = f"Heartbeat {age_of(beat):.0f} s ago, {listening} listening for work; {waiting}."
+    if not heard_by:
+        last = "none was heard of for 15 s" if beat is None else f"the last was heard of {age_of(beat):.0f} s ago"
+        return failed(f"No reply worker listens for work, {last}; {waiting}.", "Start one: manage.py runreplies")
+    if not answers:
+        return failed(
+            f"{heard_by} listen for work, but none answered within {bound:.0f} s; {waiting}.",
+            "See their logs: their database is away, or they hang. Then restart them: manage.py runreplies",
+        )
+    said = f"{answers} of {heard_by} answered within {took * 1000:.0f} ms; {waiting}."
+    if answers < heard_by:
+        return warning(said, "One that drains does not answer. Of any other see the log, and restart it.")
     if depth.queued and depth.oldest_wait > LONG_WAIT:
         return warning(
             f"{said} The oldest waits for {depth.oldest_wait:.0f} s.",
             "Start more of manage.py runreplies, or raise REPLY_SLOTS or PROVIDER_SLOTS; see the check “models”.",
         )
     return ok(said)
+
+
+async def _answers(client: Any, key: str, expected: int, seconds: float) -> int:
+    """How many answer in time in the list ``key``, of those ``expected``."""
+    until = perf_counter() + seconds
+    for count in range(expected):
+        if not await client.blpop([key], timeout=max(0.01, until - perf_counter())):
+            return count
+    return expected
 
 
 @check("celery", "Celery does a task", needs=("redis",))

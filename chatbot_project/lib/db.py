@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 import psycopg
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, connection, connections, transaction
 
 from chatbot_project.lib.threads import started
 
@@ -63,6 +63,22 @@ def fetch_prepared(sql: str, parameters: Sequence[Any] | Mapping[str, Any]) -> l
         if connection.queries_logged:  # budgets of queries count these too
             connection.queries_log.append({"sql": sql, "time": "0"})
         return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def ending_within(seconds: float) -> Iterator[None]:
+    """A transaction whose every statement ends within ``seconds``; the connection goes back to the pool after it.
+
+    Set for the transaction alone: behind a pooler of transactions the session is others' next. Raises Django's database
+    errors.
+    """
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{int(seconds * 1000)}ms"])
+            yield
+    finally:
+        connections.close_all()
 
 
 @contextmanager

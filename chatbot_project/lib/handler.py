@@ -72,6 +72,8 @@ class RequestHandler(ASGIHandler):
         self.load_middleware(is_async=False)
         self._threads = started(settings.REQUEST_THREADS, "request")
         self._probe_threads = started(2, "probe")
+        for code in ("internal_error", "busy", "maintenance"):  # from 0: alerts see the first one as a rise
+            metrics.ERRORS.labels("http", code)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request. Who leaves meanwhile cancels what is awaited, not what a thread is doing."""

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.ratelimit import unavailable
 from chatbot_project.lib.redis import RedisError
 
@@ -86,6 +87,7 @@ class TokenBudget:
             logger.warning("token_budget.redis_away", exc_info=error)
             raise unavailable() from error
         if not fits:
+            metrics.RATE_LIMITED.labels("tokens").inc()
             raise TokenBudgetSpent(now)
         try:
             yield spending

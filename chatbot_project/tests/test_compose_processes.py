@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -93,6 +94,15 @@ def browsing(compose: Compose) -> aiohttp.ClientSession:
 
 def trust(compose: Compose) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(compose.authority))
+
+
+def test_the_proxy_gives_each_request_an_id_of_its_own(compose: Compose) -> None:
+    async def told(said: str) -> str:
+        async with browsing(compose) as browser, browser.get("/healthz", headers={"X-Request-ID": said}) as answer:
+            return answer.headers["X-Request-ID"]
+
+    ids = {UUID(asyncio.run(told("of-the-client"))) for _request in range(2)}
+    assert len(ids) == 2
 
 
 def test_somebody_signs_in_through_the_proxy_and_is_answered_whole(compose: Compose) -> None:

@@ -8,6 +8,8 @@ import pytest
 from chatbot_project.doctor.registry import Finding
 from chatbot_project.lib.llm.providers import Provider
 from chatbot_project.tests.doctor_running import examined
+from conversations.tests.factories import make_persona
+from personas.services import archive
 from stress_tests.fake_model import FakeModelServer, Script, closed_port
 
 
@@ -74,6 +76,21 @@ def test_a_provider_that_no_setting_uses_is_listed_and_costs_nothing(
     configured(spare=Provider("spare", fake_model.base_url))
     found = examined("models")
     assert found["models spare"].found == "Lists 2 models; no setting names one of them."
+
+
+@pytest.mark.django_db(transaction=True)
+def test_models_that_published_personas_name_are_asked_too(
+    configured: Callable[..., Finding], fake_model: FakeModelServer
+) -> None:
+    configured()
+    for slug, model in (("own", "fake/own"), ("usual", ""), ("same", "fake/fake"), ("stranger", "gone/model")):
+        make_persona(slug=slug, model=model)
+    archive(persona=make_persona(slug="archived", model="fake/archived"), actor=None)
+    fake_model.requests.clear()
+    found = examined("persona-models")
+    statuses = {name: finding.status for name, finding in found.items() if name.startswith("persona-models ")}
+    assert statuses == {"persona-models fake/own": "ok", "persona-models gone/model": "failed"}
+    assert [request.body["model"] for request in fake_model.requests] == ["own"]
 
 
 def test_a_model_server_that_is_away_or_none_at_all(configured: Callable[..., Finding], settings: Any) -> None:

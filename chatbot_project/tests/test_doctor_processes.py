@@ -34,7 +34,8 @@ def processes(django_db_setup: None, fake_model_session: FakeModelServer) -> Ite
 
 
 def test_everything_that_runs_is_found_well(processes: Stack, settings: object, fake_model: FakeModelServer) -> None:
-    processes.resume_workers()
+    for stack in Stack.running:
+        stack.resume_workers()
     settings.BASE_URL = processes.url  # type: ignore[attr-defined]
     settings.LLM_PROVIDERS = {"fake": Provider("fake", fake_model.base_url, "test")}  # type: ignore[attr-defined]
     settings.DEFAULT_MODEL, settings.TITLE_MODEL = "fake/echo", ""  # type: ignore[attr-defined]
@@ -42,10 +43,22 @@ def test_everything_that_runs_is_found_well(processes: Stack, settings: object, 
     found = examined(*names, seconds=20)
     assert {name: found[name].status for name in names} == dict.fromkeys(names, "ok"), found
     assert "closed as it must be for nobody (4401)" in found["websocket"].found
-    assert re.search(r"[1-9]\d* listening for work; 0 wait", found["replies"].found)  # others of the session may too
+    # Others of the session may answer, too.
+    assert re.match(r"([1-9]\d*) of \1 answered within \d+ ms; 0 wait", found["replies"].found)
     assert "sent, done and answered" in found["celery"].found
     code, output = run("--timeout", "20")
     assert (code, "failed" in output) == (0, False), output
+
+
+def test_workers_that_hang_are_found_though_they_listen(processes: Stack) -> None:
+    for stack in Stack.running:
+        stack.pause_workers()
+    try:
+        found = examined("replies", seconds=3)["replies"]
+    finally:
+        processes.resume_workers()
+    assert found.status == "failed"
+    assert re.match(r"[1-9]\d* listen for work, but none answered within 2 s", found.found)
 
 
 def test_a_host_that_the_server_does_not_expect_is_told(processes: Stack, settings: object) -> None:

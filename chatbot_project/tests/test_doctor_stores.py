@@ -91,6 +91,15 @@ def test_an_embedding_endpoint_that_fails_and_a_model_that_was_not_switched_to(
     assert "manage.py embed_faqs --model embedded/wordllama" in found["embedding switch"].fix
 
 
+def test_an_embedding_endpoint_whose_base_url_is_not_quite_right_is_answered_with_the_right_one(
+    embedding: EmbeddingModel, fake_model: FakeModelServer, settings: Any
+) -> None:
+    settings.LLM_PROVIDERS = {"fake": Provider("fake", fake_model.base_url.removesuffix("/v1"), "key")}
+    found = examined("embedding")["embedding"]
+    assert found.status == "failed"
+    assert found.fix == f"Set the base URL in LLM_PROVIDERS to {fake_model.base_url}"
+
+
 def test_redis_and_the_channel_layer_carry_what_they_are_given(redis_settings: Any) -> None:
     redis_settings.config_set("maxmemory-policy", "noeviction")
     found = examined("redis", "redis-memory", "channels")

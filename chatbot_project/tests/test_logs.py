@@ -1,13 +1,71 @@
 """What a log leaves out."""
 
+import ast
 import logging
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.http import HttpRequest
 from structlog.stdlib import ProcessorFormatter
 
 from chatbot_project.logs import hide_personal_data, hide_queries
+
+APPS = ("accounts", "analytics", "chatbot_project", "conversations", "faqs", "personas")
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+#: What holds a person, or their id.
+PEOPLE = {
+    kind + suffix
+    for kind in ("user", "person", "owner", "actor", "subject", "staff", "member", "guest", "username", "email")
+    for suffix in ("", "_id", "_pk")
+}
+
+
+def people_in_logs(tree: ast.Module) -> Iterator[str]:
+    """Where a call that logs, or that binds ids to all lines, names a person: by a field's name, or in its value."""
+    loggers = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith(("structlog.get_", "logging.getLogger"))
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for call in ast.walk(tree):
+        if not isinstance(call, ast.Call):
+            continue
+        function = call.func
+        logs = isinstance(function, ast.Attribute) and function.attr in LEVELS and _name(function.value) in loggers
+        if not (logs or _name(function) in {"bound", "bound_contextvars", "bind_contextvars"}):
+            continue
+        arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+        names = {keyword.arg for keyword in call.keywords}
+        names |= {_name(node) for argument in arguments for node in ast.walk(argument)}
+        yield from (f"{call.lineno}: {name}" for name in names & PEOPLE)
+
+
+def _name(node: ast.AST) -> Any:
+    """That of a variable or an attribute, or a text, such as a key of ``extra``."""
+    return getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "value", None) or ""
+
+
+def test_no_call_that_logs_names_a_person(settings: Any) -> None:
+    paths = [path for app in APPS for path in Path(settings.BASE_DIR, app).rglob("*.py")]
+    texts = {path: path.read_text() for path in paths if not {"tests", "migrations"} & set(path.parts)}
+    assert [f"{path}:{said}" for path, text in texts.items() for said in people_in_logs(ast.parse(text))] == []
+    assert sum("get_logger(" in text or "getLogger(" in text for text in texts.values()) > 40
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'log.warning("x", user=1)', 'log.info("x", who=str(owner.pk))', 'log.error("x", who=reply.work.owner)',
+        'log.warning("x", extra={"user_id": 1})', 'log.info(f"x {person}")', "bound(actor=1)",
+    ],
+)  # fmt: skip
+def test_one_that_does_is_found(call: str) -> None:
+    assert list(people_in_logs(ast.parse(f"log = structlog.get_logger(__name__)\n{call}")))
 
 
 @pytest.mark.parametrize(

@@ -31,12 +31,13 @@ from analytics.models import RollupState
 from analytics.totals import last_days, read_totals
 from chatbot_project import cluster_metrics
 from chatbot_project.checks import check_production
-from chatbot_project.cluster_metrics import ClusterCollector, read_database, read_figures
+from chatbot_project.cluster_metrics import ClusterCollector, read_database, read_figures, read_redis
 from chatbot_project.embedded.paths import VarPaths
 from chatbot_project.embedded.supervisor import Supervisor
 from chatbot_project.lib import loops
 from chatbot_project.lib.metrics import caches, names, reading, serving
 from chatbot_project.lib.metrics.registry import DESCRIBED, REGISTRY
+from chatbot_project.lib.redis import blocking_redis
 from chatbot_project.management.commands import metrics_docs
 from conversations.tests.factories import make_exchange, make_persona
 from stress_tests.fake_model import closed_port
@@ -247,6 +248,19 @@ def test_a_part_that_breaks_or_hangs_leaves_the_others_their_samples(monkeypatch
         held.set()
     collector._asked["redis"].result(5)
     assert part_of(collector)["nono_task_queue_length"] == [7]
+
+
+@pytest.mark.parametrize("most", [0, 200_000_000])
+def test_redis_says_how_full_it_is_and_how_full_it_may_be(most: int) -> None:
+    redis = blocking_redis()
+    before = redis.config_get("maxmemory")["maxmemory"]
+    redis.config_set("maxmemory", most)
+    try:
+        told = {family.name: [each.value for each in family.samples] for family in read_redis()}
+    finally:
+        redis.config_set("maxmemory", before)
+    assert told["nono_redis_max_memory_bytes"] == ([most] if most else [])
+    assert told["nono_redis_memory_bytes"][0] > 500_000
 
 
 @pytest.mark.django_db(transaction=True)

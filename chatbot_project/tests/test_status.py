@@ -7,7 +7,11 @@ import pytest
 from django.conf import settings as project
 from django.test import Client
 
+from accounts.tests.factories import make_user
+from accounts.throttles import ask_budgets
 from chatbot_project import status
+from chatbot_project.lib import ratelimit
+from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.redis import blocking_redis
 from conversations.replies.heartbeat import HEARTBEAT_KEY, resting_key
 from conversations.tests.factories import make_persona
@@ -60,9 +64,13 @@ def test_questions_that_wait_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told()[1]["replies"] == "limited"
 
 
-def test_it_says_so_while_redis_is_away(settings: Any) -> None:
+def test_no_question_is_taken_while_redis_is_away_and_it_says_so(settings: Any) -> None:
     settings.REDIS_URL = f"redis://127.0.0.1:{closed_port()}/0"
-    assert told() == ("limited", {"service": "ok", "replies": "limited"})
+    with pytest.raises(ApplicationError) as refused:
+        ratelimit.take(ask_budgets(make_user(), "source"), closed=True)  # as every way to ask does
+    assert refused.value.code == "unavailable"
+    assert told() == ("away", {"service": "ok", "replies": "away"})
+    assert "No questions can be taken just now." in Client().get("/status/").content.decode()
 
 
 def test_what_is_known_is_kept_for_some_seconds() -> None:

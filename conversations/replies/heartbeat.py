@@ -1,4 +1,4 @@
-"""A worker's sign of life in Redis: that one is there, and which providers it gives a rest."""
+"""A worker's signs of life in Redis: that it is there, which providers it gives a rest, its answers to the doctor."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +9,7 @@ HEARTBEAT_KEY = "nono:worker-alive"
 HEARTBEAT_SECONDS = 15  # for which a sign of life counts
 TELL_SECONDS = HEARTBEAT_SECONDS / 5
 RESTING_KEY = "nono:resting:"
+ANSWER_SECONDS = 60
 
 
 def resting_key(provider: str) -> str:
@@ -22,4 +23,13 @@ async def tell(client: Any, resting: Iterable[str]) -> None:
     pipe.set(HEARTBEAT_KEY, timezone.now().isoformat(), ex=HEARTBEAT_SECONDS)
     for provider in resting:
         pipe.set(resting_key(provider), b"1", ex=HEARTBEAT_SECONDS)
+    await pipe.execute()
+
+
+async def answer(client: Any, keys: Iterable[str]) -> None:
+    """Answer the doctor, in the list of each of ``keys``. Raises RedisError."""
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        pipe.rpush(key, b"here")
+        pipe.expire(key, ANSWER_SECONDS)
     await pipe.execute()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from time import monotonic
 
 from django.conf import settings
@@ -30,6 +31,9 @@ def watch(breaker_state: Callable[[str], str]) -> None:
         metrics.REPLIES.labels(outcome)
     for outcome in ("queued", "interrupted", "failed"):
         metrics.ORPHANS.labels(outcome)
+    metrics.ERRORS.labels("reply", "internal_error")
+    for stage, action in product((INPUT, OUTPUT), ("flag", "block")):
+        metrics.MODERATION.labels(stage, action, "unavailable")
 
 
 def _breaker(state: Callable[[str], str], provider: str) -> float:

@@ -92,27 +92,28 @@ class Sender:
                     waiter.set_result(None)
             if waiting:
                 await asyncio.sleep(READ_SECONDS)
-            await self.send()
-            if waiting:
+            if await self.send() and waiting:
                 metrics.RELAY_SECONDS.observe(loop.time() - at)
 
-    async def send(self) -> None:
-        """Everything that was said since the last call, in one command."""
+    async def send(self) -> bool:
+        """Everything that was said since the last call, in one command; whether there was any, and Redis took it."""
         if not (self._dirty or self._endings) or not await self._is_back():
-            return
+            return False
         dirty, self._dirty = self._dirty, {}
         endings, self._endings = self._endings, []
         outgoing = [(e, r.followers) for r in dirty.values() if not r.ending for e in iter(r.take_entry, None)]
         try:
-            metrics.RELAYED.inc(len(outgoing))
             lost = await self.log.append([*outgoing, *endings])
-            self._waits.reset()
         except RedisError as error:
             self.failed(error)
             self._endings = endings + self._endings
-            lost = [entry.reply for entry, _followers in outgoing]  # whether they arrived is not known
+            await self._on_lost([entry.reply for entry, _followers in outgoing])  # whether they arrived is not known
+            return False
+        self._waits.reset()
+        metrics.RELAYED.inc(len(outgoing))
         if lost:
             await self._on_lost(lost)
+        return True
 
     def failed(self, error: RedisError) -> None:
         """Redis did not answer: leave it alone for a moment."""

@@ -22,7 +22,7 @@ from django.utils import timezone
 from chatbot_project.lib import tracing
 from chatbot_project.lib.backoff import Backoff
 from chatbot_project.lib.correlation import bound
-from chatbot_project.lib.db import run_db
+from chatbot_project.lib.db import fetch_prepared, run_db
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.loops import cancel_until_done, is_set_within, keep_measuring_lag
@@ -68,6 +68,7 @@ class ReplyWorker:
         self._budget = TokenBudget(self._redis, settings.DAILY_TOKENS)
         self._cache = ReplyCache()
         self._bell = asyncio.Event()
+        self._pings: list[str] = []  # keys of Redis that the doctor waits at
         self._used: Counter[str] = Counter()
         self._speed = Speedometer({name: self._free(name) for name in settings.LLM_PROVIDERS})
         self._saturated = False
@@ -109,6 +110,7 @@ class ReplyWorker:
         while not self.draining:
             try:
                 await self._claim()
+                await self._answer_pings()
             except DATABASE_ERRORS as error:
                 log.warning("worker.database_away", step="claim", error=type(error).__name__)
                 await waits.wait()
@@ -138,6 +140,17 @@ class ReplyWorker:
         for reply in replies:
             self._sender.say(reply)
             reply.task = asyncio.create_task(self._run_reply(reply))
+
+    async def _answer_pings(self) -> None:
+        """Tell the doctor that work is looked for, once the database answered: a claim without room asks nothing."""
+        if not self._pings:
+            return
+        await run_db(fetch_prepared, "SELECT 1", [])
+        keys, self._pings = self._pings, []
+        try:
+            await heartbeat.answer(self._redis, keys)
+        except RedisError as error:
+            self._sender.failed(error)
 
     async def _read_followers(self, replies: list[LiveReply]) -> None:
         try:
@@ -362,6 +375,9 @@ class ReplyWorker:
             self._bell.set()
         elif message == doorbell.RULES:
             forget_rules()
+        elif message.startswith(doorbell.PING):
+            self._pings.append(message[len(doorbell.PING) :].decode())
+            self._bell.set()
         elif message.startswith(doorbell.STOP):
             reply = self.live.get(UUID(bytes=message[len(doorbell.STOP) :]))
             if reply is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import cycle
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 from uuid import UUID
@@ -15,13 +16,15 @@ from accounts.models import User
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.loops import cancel_until_done
+from chatbot_project.lib.metrics.registry import REGISTRY
 from chatbot_project.lib.redis import make_redis
 from conversations import hub as hubs
+from conversations.doorbell import PING
 from conversations.hub import Hub
 from conversations.models import Message
 from conversations.replies import sending
 from conversations.replies import worker as workers
-from conversations.replies.log import END, Entry, unpack_entries, web_channel
+from conversations.replies.log import END, START, Entry, unpack_entries, web_channel
 from conversations.replies.sending import Sender
 from conversations.replies.worker import ReplyWorker
 from personas.models import Persona
@@ -87,6 +90,35 @@ async def test_of_endings_that_redis_does_not_take_only_the_last_are_kept(
     assert await ended_once_back(link, sender) == replies[2:]
 
 
+async def test_only_what_redis_took_counts_as_relayed(link: Proxy, sender: Sender) -> None:
+    def counted() -> tuple[float, float]:
+        names = ("nono_relay_entries_total", "nono_relay_seconds_count")
+        entries, ticks = (REGISTRY.get_sample_value(name) or 0.0 for name in names)
+        return entries, ticks
+
+    async def tick() -> None:
+        sender.say(reply)
+        await sender.next_tick()
+
+    before, pk = counted(), uuid7()
+    reply = Mock(reply=pk, ending=False, followers=set())
+    reply.take_entry.side_effect = cycle([Entry(pk, 1, 0, 0, START, b"{}"), None])
+    running = asyncio.create_task(sender.run())
+    try:
+        async with asyncio.timeout(10):
+            for _tick in range(3):
+                await tick()
+            assert sender.is_away
+            assert counted() == before
+            link.heal()
+            while counted()[0] == before[0]:
+                await tick()
+            await tick()
+        assert counted()[1] > before[1]
+    finally:
+        await cancel_until_done([running])
+
+
 async def test_a_worker_looks_for_work_as_soon_as_the_database_is_back(monkeypatch: Any) -> None:
     monkeypatch.setattr(workers, "POLL_SECONDS", 3600)
     worker = ReplyWorker(Mock())
@@ -102,6 +134,26 @@ async def test_a_worker_looks_for_work_as_soon_as_the_database_is_back(monkeypat
     async with asyncio.timeout(5):
         while looks.qsize() < 3:
             await asyncio.sleep(0.01)
+    await cancel_until_done([claiming])
+    await worker._redis.aclose()
+
+
+async def test_the_doctor_is_answered_once_the_database_has_answered(monkeypatch: Any) -> None:
+    worker, key, tries = ReplyWorker(Mock()), f"nono:doctor:{uuid7().hex}", list[str]()
+
+    async def in_database(_work: Any, sql: str, _parameters: Any) -> None:
+        tries.append(sql)
+        if len(tries) < 3:
+            raise OperationalError
+        assert not await worker._redis.exists(key)
+
+    monkeypatch.setattr(workers, "POLL_SECONDS", 3600)
+    monkeypatch.setattr(workers, "run_db", in_database)
+    monkeypatch.setattr(worker, "_claim", AsyncMock())
+    claiming = asyncio.create_task(worker._claim_loop())
+    worker._heard(PING + key.encode())
+    assert await worker._redis.blpop([key], timeout=1.5)
+    assert tries == ["SELECT 1"] * 3
     await cancel_until_done([claiming])
     await worker._redis.aclose()
 

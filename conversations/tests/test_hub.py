@@ -11,8 +11,11 @@ import pytest
 
 from accounts.models import User
 from chatbot_project.lib.db import run_db
+from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.redis import make_redis
+from chatbot_project.lib.tests.counting import refusals
+from conversations import listening
 from conversations.hub import Hub
 from conversations.models import Message
 from conversations.replies.live import LiveReply
@@ -233,3 +236,11 @@ async def test_what_was_read_for_who_has_left_is_not_sent_to_who_follows_anew(
         await asyncio.sleep(0)
     assert reader.heard == []
     assert other.heard == []
+
+
+async def test_one_person_reads_so_many_streams_here_and_not_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, hub = refusals("streams"), Mock(count_of=Mock(return_value=listening.MAX_PER_PERSON))
+    monkeypatch.setattr(listening, "running_hub", lambda: hub)
+    with pytest.raises(ApplicationError, match="Too many streams"):
+        await anext(listening.listen(Mock(is_live=True), user=Mock(), credential=Mock()))
+    assert refusals("streams") == before + 1

@@ -6,12 +6,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from websockets import ConnectionClosed
 
 from accounts.models import User
 from accounts.tasks import seal_audit, send_mail
@@ -169,6 +171,29 @@ async def test_a_model_that_fails_shows_as_failed_replies_and_an_open_breaker(
         moved(worker, before, "nono_errors_total", surface="reply", code="llm_unavailable"), "errors by code"
     )
     await eventually(lambda: worker.value("nono_model_breaker_state", provider="fake") > 0, "an open breaker")
+
+
+async def test_a_flood_of_frames_counts_as_a_limit_that_was_used_up(stack: Stack, web: Metered, owner: User) -> None:
+    before = web.samples()
+    async with ChatClient(stack.url, await run_db(session_key, owner)) as tab:
+        with suppress(ConnectionClosed):
+            for _frame in range(200):
+                await tab.send(type="ping")
+        await tab.until(lambda: tab.close_code, "its end")
+    assert moved(web, before, "nono_rate_limited_total", limit="frames")()
+
+
+def test_what_alerts_watch_is_there_before_the_first_of_it(stack: Stack, web: Metered, worker: Metered) -> None:
+    """Of a counter that is born at 1, Prometheus sees no rise."""
+
+    def told(metered: Metered, name: str) -> set[tuple[str, ...]]:
+        return {tuple(value for _label, value in labels) for series, labels in metered.samples() if series == name}
+
+    errors = {(code, "http") for code in ("internal_error", "busy", "maintenance")} | {("internal_error", "websocket")}
+    assert errors <= told(web, "nono_errors_total")
+    assert ("internal_error", "reply") in told(worker, "nono_errors_total")
+    unavailable = {(action, "unavailable", stage) for action in ("flag", "block") for stage in ("input", "output")}
+    assert unavailable <= told(worker, "nono_moderation_total")
 
 
 def test_requests_are_counted_by_the_pattern_of_their_address(stack: Stack, web: Metered) -> None:

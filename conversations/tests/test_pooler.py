@@ -71,6 +71,21 @@ def pooler(tmp_path: Path) -> Iterator[str]:
         process.communicate(timeout=20)
 
 
+#: What somebody else sees of a bound that the doctor set, over the connection that PgBouncer gave it last.
+LOOKED_AT_BY_ANOTHER = """
+import asyncio, django
+django.setup()
+from django.db import connection
+from chatbot_project.doctor.running import in_database
+def look():
+    with connection.cursor() as ours, connection.copy().cursor() as theirs:
+        for cursor in (ours, theirs):
+            cursor.execute("SHOW statement_timeout")
+            print(cursor.fetchone()[0])
+asyncio.run(in_database(look, seconds=7))
+"""
+
+
 def command(name: str, environment: dict[str, str]) -> None:
     ran = subprocess.run(
         [sys.executable, "manage.py", name], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
@@ -91,6 +106,15 @@ async def test_everything_works_with_a_few_connections_for_all(pooler: str, fake
         for name in ("apply_retention", "verify_audit"):
             await asyncio.to_thread(command, name, stack.environment)
     assert await asyncio.to_thread(_stored) == (2 * CROWD, 1, True)
+
+
+def test_a_bound_that_the_doctor_sets_is_nobody_elses(pooler: str) -> None:
+    environment = Stack("http://127.0.0.1:1/v1", DATABASE_URL=pooler, DATABASE_TRANSACTION_POOLER="1").environment
+    environment |= {"DJANGO_SETTINGS_MODULE": "chatbot_project.settings"}
+    said = subprocess.run(
+        [sys.executable, "-c", LOOKED_AT_BY_ANOTHER], cwd=ROOT, env=environment, check=True, capture_output=True
+    ).stdout.split()
+    assert said == [b"7s", b"0"]
 
 
 def _stored() -> tuple[int, int, bool]:

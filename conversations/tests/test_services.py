@@ -11,6 +11,7 @@ from django.db import connections
 from accounts.models import User
 from accounts.tests.factories import make_guest, make_moderator, make_user
 from chatbot_project.lib.errors import ApplicationError, NotFound
+from chatbot_project.lib.tests.counting import refusals
 from conversations import keeping, services
 from conversations.models import Conversation, Feedback, Message
 from personas.models import Persona, PersonaVersion
@@ -141,7 +142,7 @@ def test_a_person_has_a_bounded_number_of_live_replies(owner: User, other: User,
     first = make_exchange(owner)
     cut = end(ask(owner).reply, "Half", "interrupted")
     replies = [ask(owner).reply for _ in range(services.MAX_LIVE_REPLIES)]
-    mine = {"user": owner, "client_id": "x"}
+    mine, before = {"user": owner, "client_id": "x"}, refusals("replies")
     for call in (
         lambda: ask(owner),
         lambda: ask(owner, conversation_id=first.conversation.pk),
@@ -150,6 +151,7 @@ def test_a_person_has_a_bounded_number_of_live_replies(owner: User, other: User,
         lambda: services.continue_reply(**mine, reply_id=cut.pk),
     ):
         assert code_of(call) == "too_many_replies"
+    assert refusals("replies") == before + 5
     assert ask(other).reply.status == "queued"
     end(replies[0])
     assert ask(owner).reply.status == "queued"

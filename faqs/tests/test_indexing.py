@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db import connections as database_connections
+from django.test.utils import CaptureQueriesContext
 
 from chatbot_project.lib.llm.providers import Provider
 from faqs import indexing, services
@@ -140,6 +141,17 @@ def test_an_index_that_was_cut_short_is_built_again() -> None:
     assert not has_index(model)
     ensure_index(model)
     assert has_index(model)
+
+
+def test_behind_a_pooler_an_index_is_built_with_the_servers_own_memory(settings: Any) -> None:
+    make_faq("Where is the key?")
+    settings.DATABASE_TRANSACTION_POOLER = True
+    with CaptureQueriesContext(connection) as queries:
+        fill_index()
+    said = [query["sql"] for query in queries]
+    assert [sql for sql in said if "CREATE INDEX" in sql]
+    assert [sql for sql in said if "maintenance_work_mem" in sql] == [], "it would be that of others"
+    assert has_index(EmbeddingModel.objects.get())
 
 
 def test_only_one_process_fills_a_model() -> None:

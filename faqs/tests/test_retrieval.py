@@ -334,6 +334,31 @@ def test_settings_that_a_connection_lost_are_set_again(walking: None) -> None:
         assert cursor.fetchone() == (first_stage.WALK["hnsw.ef_search"],)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_behind_a_pooler_the_settings_are_those_of_one_transaction(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_faq("Where is room 17?", phrasings=["room 17"])
+    make_index()
+    settings.DATABASE_TRANSACTION_POOLER = True
+    monkeypatch.setattr(retrieval, "FEW_PHRASINGS", 0)
+    in_force: list[bool] = []
+
+    def walked(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        rows = real(sql, parameters)
+        in_force.append(rows[0][6])
+        return rows
+
+    real = first_stage._walked
+    monkeypatch.setattr(first_stage, "_walked", walked)
+    with connection.cursor() as cursor:
+        cursor.execute("RESET hnsw.ef_search")
+        assert questions("Where is room 17?") == ["Where is room 17?"]
+        cursor.execute("SHOW hnsw.ef_search")
+        assert cursor.fetchone() != (first_stage.WALK["hnsw.ef_search"],)
+    assert in_force == [True]
+
+
 def test_an_embedding_model_that_does_not_answer_leaves_the_words(
     bank: dict[str, FAQ], settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -62,7 +62,8 @@ SOCKET_COMMANDS = counter(
 REPLIES_FOLLOWED = gauge("nono_replies_followed", "Live replies that somebody follows here.", told_by=WEB)
 RATE_LIMITED = counter(
     "nono_rate_limited_total",
-    "Refusals because a limit was used up, by what it limits.",
+    "Refusals because a limit was used up, by what it limits: requests, asks, tries (at signing in, mails, guests), "
+    "slowed (after violations), tokens (of a day), replies (under way), streams, sockets or frames.",
     ["limit"],
     told_by=f"{WEB}, {WORKER}",
 )
@@ -224,6 +225,10 @@ TASK_LAST_SUCCESS = read(
 )
 TASK_QUEUE = read("nono_task_queue_length", "Background tasks that wait for a Celery worker.", told_by=BEAT)
 WORKER_HEARD = read("nono_reply_worker_heard", "1 where a reply worker was heard of lately, else 0.", told_by=BEAT)
+REDIS_MEMORY = read("nono_redis_memory_bytes", "Memory that Redis uses.", told_by=BEAT)
+REDIS_MEMORY_MAX = read(
+    "nono_redis_max_memory_bytes", "How much it may use (maxmemory); absent where there is no limit.", told_by=BEAT
+)
 FIGURE = read(
     "nono_figure",
     "A figure of the whole organisation, of today so far, by the name that analytics.md, the pages and the API know it "

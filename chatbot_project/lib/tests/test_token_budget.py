@@ -8,6 +8,7 @@ import pytest
 
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.redis import make_redis
+from chatbot_project.lib.tests.counting import refusals
 from chatbot_project.lib.token_budget import TokenBudget, TokenBudgetSpent
 
 PERSON = UUID(int=7)
@@ -40,9 +41,11 @@ async def fits(budget: TokenBudget, tokens: int) -> bool:
 
 
 async def test_what_was_not_used_is_given_back(budget: TokenBudget) -> None:
+    before = refusals("tokens")
     await spend(budget, 900, 300)
     assert await fits(budget, 700)
     assert not await fits(budget, 701)
+    assert refusals("tokens") == before + 1
 
 
 async def test_more_than_was_reserved_counts_too(budget: TokenBudget) -> None:
