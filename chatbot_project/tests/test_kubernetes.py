@@ -225,8 +225,16 @@ def test_only_our_processes_reach_the_stores_which_reach_nothing(small: Rendered
 
 def test_processes_reach_the_outside_only_where_they_have_business(cluster: Rendered) -> None:
     assert [name for name in OWN if cluster.may_reach_address(name, 443)] == ["migrate", "web", "replies", "celery"]
-    assert [name for name in OWN if cluster.may_reach_address(name, 587)] == ["celery", "backup"]
+    for port in (25, 465, 587):
+        assert [name for name in OWN if cluster.may_reach_address(name, port)] == ["celery", "backup"]
     assert not any(cluster.may_reach_address(name, 80) for name in OWN)
+
+
+def test_a_certificate_is_asked_for_by_the_way_that_people_come(cluster: Rendered) -> None:
+    solver = cluster.one("NetworkPolicy", "certificates-are-asked-for")["spec"]
+    (people,) = cluster.one("NetworkPolicy", "people-reach-web")["spec"]["ingress"]
+    assert solver["podSelector"] == {"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}}
+    assert solver["ingress"] == [{"from": people["from"], "ports": [{"protocol": "TCP", "port": 8089}]}]
 
 
 def test_processes_do_not_reach_each_other(cluster: Rendered) -> None:
