@@ -136,8 +136,8 @@ RUN = [
     Entry("docs/audit.md", r"^CREATE ROLE ", "commands"),
     Entry("docs/backup.md", r"^\S+python manage\.py (backup|restore) ", "backups"),
     Entry("docs/upgrading.md", r"^curl ", "green"),
-    Entry("docs/deploy.md", r"^sh deploy/new_env\.sh ", "deploying"),
-    Entry("docs/deploy-kubernetes.md", r"^sh deploy/new_env\.sh |^cp -r |^\{ printf ", "deploying"),
+    Entry("docs/deploy.md", r"^\(umask 077; sh deploy/new_env\.sh ", "deploying"),
+    Entry("docs/deploy-kubernetes.md", r"^\(umask 077; sh deploy/new_env\.sh |^cp -r |^\{ printf ", "deploying"),
 ]
 
 #: What is not run, and why not here.
