@@ -57,6 +57,37 @@ def test_jobs_end_by_themselves_and_may_only_read(workflow: Path) -> None:
         assert name in {"image", "release"} or "permissions" not in job, name
 
 
+def workflow(name: str) -> dict[str, Any]:
+    found: dict[Any, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text())
+    return found | {"on": found.pop(True)}  # YAML takes the word for a truth
+
+
+def test_nothing_is_released_that_was_not_tested_looked_through_and_started() -> None:
+    jobs = workflow("release")["jobs"]
+    called = {name: Path(job["uses"]).stem for name, job in jobs.items() if "uses" in job}
+    assert set(called.values()) == {"ci", "security", "image"}
+    assert all("workflow_call" in workflow(name)["on"] for name in called.values())
+    assert set(jobs["image"]["needs"]) == set(called)
+
+
+def test_an_image_is_started_when_anything_changes_that_is_in_it() -> None:
+    paths = set(workflow("image")["on"]["pull_request"]["paths"])
+    inside = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert len(inside) > 10
+    for name in inside:
+        assert {name, f"{name}/**", f"{name.partition('/')[0]}/**"} & paths, name
+
+
+def test_the_images_name_has_no_capitals(tmp_path: Path) -> None:
+    (step,) = (step for step in workflow("release")["jobs"]["image"]["steps"] if step.get("id") == "name")
+    told = tmp_path / "output"
+    subprocess.run(
+        ["bash", "-e", "-c", step["run"]], check=True,
+        env={"GITHUB_REPOSITORY": "Example-Org/Nono", "GITHUB_OUTPUT": str(told)},
+    )  # fmt: skip
+    assert told.read_text() == "name=ghcr.io/example-org/nono\n"
+
+
 def test_a_release_says_what_the_changelog_says() -> None:
     changelog = (
         "# Changelog\n\n## 1.3.0 (unreleased)\n\n## 1.2.3 (2027-01-15)\n\n- New.\n\n## 1.2.2 (2027-01-01)\n\n- Old.\n"
