@@ -256,6 +256,13 @@ def test_the_database_says_when_each_task_last_ended_well() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_it_is_told_how_old_a_backup_may_be_where_none_was_ever_made(settings: Any) -> None:
+    settings.BACKUP_HOURS = 26
+    told = {family.name: [each.value for each in family.samples] for family in read_database()}
+    assert (told["nono_backup_hours"], told["nono_task_last_success_timestamp_seconds"]) == ([26], [])
+
+
+@pytest.mark.django_db(transaction=True)
 def test_todays_figures_are_those_of_the_pages_and_the_api(settings: Any) -> None:
     settings.REPORT_TIME_ZONE = "Pacific/Kiritimati"
     assert read_figures() == [], "nothing is told before anything was added up"
