@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,6 +167,30 @@ def promtool(*arguments: str) -> None:
 )
 def test_prometheus_itself_takes_configuration_and_rules(arguments: tuple[str, ...]) -> None:
     promtool(*arguments)
+
+
+def test_on_one_server_prometheus_reads_every_process_by_the_names_that_compose_gives(tmp_path: Path) -> None:
+    page = metrics_docs.PAGE.read_text()
+    override, configuration = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    services = yaml.safe_load((MONITORING.parents[1] / "docker-compose.yml").read_text())["services"]
+    beside = yaml.safe_load(override)["services"]["prometheus"]
+    told = {name for name, service in services.items() if "METRICS_PORT" in service.get("environment", {})}
+    for job in yaml.safe_load(configuration)["scrape_configs"]:
+        (found,) = job["dns_sd_configs"]
+        (name,) = found["names"]
+        told.remove(name)
+        assert job["job_name"] == f"nono-{name}"
+        assert str(found["port"]) == services[name]["environment"]["METRICS_PORT"]
+        assert set(beside["networks"]) <= set(services[name]["networks"])
+    assert told == {"migrate"}
+    (tmp_path / "override.yml").write_text(override)
+    checking = [Path(sys.executable).parent / "check-jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    subprocess.run([*checking, tmp_path / "override.yml"], check=True, capture_output=True)
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    (tmp_path / "prometheus.yml").write_text(configuration.replace("/run/secrets/metrics_token", str(token)))
+    shutil.copy(ALERTS, tmp_path / "alerts.yml")
+    promtool("check", "config", str(tmp_path / "prometheus.yml"))
 
 
 # --- /metrics on the web port
