@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter
 
 import structlog
+from django.conf import settings
 from django.utils import timezone
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -59,7 +60,8 @@ class ClusterCollector(Collector):
 
 
 def read_database() -> list[Metric]:
-    """The queue of replies, and when each task last ended well. Raises Django's database errors."""
+    """The queue of replies, when each task last ended well, and how old the last backup may be: with the others, or an
+    alert would take a database that is away for one without backups. Raises Django's database errors."""
     began = perf_counter()
     with ending_within(READ_SECONDS):
         depth = queue.depth()
@@ -71,6 +73,7 @@ def read_database() -> list[Metric]:
         names.QUEUE_DEPTH.family([(("queued",), depth.queued), (("streaming",), depth.streaming)]),
         names.QUEUE_OLDEST.value(depth.oldest_wait),
         names.TASK_LAST_SUCCESS.family(succeeded),
+        names.BACKUP_HOURS.value(settings.BACKUP_HOURS),
     ]
 
 

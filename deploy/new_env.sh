@@ -1,5 +1,5 @@
 #!/bin/sh
-# Settings for `docker compose up`, with secrets made just now: sh deploy/new_env.sh chat.example.org >.env
+# Settings for `docker compose up`, with secrets made just now: (umask 077; sh deploy/new_env.sh chat.example.org >.env)
 set -eu
 host="${1:?Name the host that people open, such as chat.example.org (localhost to try it)}"
 secret() { head -c 48 /dev/urandom | base64 | tr -d '\n' | tr '+/' '-_'; }
@@ -18,4 +18,9 @@ METRICS_TOKEN=$(secret)
 # The model: these lines for Ollama beside it (docker compose --profile ollama up), or others of .env.example
 OLLAMA_HOST=http://ollama:11434
 DEFAULT_MODEL=ollama/llama3.2
+
+# Mail: without it nobody can confirm an address, and so nobody who signs up can sign in
+#EMAIL_URL=smtp+tls://user:password@mail.example.org:587
+#DEFAULT_FROM_EMAIL=Nono <nono@$host>
+#ALERT_MAIL=ops@example.org
 END

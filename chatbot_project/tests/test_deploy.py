@@ -19,6 +19,7 @@ from accounts.privacy import erasure_log
 from accounts.tests.factories import make_user
 from chatbot_project.lib.db import named_lock
 from chatbot_project.management.commands.runweb import KEEP_ALIVE_SECONDS
+from chatbot_project.tests.documents import commands_in
 from chatbot_project.tests.image import copied_from_the_checkout, files_of_the_image, is_let_in, rules_of
 from conversations.tests.stack import free_port
 from faqs.models import FAQ
@@ -127,6 +128,13 @@ def test_settings_for_compose_hold_new_secrets_that_production_accepts() -> None
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_an_upgrade_keeps_the_image_before_and_renews_the_celery_worker_first() -> None:
+    section = (ROOT / "docs/deploy.md").read_text().partition("\n## Upgrade\n")[2].partition("\n## ")[0]
+    told = [command.plain for command in commands_in("docs/deploy.md", section)]
+    assert told.index("docker tag nono:local nono:before") < told.index("docker compose build")
+    assert told.index("docker compose up -d --no-deps celery") < told.index("docker compose up -d")
 
 
 @pytest.mark.django_db

@@ -299,6 +299,7 @@ def test_settings_and_overlays_are_made_as_the_guides_say(tmp_path: Path) -> Non
         in_a_shell(left.take("docs/deploy.md"), tmp_path)
         made_settings = parse_dotenv((tmp_path / ".env").read_text())
         assert made_settings["BASE_URL"] == "https://chat.example.org"
+        assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
         in_a_shell(left.take("docs/deploy-kubernetes.md", "cp -r"), tmp_path)
         overlays = tmp_path / "deploy" / "k8s" / "overlays"
         assert {path.name for path in (overlays / "ours").iterdir()} == {
@@ -307,8 +308,9 @@ def test_settings_and_overlays_are_made_as_the_guides_say(tmp_path: Path) -> Non
         asking = left.take("docs/deploy-kubernetes.md", "secrets.env")
         in_a_shell(asking, tmp_path)
         secrets = parse_dotenv((tmp_path / "secrets.env").read_text())
-        assert set(secrets) == set(re.findall(r"\w+(?=[|)])", asking.text.partition("'^")[2]))
+        assert set(secrets) == set(re.findall(r"\w+(?=[|)])", asking.text.split("'")[1]))
         assert min(map(len, secrets.values())) >= 32
+        assert (tmp_path / "secrets.env").stat().st_mode & 0o777 == 0o600
         rule = yaml.safe_load(in_a_shell(left.take("docs/deploy-kubernetes.md"), tmp_path, "kubectl() { cat; }\n"))
         assert (rule["kind"], rule["metadata"]) == ("PrometheusRule", {"name": "nono", "namespace": "nono"})
         assert rule["spec"] == yaml.safe_load((ROOT / "deploy" / "monitoring" / "alerts.yml").read_text())

@@ -91,7 +91,7 @@ def test_reply_workers_ask_no_more_than_the_server_takes_at_once(vllm: Rendered,
 
 
 def test_compose_and_kubernetes_run_the_same_server(vllm: Rendered) -> None:
-    service = yaml.safe_load((ROOT / "deploy" / "gpu" / "vllm.yml").read_text())["services"]["vllm"]
+    service = yaml.safe_load((ROOT / "deploy" / "gpu" / "compose.vllm.yml").read_text())["services"]["vllm"]
     assert service["image"] == served(vllm)["image"]
     assert options(service["command"]) == options(" ".join(served(vllm)["args"]))
 

@@ -1,6 +1,7 @@
 """deploy/k8s: what it is made into is what Kubernetes takes, runs what docker-compose.yml runs, and is closed but where
 something must flow."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -16,10 +17,17 @@ from django.core.management import get_commands, load_command_class
 from chatbot_project.lib.metrics import names
 from chatbot_project.lib.metrics.registry import DESCRIBED
 from chatbot_project.management.commands import runweb
-from chatbot_project.tests.cluster import COMPONENT, K8S, OVERLAYS, OWN, Rendered, matches, render
+from chatbot_project.tests.cluster import COMPONENT, K8S, OVERLAYS, OWN, Rendered, matches, render, render_folder
+from chatbot_project.tests.documents import commands_in
 
 ROOT = Path(settings.BASE_DIR)
 TOLD_BY = {"nono-web": names.WEB, "nono-replies": names.WORKER, "nono-celery": names.CELERY}
+GUIDE = (ROOT / "docs" / "deploy-kubernetes.md").read_text()
+#: What its sections tell to run, by heading.
+GUIDED = {
+    section.partition("\n")[0]: [command.plain for command in commands_in("docs/deploy-kubernetes.md", section)]
+    for section in GUIDE.split("\n## ")[1:]
+}
 #: Kinds that others than Kubernetes define, of which there is no schema here.
 FOREIGN = {"PodMonitor"}
 
@@ -197,6 +205,40 @@ def test_a_new_version_comes_before_the_old_one_goes_and_there_is_one_beat(clust
     assert (beat["replicas"], beat["strategy"]) == (1, {"type": "Recreate"})
 
 
+def test_celery_workers_are_new_before_anybody_sends_them_what_is_new(cluster: Rendered) -> None:
+    """An old one throws away what it does not know. The guide applies all but three components first, and waits."""
+    _delete, first, _wait, until, second = GUIDED["Upgrade"]
+    everything, _, selector = first.partition(" -l ")
+    assert everything == second
+    left_out = re.fullmatch(rf"'{re.escape(COMPONENT)} notin \((.+)\)'", selector)
+    assert left_out
+    assert set(left_out[1].split(", ")) == set(cluster.pods) - {"celery", "migrate", "backup", "postgres", "redis"}
+    assert until.endswith(" deployment/nono-celery")
+
+
+def test_a_changed_setting_changes_the_job_which_the_guide_deletes_first(tmp_path: Path) -> None:
+    info, debug = (overlay_with(tmp_path / level, f"LOG_LEVEL={level}") for level in ("INFO", "DEBUG"))
+    assert info.one("Job", "nono-migrate")["spec"] != debug.one("Job", "nono-migrate")["spec"]
+    assert GUIDED["Upgrade"][0] == "kubectl -n nono delete job nono-migrate --ignore-not-found"
+
+
+def overlay_with(folder: Path, setting: str) -> Rendered:
+    """`small` with one more setting."""
+    folder.mkdir()
+    made = {"name": "nono-settings", "behavior": "merge", "literals": [setting]}
+    small = os.path.relpath(K8S / "overlays" / "small", folder)
+    kustomization = {"namespace": "nono", "resources": [small], "configMapGenerator": [made]}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return render_folder(folder)
+
+
+def test_the_database_is_restored_when_every_pod_that_writes_is_gone() -> None:
+    stopped, gone, restored, *_rest = GUIDED["Backup and restore"]
+    assert "scale deployment --all --replicas=0" in stopped
+    assert re.search(r"wait --for=delete .* pod -l '\S+ in \(web, replies, celery, beat\)'$", gone)
+    assert "job restore" in restored
+
+
 def test_names_lead_to_what_there_is(cluster: Rendered) -> None:
     labels = {component: pod["metadata"]["labels"] for component, pod in cluster.pods.items()}
     for component, found in labels.items():
@@ -225,8 +267,16 @@ def test_only_our_processes_reach_the_stores_which_reach_nothing(small: Rendered
 
 def test_processes_reach_the_outside_only_where_they_have_business(cluster: Rendered) -> None:
     assert [name for name in OWN if cluster.may_reach_address(name, 443)] == ["migrate", "web", "replies", "celery"]
-    assert [name for name in OWN if cluster.may_reach_address(name, 587)] == ["celery", "backup"]
+    for port in (25, 465, 587):
+        assert [name for name in OWN if cluster.may_reach_address(name, port)] == ["celery", "backup"]
     assert not any(cluster.may_reach_address(name, 80) for name in OWN)
+
+
+def test_a_certificate_is_asked_for_by_the_way_that_people_come(cluster: Rendered) -> None:
+    solver = cluster.one("NetworkPolicy", "certificates-are-asked-for")["spec"]
+    (people,) = cluster.one("NetworkPolicy", "people-reach-web")["spec"]["ingress"]
+    assert solver["podSelector"] == {"matchLabels": {"acme.cert-manager.io/http01-solver": "true"}}
+    assert solver["ingress"] == [{"from": people["from"], "ports": [{"protocol": "TCP", "port": 8089}]}]
 
 
 def test_processes_do_not_reach_each_other(cluster: Rendered) -> None:

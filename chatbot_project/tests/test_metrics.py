@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,6 +173,30 @@ def test_prometheus_itself_takes_configuration_and_rules(arguments: tuple[str, .
     promtool(*arguments)
 
 
+def test_on_one_server_prometheus_reads_every_process_by_the_names_that_compose_gives(tmp_path: Path) -> None:
+    page = metrics_docs.PAGE.read_text()
+    override, configuration = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    services = yaml.safe_load((MONITORING.parents[1] / "docker-compose.yml").read_text())["services"]
+    beside = yaml.safe_load(override)["services"]["prometheus"]
+    told = {name for name, service in services.items() if "METRICS_PORT" in service.get("environment", {})}
+    for job in yaml.safe_load(configuration)["scrape_configs"]:
+        (found,) = job["dns_sd_configs"]
+        (name,) = found["names"]
+        told.remove(name)
+        assert job["job_name"] == f"nono-{name}"
+        assert str(found["port"]) == services[name]["environment"]["METRICS_PORT"]
+        assert set(beside["networks"]) <= set(services[name]["networks"])
+    assert told == {"migrate"}
+    (tmp_path / "override.yml").write_text(override)
+    checking = [Path(sys.executable).parent / "check-jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    subprocess.run([*checking, tmp_path / "override.yml"], check=True, capture_output=True)
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    (tmp_path / "prometheus.yml").write_text(configuration.replace("/run/secrets/metrics_token", str(token)))
+    shutil.copy(ALERTS, tmp_path / "alerts.yml")
+    promtool("check", "config", str(tmp_path / "prometheus.yml"))
+
+
 # --- /metrics on the web port
 
 
@@ -270,6 +295,13 @@ def test_the_database_says_when_each_task_last_ended_well() -> None:
     (at,) = told["nono_task_last_success_timestamp_seconds"]
     assert (at.labels, at.value > 1.7e9) == ({"task": "accounts.tasks.seal_audit"}, True)
     assert {each.labels["state"]: each.value for each in told["nono_queue_replies"]} == {"queued": 0, "streaming": 0}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_is_told_how_old_a_backup_may_be_where_none_was_ever_made(settings: Any) -> None:
+    settings.BACKUP_HOURS = 26
+    told = {family.name: [each.value for each in family.samples] for family in read_database()}
+    assert (told["nono_backup_hours"], told["nono_task_last_success_timestamp_seconds"]) == ([26], [])
 
 
 @pytest.mark.django_db(transaction=True)

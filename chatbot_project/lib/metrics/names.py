@@ -223,6 +223,11 @@ QUEUE_OLDEST = read("nono_queue_oldest_wait_seconds", "How long the oldest waiti
 TASK_LAST_SUCCESS = read(
     "nono_task_last_success_timestamp_seconds", "When a task last ended well (Unix time).", ["task"], told_by=BEAT
 )
+BACKUP_HOURS = read(
+    "nono_backup_hours",
+    "Hours without a backup by manage.py backup from which on one is overdue (BACKUP_HOURS); 0: others see to it.",
+    told_by=BEAT,
+)
 TASK_QUEUE = read("nono_task_queue_length", "Background tasks that wait for a Celery worker.", told_by=BEAT)
 WORKER_HEARD = read("nono_reply_worker_heard", "1 where a reply worker was heard of lately, else 0.", told_by=BEAT)
 REDIS_MEMORY = read("nono_redis_memory_bytes", "Memory that Redis uses.", told_by=BEAT)
