@@ -1,10 +1,9 @@
 # syntax=docker/dockerfile:1.7
 # Nono's one image: every process of it is a command of this image (docker-compose.yml, deploy/k8s/).
-# Tags stand here, not digests: docs/deploy.md has the command that writes those.
-ARG PYTHON=python:3.11-slim-bookworm
+# Tags stand here; .ci/pin_digests.py puts the digests beside them (docs/deploy.md).
 
 # --- Packages, into a virtual environment that the last stage takes whole
-FROM ${PYTHON} AS packages
+FROM python:3.11-slim-bookworm AS packages
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m pip install --quiet uv==0.13.8 && uv venv /venv
 COPY requirements.txt requirements-tracing.txt /tmp/
@@ -27,7 +26,7 @@ COPY . .
 RUN NONO_ENV=production SECRET_KEY=only-to-collect STATIC_ROOT=/static /venv/bin/python manage.py collectstatic --noinput && \
     /venv/bin/python -m compileall -q accounts analytics chatbot_project conversations faqs personas
 
-FROM ${PYTHON}
+FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="Nono" \
       org.opencontainers.image.description="A self-hosted conversational assistant" \
       org.opencontainers.image.licenses="MIT"

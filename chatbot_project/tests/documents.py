@@ -196,4 +196,5 @@ def alike(told: Sequence[str], said: str) -> bool:
 
 
 def _without_numbers(line: str) -> str:
+    line = re.sub(r"(?<=Z)-\d+\b", "", line)  # of two backups of one second the second
     return re.sub(r"\d+(?:[.,]\d+)*", "0", re.sub(r"\S*/(?=nono-\d)", "", re.sub(r"“\w+”", "“”", line)))
