@@ -238,8 +238,8 @@ class Message(models.Model):
             # How much one person has under way: the bound at accepting, fairness at claiming; and all live replies, for
             # leases that ran out. The lease itself is in no index, so that renewing it updates no index.
             models.Index(fields=["owner"], name="message_live", condition=models.Q(status__in=["queued", "streaming"])),
-            # A worker's claim, and the position of what waits.
-            models.Index(fields=["queued_at"], name="message_queue", condition=models.Q(status="queued")),
+            # A worker's claim: the oldest of each provider, and which providers there are.
+            models.Index(fields=["provider", "queued_at"], name="message_line", condition=models.Q(status="queued")),
             # Figures: what was said on some days.
             models.Index(fields=["created_at"], name="message_created"),
             # What was not known of late, to make up for lost lines of the editors' list.

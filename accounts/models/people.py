@@ -129,6 +129,8 @@ class User(AbstractBaseUser):
                 condition=models.Q(restriction_ends_at__isnull=False),
                 name="restriction_ending",
             ),
+            # A worker's claim: whose questions wait until the pause is lifted. Next to nobody's row is in it.
+            models.Index(fields=["id"], condition=models.Q(restricted_at__isnull=False), name="restricted_people"),
         ]
 
     def __str__(self) -> str:

@@ -21,23 +21,46 @@ from personas.sources import Source
 
 MAX_EPOCHS = 5  # a reply whose worker died this often is given up: it may be what kills them
 
-# Fair between people: each person's first waiting reply before anyone's second; what they have streaming counts. Of a
-# long queue only the oldest are looked at. Materialised: a planner without statistics would run the parts once per row.
+# Whoever's processing is paused has nothing taken up; `stop_paused` ends what of theirs waits.
+_PAUSED = "paused AS MATERIALIZED (SELECT id FROM accounts_user WHERE restricted_at IS NOT NULL)"
+_MAY_GO_ON = "status = 'queued' AND owner_id NOT IN (SELECT id FROM paused)"
+# Of a provider's long line only the oldest are looked at: so many of each, or one whose model hangs would hide what
+# waits for another. The providers themselves are found one by one, by the index.
 LOOKED_AT = 2000
-_WAITING = f"""
+_OLDEST = f"""
+    {_PAUSED},
+    providers AS (
+        (SELECT provider FROM conversations_message WHERE status = 'queued' ORDER BY provider LIMIT 1)
+        UNION ALL
+        SELECT (SELECT m.provider FROM conversations_message m
+                WHERE m.status = 'queued' AND m.provider > p.provider ORDER BY m.provider LIMIT 1)
+        FROM providers p WHERE p.provider IS NOT NULL
+    ),
+    line AS MATERIALIZED (
+        SELECT o.* FROM providers p CROSS JOIN LATERAL (
+            SELECT id, owner_id, queued_at, provider FROM conversations_message
+            WHERE provider = p.provider AND {_MAY_GO_ON} ORDER BY queued_at LIMIT {LOOKED_AT}
+        ) o
+    )
+"""  # noqa: S608  a constant
+_WHOLE = f"""
+    {_PAUSED},
+    line AS MATERIALIZED (
+        SELECT id, owner_id, queued_at, provider FROM conversations_message WHERE {_MAY_GO_ON}
+    )
+"""  # noqa: S608  a constant
+# Fair between people: each person's first waiting reply before anyone's second; what they have streaming counts.
+# Materialised: a planner without statistics would run the parts once per row.
+_TURNS = """
     running AS MATERIALIZED (
         SELECT owner_id, count(*) AS n FROM conversations_message WHERE status = 'streaming' GROUP BY owner_id
     ),
-    oldest AS MATERIALIZED (
-        SELECT id, owner_id, queued_at, provider FROM conversations_message
-        WHERE status = 'queued' ORDER BY queued_at LIMIT {LOOKED_AT}
-    ),
     waiting AS MATERIALIZED (
-        SELECT o.id, o.queued_at, o.provider,
-               row_number() OVER (PARTITION BY o.owner_id ORDER BY o.queued_at, o.id) + coalesce(r.n, 0) AS turn
-        FROM oldest o LEFT JOIN running r USING (owner_id)
+        SELECT l.id, l.queued_at, l.provider,
+               row_number() OVER (PARTITION BY l.owner_id ORDER BY l.queued_at, l.id) + coalesce(r.n, 0) AS turn
+        FROM line l LEFT JOIN running r USING (owner_id)
     )
-"""  # noqa: S608  a constant
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +128,11 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
     """Take up waiting replies, at most ``free[provider]`` of each provider (``free_elsewhere`` of one not named).
 
     Two workers never get the same one: rows are locked and skipped, and the status is checked again under the lock.
-    What waits for somebody whose processing is paused stays: a pause stops it, unless its process died first.
+    What waits for somebody whose processing is paused is passed over, and takes nobody's place.
     """
     rows = fetch_prepared(
         f"""
-        WITH {_WAITING},
+        WITH RECURSIVE {_OLDEST}, {_TURNS},
         ranked AS (
             SELECT w.id, coalesce(s.free, %(elsewhere)s) AS free,
                    row_number() OVER (PARTITION BY w.provider ORDER BY w.turn, w.queued_at, w.id) AS place
@@ -119,7 +142,6 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
         mine AS (
             SELECT id, conversation_id FROM conversations_message
             WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE place <= free)) AND status = 'queued'
-              AND NOT EXISTS (SELECT 1 FROM accounts_user p WHERE p.id = owner_id AND p.restricted_at IS NOT NULL)
             FOR UPDATE SKIP LOCKED
         )
         UPDATE conversations_message m
@@ -150,10 +172,11 @@ class Position(NamedTuple):
 
 
 def positions(replies: Iterable[UUID]) -> dict[UUID, Position]:
-    """Where those of ``replies`` that wait stand in line for their provider, whose slots they need."""
+    """Where those of ``replies`` that wait stand in line for their provider, whose slots they need; of the whole line,
+    however long it is."""
     rows = fetch_prepared(
         f"""
-        WITH {_WAITING},
+        WITH {_WHOLE}, {_TURNS},
         placed AS (
             SELECT id, provider, row_number() OVER (PARTITION BY provider ORDER BY turn, queued_at, id) AS place
             FROM waiting
@@ -168,17 +191,7 @@ def positions(replies: Iterable[UUID]) -> dict[UUID, Position]:
 def lines() -> dict[tuple[str, int], int]:
     """How many wait for each provider and in each turn: the first, second, … of what their person has under way."""
     rows = fetch_prepared(
-        """
-        WITH running AS MATERIALIZED (
-            SELECT owner_id, count(*) AS n FROM conversations_message WHERE status = 'streaming' GROUP BY owner_id
-        ),
-        waiting AS MATERIALIZED (
-            SELECT m.provider,
-                   row_number() OVER (PARTITION BY m.owner_id ORDER BY m.queued_at, m.id) + coalesce(r.n, 0) AS turn
-            FROM conversations_message m LEFT JOIN running r USING (owner_id) WHERE m.status = 'queued'
-        )
-        SELECT provider, turn, count(*) FROM waiting GROUP BY provider, turn
-        """,
+        f"WITH {_WHOLE}, {_TURNS} SELECT provider, turn, count(*) FROM waiting GROUP BY provider, turn",  # noqa: S608
         [],
     )
     return {(provider, turn): count for provider, turn, count in rows}
@@ -374,6 +387,21 @@ def orphan_ending(orphan: Orphan, status: str, shown: str) -> Ending:
     cited = Citation.objects.filter(message=orphan.reply).order_by("number") if orphan.source else ()
     citations = tuple(source_of(citation) for citation in cited)
     return Ending(status, shown, code="worker_lost", source=orphan.source or "", citations=citations)
+
+
+def stop_paused() -> list[UUID]:
+    """End what waits for somebody whose processing is paused: what a process that died, a hand-over or a lost lease
+    left there after the pause had stopped all that was under way. Nobody may take it up. Returns the replies."""
+    rows = fetch_prepared(
+        """
+        UPDATE conversations_message
+        SET status = 'stopped', finish_reason = 'stop_requested', finished_at = now(), epoch = epoch + 1
+        WHERE status = 'queued' AND owner_id IN (SELECT id FROM accounts_user WHERE restricted_at IS NOT NULL)
+        RETURNING id
+        """,
+        [],
+    )
+    return [reply for (reply,) in rows]
 
 
 def source_of(citation: Citation) -> Source:

@@ -337,6 +337,8 @@ class ReplyWorker:
                     if orphan.reply not in self.live:
                         await self._settle(orphan)
             except DATABASE_ERRORS as error:
+                for reply in await run_db(queue.stop_paused):  # web processes find it, as they look up what waits
+                    log.warning("reply.paused", reply=str(reply))
                 log.warning("worker.database_away", step="reap", error=type(error).__name__)
 
     async def _settle(self, orphan: Orphan) -> None:

@@ -93,6 +93,37 @@ def test_each_provider_has_its_own_slots(owner: User, other: User, persona: Pers
     assert providers == ["elsewhere", "elsewhere", "fake"]
 
 
+def make_line(first: Message, others: int) -> list[UUID]:
+    """So many more replies behind ``first``, of the same person and provider."""
+    fields = {"conversation_id": first.conversation_id, "owner_id": first.owner_id, "parent_id": first.parent_id}
+    fields |= {"role": "assistant", "status": "queued", "provider": first.provider, "queued_at": timezone.now()}
+    return [made.pk for made in Message.objects.bulk_create([Message(**fields) for _ in range(others)])]
+
+
+def test_a_line_however_long_hides_nobody_who_waits_for_another_provider(
+    owner: User, other: User, persona: Persona
+) -> None:
+    last = make_line(ask(owner).reply, queue.LOOKED_AT)[-1]
+    local, elsewhere = (ask(other, persona=make_persona(model=f"{name}/m")).reply.pk for name in ("local", "elsewhere"))
+    places = queue.positions([last, local, elsewhere])
+    assert places == {
+        last: ("fake", queue.LOOKED_AT + 1),
+        local: ("local", 1),
+        elsewhere: ("elsewhere", 1),
+    }
+    claimed = queue.claim("w", {"fake": 0, "local": 1}, 1, LEASE)
+    assert {c.reply for c in claimed} == {local, elsewhere}
+
+
+def test_who_is_paused_takes_nobodys_place(owner: User, other: User, persona: Persona) -> None:
+    ask(owner)
+    theirs = ask(other).reply.pk
+    User.objects.filter(pk=owner.pk).update(restricted_at=timezone.now())  # past what stops that
+    assert queue.positions([theirs]) == {theirs: ("fake", 1)}
+    assert queue.lines() == {("fake", 1): 1}
+    assert [c.reply for c in claim(1)] == [theirs]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_workers_that_claim_at_once_never_share_a_reply(persona: Persona) -> None:
     # In a whole run the processes of other tests may be up and claim as well: all the better.

@@ -8,6 +8,7 @@ from accounts.tests.factories import agree
 from conversations import tasks
 from conversations.models import Message
 from conversations.replies import queue
+from conversations.replies.queue import Ending
 from faqs.models import GapQuestion
 from personas.models import Persona
 
@@ -42,6 +43,24 @@ def test_what_a_process_that_died_left_waiting_is_taken_up_by_no_worker(
     restriction.restrict(actor=owner, user=owner)  # its transaction is open: nothing was stopped yet
     assert [each.reply for each in queue.claim("worker", {}, 5, 30)] == [theirs.pk]
     assert state(waits) == ("queued", False)
+
+
+@pytest.mark.parametrize("how", ["handed over", "its lease ran out"])
+def test_what_comes_back_into_the_queue_during_a_pause_is_stopped_with_its_text(
+    how: str, owner: User, other: User, persona: Persona
+) -> None:
+    mine, theirs = ask(owner, persona=persona).reply, ask(other, persona=persona).reply
+    queue.claim("worker", {}, 5, 0.0)
+    restriction.restrict(actor=owner, user=owner)
+    if how == "handed over":
+        assert queue.hand_over(mine.pk, 1, Ending("queued", "Half"))
+    else:
+        assert queue.settle_orphan(queue.Orphan(mine.pk, mine.conversation_id, 1, ""), "") == "queued"
+    assert queue.stop_paused() == [mine.pk]
+    assert state(mine) == ("stopped", False)
+    assert (mine.text, mine.finish_reason) == ("Half" if how == "handed over" else "", "stop_requested")
+    assert state(theirs) == ("streaming", False)
+    assert queue.depth().queued == 0
 
 
 def test_no_title_or_summary_is_made_of_what_is_paused(owner: User, persona: Persona, settings, monkeypatch) -> None:
