@@ -25,7 +25,7 @@ SEVERAL = 2  # who has so many under way waits behind everybody else
 SETTLED = timedelta(hours=1)  # a guest who has been here for so long is no newcomer
 SHORTEST_RETRY, LONGEST_RETRY, UNKNOWN_RETRY = 5, 300, 30
 JITTER = 0.25
-LONGEST_WAIT = 86_400.0  # seconds; beyond it an estimate says nothing
+LONGEST_WAIT = 86_400.0  # seconds; from there on an estimate says nothing
 
 
 class Busy(ApplicationError):
@@ -63,13 +63,19 @@ class Lines:
         return [(name, turn, count) for (name, turn), count in known]
 
     def wait(self, provider: str, place: int) -> float | None:
-        """The seconds that number ``place`` waits, by what was measured; None where that is not known."""
-        pace = self.paces.get(provider, 0.0)
-        return min(place / pace, LONGEST_WAIT) if pace > 0 else None
+        """The seconds that number ``place`` waits, by what was measured: LONGEST_WAIT in a line that stands still; None
+        where nothing was measured."""
+        pace = self.paces.get(provider)
+        if pace is None:
+            return None
+        return min(place / pace, LONGEST_WAIT) if pace > 0 else LONGEST_WAIT
 
 
-def about(seconds: float) -> int:
-    """An estimate as it is told: no more exact than it is, so that it is not told anew all the time."""
+def about(seconds: float | None) -> int | None:
+    """An estimate as it is told: no more exact than it is, so that it is not told anew all the time. None where there
+    is none, or it is so long that it says nothing."""
+    if seconds is None or seconds >= LONGEST_WAIT:
+        return None
     step = 1 if seconds < 10 else 5 if seconds < 60 else 15 if seconds < 300 else 60
     return math.ceil(seconds / step) * step
 
@@ -123,4 +129,4 @@ def refuse_if_busy(user: User, live: int, provider: str) -> None:
     excess = UNKNOWN_RETRY if wait is None else max(wait - longest, SHORTEST_RETRY)
     spread = 1 + random.random() * JITTER  # noqa: S311  spreads those who come back, no secret
     retry_after = math.ceil(min(excess, LONGEST_RETRY) * spread)
-    raise Busy(place, None if wait is None else about(wait), retry_after)
+    raise Busy(place, about(wait), retry_after)

@@ -316,8 +316,7 @@ class Hub(Connections):
 
     def _tell_position(self, followed: FollowedReply, row: Message, position: queue.Position) -> None:
         """Say where the reply stands, where that or the estimate is news."""
-        wait = known_lines().wait(position.provider, position.place)
-        told = (position.place, None if wait is None else about(wait))
+        told = (position.place, about(known_lines().wait(position.provider, position.place)))
         if told == followed.told:
             return
         followed.told = told

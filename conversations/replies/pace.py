@@ -63,10 +63,11 @@ class Pace:
 
     @property
     def per_second(self) -> float | None:
-        """Replies that can be started per second; None where that is not known."""
+        """Replies that can be started per second; None where that is not known. Where none was in all of that time, as
+        if the next were about to be: a line that has just filled up with long replies does not stand still yet."""
         full = sum(span.full_seconds for span in self._spans)
         if full >= SURE_FULL_SECONDS:
-            return sum(span.starts for span in self._spans) / full
+            return max(1, sum(span.starts for span in self._spans)) / full
         ends = sum(span.ends for span in self._spans)
         held = sum(span.held_seconds for span in self._spans)
         return self.slots * ends / held if ends >= SURE_ENDS and held > 0 else None

@@ -94,7 +94,13 @@ def test_who_is_turned_away_is_told_when_to_come_back(lines: Lines, kind: str, l
         assert refusal.retry_after is not None
         assert busy.SHORTEST_RETRY <= refusal.retry_after <= busy.LONGEST_RETRY * (1 + busy.JITTER) + 1
         assert refusal.position == lines.place(PROVIDER, live)
-        assert (refusal.wait is None) == (not lines.paces.get(PROVIDER))
+        estimate = lines.wait(PROVIDER, refusal.position)
+        assert (refusal.wait is None) == (estimate is None or estimate >= busy.LONGEST_WAIT)
+
+
+def test_nobody_is_let_into_a_line_that_stands_still_but_into_one_that_nobody_has_measured() -> None:
+    assert not is_taken(person("staff"), 0, Lines({(PROVIDER, 1): 1}, {PROVIDER: 0.0}))
+    assert is_taken(person("new guest"), 0, Lines({(PROVIDER, 1): 1}, {"other": 0.0}))
 
 
 def test_those_who_come_back_do_not_come_back_together() -> None:
@@ -118,6 +124,7 @@ def test_patience_of_a_guest_grows_for_an_hour() -> None:
 
 def test_an_estimate_is_told_no_more_exactly_than_it_is() -> None:
     assert [about(seconds) for seconds in (0.2, 9, 12, 61, 299, 301)] == [1, 9, 15, 75, 300, 360]
+    assert (about(None), about(busy.LONGEST_WAIT)) == (None, None)
 
 
 # --- what is stored, on the real queue

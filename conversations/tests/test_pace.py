@@ -25,11 +25,12 @@ def test_starts_count_while_all_slots_are_taken() -> None:
     assert measured.per_second == 3.0
 
 
-def test_a_line_that_stands_still_is_no_faster_than_that() -> None:
-    measured = Pace(slots=1)
-    for second in range(10):
+def test_a_line_that_stands_still_is_taken_for_slower_the_longer_it_does() -> None:
+    measured, known = Pace(slots=1), []
+    for second in range(200):
         measured.look(second, is_full=True)
-    assert measured.per_second == 0.0
+        known.append(measured.per_second)
+    assert (known[4], known[5], known[20], known[-1]) == (None, 1 / 5, 1 / 20, 1 / pace.WINDOW_SECONDS)
 
 
 def test_else_it_is_what_the_slots_could_do() -> None:
