@@ -196,7 +196,8 @@ LLM_FIRST_TOKEN_SECONDS = env.whole("LLM_FIRST_TOKEN_SECONDS", 60, minimum=1)
 LLM_IDLE_SECONDS = env.whole("LLM_IDLE_SECONDS", 30, minimum=1)
 LLM_TOTAL_SECONDS = env.whole("LLM_TOTAL_SECONDS", 600, minimum=1)
 
-# How many replies are kept to answer the same question of others, and for how many seconds one waits for another's.
+# How many replies are kept to answer the same question of others; for how many seconds one waits for others' that fail
+# one after another.
 RESPONSE_CACHE_ENTRIES = env.whole("RESPONSE_CACHE_ENTRIES", 5000, minimum=1, maximum=100_000)
 # From which cosine on a question in other words gets the same reply (0: never); docs/caching.md has what was measured.
 RESPONSE_CACHE_NEAR = env.fraction("RESPONSE_CACHE_NEAR", 0.95)

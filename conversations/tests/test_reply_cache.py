@@ -5,15 +5,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import User
 from chatbot_project.lib.db import run_db
 from conversations import services
 from conversations.models import CachedReply, Message
 from conversations.replies.cache import entries, joining
+from conversations.replies.cache.asking import Asked
 from conversations.replies.cache.entries import Seen
 from conversations.replies.cache.joining import ReplyCache
 from conversations.replies.cache.questions import is_general, normalised
+from conversations.replies.queue import Ending
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
@@ -107,13 +110,31 @@ async def test_what_may_tell_of_a_person_is_always_put_to_the_model(
 async def test_a_reply_with_personal_data_a_cut_one_and_one_not_helpful_are_given_to_nobody(
     tab: ChatClient, owner: User, fake_model: FakeModelServer
 ) -> None:
-    fake_model.enqueue(Script(tokens=["Ask ", "ada@example.org."]), Script(tokens=4, cut_after=2))
-    for _ in range(3):
-        ending = await asked(tab)
-        assert ending["cached_at"] is None
+    fake_model.enqueue(Script(tokens=4, cut_after=2), Script(tokens=["Ask ", "ada@example.org."]))
+    for _ in range(2):
+        assert (await asked(tab))["cached_at"] is None
+    await run_db(CachedReply.objects.all().delete)  # that it was for nobody else
+    ending = await asked(tab)
+    assert ending["cached_at"] is None
     assert len(fake_model.requests) == 3
     await run_db(services.give_feedback, user=owner, message_id=UUID(ending["reply"]), value=-1)
     assert (await asked(tab))["cached_at"] is None
+
+
+async def test_where_the_first_reply_is_for_nobody_else_all_ask_at_once_and_nobody_waits_for_the_next(
+    tab: ChatClient, other_tab: ChatClient, fake_model: FakeModelServer
+) -> None:
+    first, others = fake_model.hold(), fake_model.hold()
+    fake_model.enqueue(Script(tokens=["Ask ", "ada@example.org."], gate=first))
+    fake_model.default = Script(tokens=["A ", "plant."], gate=others)
+    accepted = [(who, await who.ask(QUESTION)) for who in (tab, other_tab) * 2]
+    await asyncio.to_thread(fake_model.wait_requests, 1)
+    first.release()
+    await asyncio.to_thread(fake_model.wait_requests, 4)  # while none of the three has an answer
+    accepted.append((tab, await tab.ask(QUESTION)))
+    await asyncio.to_thread(fake_model.wait_requests, 5)
+    others.release()
+    assert [(await ended(who, each))["cached_at"] for who, each in accepted] == [None] * 5
 
 
 async def test_who_wants_it_anew_gets_it_from_the_model(tab: ChatClient, fake_model: FakeModelServer) -> None:
@@ -173,17 +194,84 @@ async def test_programs_by_openais_protocol_share_it_and_may_ask_past_it(
     assert len(fake_model.requests) == 5
 
 
-async def test_whoever_joins_in_the_moment_that_a_look_ends_waits_for_the_next(
-    owner: User, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that is over would answer at once, again and again: nothing else of the worker would run any more."""
-    settings.RESPONSE_CACHE_WAIT_SECONDS = 1
+@pytest.fixture
+async def led(owner: User, monkeypatch: pytest.MonkeyPatch) -> tuple[Asked, UUID]:
+    """A question, and the reply that is being made to answer all who ask it."""
     monkeypatch.setattr(joining, "LOOK_SECONDS", 0.01)
     question, leader = await run_db(begun, owner, await run_db(make_persona, cache_hours=24), "k" * 64)
     assert await run_db(entries.lead, question, leader.pk)
+    return question, leader.pk
+
+
+async def fails(leader: UUID) -> None:
+    """It ends with nothing for anybody."""
+    await run_db(Message.objects.filter(pk=leader).update, status="failed")
+
+
+async def joins(question: Asked, owner: User) -> list["asyncio.Task[tuple[Seen, bool]]"]:
+    """Three others who ask it, each on a worker of its own."""
+    persona = await run_db(make_persona, cache_hours=24)
+    replies = [(await run_db(begun, owner, persona, "other"))[1].pk for _ in range(3)]
+    return [asyncio.create_task(ReplyCache().join(question, reply)) for reply in replies]
+
+
+async def test_whoever_joins_in_the_moment_that_a_look_ends_waits_for_the_next(led: tuple[Asked, UUID]) -> None:
+    """One that is over would answer at once, again and again: nothing else of the worker would run any more."""
+    question, leader = led
     cache = ReplyCache()
     waits = asyncio.gather(*(cache.join(question, uuid4()) for _ in range(5)))
+    ends = asyncio.create_task(asyncio.sleep(0.5))
     while not waits.done():
         assert not any(look.done() for look in cache.looks.values())
         await asyncio.sleep(0)
-    assert await waits == [(Seen(None, is_led=True), False)] * 5
+        if ends.done():
+            await run_db(entries.leave_alone, question, leader)
+    assert await waits == [(Seen(None, None, alone=True), False)] * 5
+
+
+async def test_who_waits_does_so_for_as_long_as_the_first_reply_is_being_made(
+    led: tuple[Asked, UUID], settings: Any
+) -> None:
+    settings.RESPONSE_CACHE_WAIT_SECONDS = 0
+    question, leader = led
+    waits = asyncio.gather(*(ReplyCache().join(question, uuid4()) for _ in range(3)))
+    await asyncio.wait([waits], timeout=0.5)
+    assert not waits.done()
+    await run_db(entries.keep, question, leader, Ending("completed", "A plant.", model="fake/echo"))
+    assert [(seen.entry and seen.entry.text, leads) for seen, leads in await waits] == [("A plant.", False)] * 3
+
+
+async def test_where_the_first_fails_after_long_one_who_waits_leads_and_the_others_wait_no_more(
+    led: tuple[Asked, UUID], owner: User, settings: Any
+) -> None:
+    settings.RESPONSE_CACHE_WAIT_SECONDS = 0
+    question, leader = led
+    waits = await joins(question, owner)
+    await asyncio.wait(waits, timeout=0.3)
+    await fails(leader)
+    async with asyncio.timeout(10):
+        assert sorted(leads for _seen, leads in await asyncio.gather(*waits)) == [False, False, True]
+
+
+async def test_where_the_first_fails_soon_the_others_wait_for_the_next(led: tuple[Asked, UUID], owner: User) -> None:
+    question, leader = led
+    waits = await joins(question, owner)
+    await fails(leader)
+    done, waiting = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+    assert [task.result()[1] for task in done] == [True]
+    await asyncio.wait(waiting, timeout=0.3)
+    assert not any(task.done() for task in waiting)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_for_a_while_after_a_reply_that_is_for_nobody_else_no_other_leads(led: tuple[Asked, UUID]) -> None:
+    question, leader = led
+    await run_db(entries.leave_alone, question, uuid4())  # one that does not lead says nothing
+    assert (await run_db(entries.look, question.key)).leader == leader
+    await run_db(entries.leave_alone, question, leader)
+    await fails(leader)
+    assert not await run_db(entries.lead, question, uuid4())
+    await run_db(CachedReply.objects.update, expires_at=timezone.now())
+    assert await run_db(entries.lead, question, uuid4())

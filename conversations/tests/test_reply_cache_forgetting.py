@@ -147,7 +147,7 @@ def test_one_leads_until_its_worker_is_gone(owner: User, persona: Persona) -> No
     assert entries.lead(question, first.pk)
     assert not entries.lead(question, second.pk)
     Message.objects.filter(pk=first.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-    assert not entries.look(question.key).is_led
+    assert entries.look(question.key).leader is None
     assert entries.lead(question, second.pk)
     ending = Ending("completed", "A plant.", model="fake/echo", finish_reason="stop")
     assert not entries.keep(question, first.pk, ending), "whoever comes back late keeps nothing"

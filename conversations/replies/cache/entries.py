@@ -26,10 +26,15 @@ class Entry(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What there is for a question: an ``entry``, or that a live reply is being made to answer it."""
+    """What there is for a question: an ``entry``, or the live reply that is being made to answer it, its ``leader``; or
+    that each who asks is ``alone``, as what a model said last is for nobody else."""
 
     entry: Entry | None
-    is_led: bool
+    leader: UUID | None
+    alone: bool = False
+
+
+ALONE_SECONDS = 60  # after a whole reply that cannot answer others: the next would hardly be another
 
 
 _ENTRY = "key, text, model, source, citations, answered_at"
@@ -39,7 +44,8 @@ _IS_LED = """EXISTS (
     WHERE m.id = {kept}.leader AND m.status = 'streaming' AND m.lease_expires_at > now()
 )"""
 _LOOK = f"""
-    SELECT {_ENTRY}, expires_at > now() AND text <> '', {_IS_LED.format(kept="kept")}
+    SELECT {_ENTRY}, text <> '' AND expires_at > now(), CASE WHEN {_IS_LED.format(kept="kept")} THEN kept.leader END,
+           kept.leader IS NULL AND text = '' AND expires_at > now()
     FROM conversations_cachedreply kept WHERE key = %s
 """  # noqa: S608  a constant
 # No index by distance: few have the same ``near``.
@@ -48,7 +54,8 @@ _LOOK_NEAR = f"""
     WHERE near = %(near)s AND text <> '' AND expires_at > now() AND 1 - (vector <=> %(vector)s::vector) >= %(least)s
     ORDER BY vector <=> %(vector)s::vector LIMIT 1
 """  # noqa: S608  a constant
-# Whoever finds nothing and nobody at it is at it from now on. The row's lock lets one of many be the first.
+# Whoever finds nothing and nobody at it is at it from now on, unless each is alone for now. The row's lock lets one of
+# many be the first.
 _LEAD = f"""
     INSERT INTO conversations_cachedreply AS kept
         (key, near, vector, persona_version_id, leader, text, model, source, citations, answered_at, expires_at)
@@ -56,7 +63,8 @@ _LEAD = f"""
     ON CONFLICT (key) DO UPDATE
     SET leader = excluded.leader, near = excluded.near, text = '', vector = excluded.vector,
         answered_at = excluded.answered_at, expires_at = excluded.expires_at
-    WHERE (kept.text = '' OR kept.expires_at <= now()) AND NOT {_IS_LED.format(kept="kept")}
+    WHERE (kept.expires_at <= now() OR (kept.text = '' AND kept.leader IS NOT NULL))
+      AND NOT {_IS_LED.format(kept="kept")}
     RETURNING key
 """  # noqa: S608  a constant
 # Found not helpful the moment it was there: then it is not kept.
@@ -67,6 +75,10 @@ _KEEP = """
     WHERE key = %s AND leader = %s
       AND NOT EXISTS (SELECT 1 FROM conversations_feedback f WHERE f.message_id = %s AND f.value < 0)
     RETURNING key
+"""
+_LEAVE_ALONE = """
+    UPDATE conversations_cachedreply SET leader = NULL, expires_at = now() + make_interval(secs => %s)
+    WHERE key = %s AND leader = %s
 """
 _PRUNE = """
     DELETE FROM conversations_cachedreply
@@ -80,9 +92,9 @@ def look(key: str) -> Seen:
     """What there is under ``key``."""
     rows = fetch_prepared(_LOOK, [key])
     if not rows:
-        return Seen(None, is_led=False)
-    *columns, is_good, is_led = rows[0]
-    return Seen(_entry(columns) if is_good else None, is_led)
+        return Seen(None, None)
+    *columns, is_good, leader, alone = rows[0]
+    return Seen(_entry(columns) if is_good else None, leader, alone)
 
 
 def look_near(asked: Asked, vector: str) -> Entry | None:
@@ -94,8 +106,8 @@ def look_near(asked: Asked, vector: str) -> Entry | None:
 
 
 def lead(asked: Asked, reply: UUID, vector: str | None = None) -> bool:
-    """Whether ``reply`` is the one from now on that is made to answer for all; no, where another one is or was.
-    ``vector`` is what others that may mean the same are compared with."""
+    """Whether ``reply`` is the one from now on that is made to answer for all; no, where another one is or was, or each
+    is alone. ``vector`` is what others that may mean the same are compared with."""
     return bool(fetch_prepared(_LEAD, [asked.key, asked.near, vector, asked.version, reply]))
 
 
@@ -105,6 +117,12 @@ def keep(asked: Asked, reply: UUID, ending: Ending) -> bool:
     citations = json.dumps([_plain(source) for source in ending.citations])
     values = [ending.text, ending.model, ending.source, citations, asked.hours, asked.key, reply, reply]
     return bool(fetch_prepared(_KEEP, values))
+
+
+def leave_alone(asked: Asked, reply: UUID) -> None:
+    """What ``reply`` said in the end, where it leads, is for nobody else: who waits for it, and for ALONE_SECONDS each
+    who asks, is to ask a model."""
+    fetch_prepared(_LEAVE_ALONE, [ALONE_SECONDS, asked.key, reply])
 
 
 def prune() -> int:

@@ -71,8 +71,10 @@ class ReplyCache:
         asked, found = await run_db(_look, reply, seen)
         if found.entry is not None:
             return found.entry, "exact"
+        if found.alone:
+            return None, "late"
         leads = False
-        if not found.is_led:
+        if found.leader is None:
             vector = await asyncio.to_thread(vector_of, asked.question) if asked.near else None
             near, leads = await run_db(_look_near_or_lead, asked, reply.reply, vector)
             if near is not None:
@@ -87,16 +89,21 @@ class ReplyCache:
         return found.entry, "joined"
 
     async def join(self, asked: Asked, reply: UUID) -> tuple[Seen, bool]:
-        """Wait for the answer that another reply is being made for; and whether ``reply`` has to make it after all,
-        because that one ended without. Neither, where it takes longer than RESPONSE_CACHE_WAIT_SECONDS."""
-        seen = Seen(None, is_led=True)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(settings.RESPONSE_CACHE_WAIT_SECONDS):
-                while seen.entry is None:
-                    seen = await self._look(asked.key)
-                    if seen.entry is None and not seen.is_led and await run_db(entries.lead, asked, reply):
-                        return seen, True
-        return seen, False
+        """Wait for the answer that another reply is being made for, however long that lives; and whether ``reply`` has
+        to make it after all, because that one ended without. Neither, where what it said is for nobody else, or where
+        one after another ends without and that has taken RESPONSE_CACHE_WAIT_SECONDS."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + settings.RESPONSE_CACHE_WAIT_SECONDS
+        leader: UUID | None = None  # the last that was waited for
+        while True:
+            seen = await self._look(asked.key)
+            if seen.entry is not None or seen.alone:
+                return seen, False
+            if seen.leader is None and await run_db(entries.lead, asked, reply):
+                return seen, True
+            if leader is not None and seen.leader != leader and loop.time() > until:
+                return seen, False
+            leader = seen.leader or leader
 
     async def _look(self, key: str) -> Seen:
         look = self.looks.get(key)
