@@ -1,6 +1,7 @@
 """Replies that answer the same question of others: exactly when, and never otherwise. Through real processes."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,11 +13,13 @@ from chatbot_project.lib.db import run_db
 from conversations import services
 from conversations.models import CachedReply, Message
 from conversations.replies.cache import entries, joining
-from conversations.replies.cache.asking import Asked
+from conversations.replies.cache.asking import Asked, asked_of
 from conversations.replies.cache.entries import Seen
 from conversations.replies.cache.joining import ReplyCache
 from conversations.replies.cache.questions import is_general, normalised
+from conversations.replies.prompt import Turn
 from conversations.replies.queue import Ending
+from personas.sources import Source
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
@@ -275,3 +278,12 @@ async def test_for_a_while_after_a_reply_that_is_for_nobody_else_no_other_leads(
     assert not await run_db(entries.lead, question, uuid4())
     await run_db(CachedReply.objects.update, expires_at=timezone.now())
     assert await run_db(entries.lead, question, uuid4())
+
+
+def test_a_near_question_must_have_found_the_same_approved_answers() -> None:
+    """One of them may be over since: nothing else would tell."""
+    version = SimpleNamespace(pk=uuid4(), cache_hours=1)
+    work: Any = SimpleNamespace(turns=[Turn("user", "How do I grow a tree?")], version=version, models=["fake/echo"])
+    one, two = (Source(number, uuid4(), "Q", "", 0.9) for number in (1, 2))
+    near = [asked_of(work, seen="", sources=sources, language="en").near for sources in ([one, two], [two, one], [one])]
+    assert near[0] == near[1] != near[2]

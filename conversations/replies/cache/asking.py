@@ -42,7 +42,7 @@ def asked_of(work: Work, *, seen: str, sources: Sequence[Source], language: str)
     scope = (work.version.pk, *work.models, settings.MODERATION_MODEL, seen, language)
     return Asked(
         key=digest(["exact", *scope, *(source.faq for source in sources), question]),
-        near=digest(["near", *scope, *(source.faq for source in sources[:1]), alike]) if alike else "",
+        near=digest(["near", *scope, *sorted(str(source.faq) for source in sources), alike]) if alike else "",
         question=question,
         version=work.version.pk,
         hours=work.version.cache_hours,
