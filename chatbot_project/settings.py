@@ -181,7 +181,8 @@ MODERATION_FAILS = env.choice("MODERATION_FAILS", "closed", {"closed", "open"})
 MODERATION_GATE = "conversations.safety.gate.ModerationGate"
 MODERATION_EVERY = env.whole("MODERATION_EVERY", 1000, maximum=100_000)
 MODERATION_SECONDS = env.whole("MODERATION_SECONDS", 10, minimum=1, maximum=120)
-# How many replies one worker streams from one provider at once; what waits keeps its place and is told it.
+# How many replies one worker streams from one provider at once, as a fallback or not; what waits in the queue keeps its
+# place and is told it.
 REPLY_SLOTS = env.whole("REPLY_SLOTS", 160, minimum=1)
 PROVIDER_SLOTS = {"local": 4, **env.json_object("PROVIDER_SLOTS")}
 # Where a question would wait for longer, or behind more of its provider, it is answered with "busy" at once. Guests are

@@ -11,7 +11,7 @@ from django.utils import timezone
 from chatbot_project.lib.llm.types import Usage
 from chatbot_project.lib.metrics import names as metrics
 from conversations.replies.live import LiveReply
-from conversations.replies.queue import Ending
+from conversations.replies.queue import Ending, slots_of
 from conversations.safety.rules import INPUT, OUTPUT
 from personas.knowledge import Verdict
 
@@ -23,7 +23,7 @@ def watch(breaker_state: Callable[[str], str]) -> None:
     """Tell of providers' breakers from now on, and begin what is counted at 0: a first failure then shows as a rise."""
     for name in settings.LLM_PROVIDERS:
         metrics.MODEL_BREAKER.labels(name).set_function(partial(_breaker, breaker_state, name))
-        metrics.REPLY_SLOTS.labels(name).set(settings.PROVIDER_SLOTS.get(name, settings.REPLY_SLOTS))
+        metrics.REPLY_SLOTS.labels(name).set(slots_of(name))
         metrics.REPLIES_STREAMING.labels(name).set(0)
         for kind in ("prompt", "completion"):
             metrics.TOKENS.labels(name, kind)

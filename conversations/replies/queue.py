@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.utils import timezone
 
 from chatbot_project.lib.db import fetch_prepared
@@ -122,6 +123,12 @@ class Ending:
     withdraws: bool = False
     cached_at: datetime | None = None
     cache_key: str = ""
+
+
+def slots_of(provider: str) -> int:
+    """How many replies one worker streams from ``provider`` at once."""
+    slots: int = settings.PROVIDER_SLOTS.get(provider, settings.REPLY_SLOTS)
+    return slots
 
 
 def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_seconds: float) -> list[Claim]:
@@ -382,13 +389,6 @@ def settle_orphan(orphan: Orphan, shown: str) -> str | None:
     return status if changed else None
 
 
-def orphan_ending(orphan: Orphan, status: str, shown: str) -> Ending:
-    """The ending of an orphan that was settled. A query only where it went on behind a text that cites."""
-    cited = Citation.objects.filter(message=orphan.reply).order_by("number") if orphan.source else ()
-    citations = tuple(source_of(citation) for citation in cited)
-    return Ending(status, shown, code="worker_lost", source=orphan.source or "", citations=citations)
-
-
 def stop_paused() -> list[UUID]:
     """End what waits for somebody whose processing is paused: what a process that died, a hand-over or a lost lease
     left there after the pause had stopped all that was under way. Nobody may take it up. Returns the replies."""
@@ -402,6 +402,13 @@ def stop_paused() -> list[UUID]:
         [],
     )
     return [reply for (reply,) in rows]
+
+
+def orphan_ending(orphan: Orphan, status: str, shown: str) -> Ending:
+    """The ending of an orphan that was settled. A query only where it went on behind a text that cites."""
+    cited = Citation.objects.filter(message=orphan.reply).order_by("number") if orphan.source else ()
+    citations = tuple(source_of(citation) for citation in cited)
+    return Ending(status, shown, code="worker_lost", source=orphan.source or "", citations=citations)
 
 
 def source_of(citation: Citation) -> Source:

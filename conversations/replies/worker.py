@@ -162,8 +162,7 @@ class ReplyWorker:
             reply.followers |= followers
 
     def _free(self, provider: str) -> int:
-        slots: int = settings.PROVIDER_SLOTS.get(provider, settings.REPLY_SLOTS)
-        return max(0, slots - self._used[provider])
+        return max(0, queue.slots_of(provider) - self._used[provider])
 
     # --- one reply
 

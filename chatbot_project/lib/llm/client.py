@@ -21,6 +21,7 @@ from .errors import LLMMalformed, LLMTimeout, LLMUnavailable, error_from_event, 
 from .providers import Provider, parse_model
 from .requests import request_body
 from .router import Router
+from .slots import Slots
 from .stream import ChatStream
 from .transport import make_session, read_bounded, retry_after
 from .types import Bounds, ChatRequest, ChatResult, Deadlines, RetryPolicy
@@ -36,7 +37,8 @@ JUDGED_TOGETHER = 16
 
 
 class LLMClient:
-    """Asks models. One per process and event loop, used as an async context manager.
+    """Asks models. One per process and event loop, used as an async context manager. ``slots`` are how many streams of
+    a provider are open at once: who comes beyond that waits.
 
     Everything it raises for a model's sake is an ``LLMError``.
     """
@@ -49,12 +51,14 @@ class LLMClient:
         retries: RetryPolicy = RETRIES,
         bounds: Bounds = BOUNDS,
         connections: int = 2000,
+        slots: Mapping[str, int] | None = None,
         make_breaker: Callable[[], Breaker] = lambda: Breaker(time.monotonic, first_seconds=0.25, growth=1.25),
     ) -> None:
         self._providers = dict(providers)
         self._deadlines = deadlines
         self._bounds = bounds
         self._connections = connections
+        self._slots = Slots(slots or {})
         self._router = Router(self._providers, retries, make_breaker=make_breaker)
         self._session: aiohttp.ClientSession
         self._sdks: dict[str, ProviderSDK] = {}
@@ -90,16 +94,24 @@ class LLMClient:
     async def open_stream(self, models: Sequence[str], request: ChatRequest) -> ChatStream:
         """The reply of the first of ``models`` (``provider/name``) that begins one; its first text has already arrived.
 
-        Until then nothing has been shown, so that it is tried again and with the other models. The caller closes the
-        stream. Raises the ``LLMError`` of the first model.
+        Until then nothing has been shown, so that it is tried again and with the other models. A slot is waited for
+        before each try, and longer than a whole reply may take for none: no other deadline runs meanwhile. The caller
+        closes the stream. Raises the ``LLMError`` of the first model.
         """
+        held = self._slots.hold(self._deadlines.total)
 
         async def attempt(provider: Provider, name: str) -> ChatStream:
-            return await self._begin_stream(provider, name, request)
+            return await self._begin_stream(provider, name, request, on_close=held.give_back)
 
-        return await self._router.first(models, attempt)
+        try:
+            return await self._router.first(models, attempt, before=held.take)
+        except BaseException:
+            held.give_back()
+            raise
 
-    async def _begin_stream(self, provider: Provider, name: str, request: ChatRequest) -> ChatStream:
+    async def _begin_stream(
+        self, provider: Provider, name: str, request: ChatRequest, *, on_close: Callable[[], None]
+    ) -> ChatStream:
         ref = f"{provider.name}/{name}"
         started_at = asyncio.get_running_loop().time()
         response = await self._post_stream(provider, name, request, ref)
@@ -112,6 +124,7 @@ class LLMClient:
             bounds=self._bounds,
             started_at=started_at,
             on_failure=lambda _: breaker.failure(),
+            on_close=on_close,
         )
         try:
             await stream.wait_first()

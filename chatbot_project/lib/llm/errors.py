@@ -9,6 +9,7 @@
         LLMUnavailable         llm_unavailable    no connection, 5xx, overloaded, the breaker is open
           LLMCut               llm_cut            the stream ended before it was finished
           BreakerOpen          llm_unavailable    not even asked, after repeated failures (in ``router``)
+          NoSlot               llm_unavailable    not even asked, as others' streams took every slot (in ``slots``)
         LLMRefused             llm_refused        the model will not answer this: content, sign-in, any other 4xx
         LLMMalformed           llm_malformed      the answer is not what the protocol says
           LLMTooLarge          llm_too_large      a line or the reply is larger than its bound

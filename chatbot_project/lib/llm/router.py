@@ -19,6 +19,11 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 PROBE_SECONDS = 0.05  # between looks whether who tries a provider again got an answer
 Attempt = Callable[[Provider, str], Awaitable[T]]
+Before = Callable[[str], Awaitable[None]]
+
+
+async def _nothing(provider: str) -> None:
+    """What is awaited before an attempt where nothing has to be."""
 
 
 class Router:
@@ -45,24 +50,25 @@ class Router:
         """The breaker of a configured provider."""
         return self._breakers[provider]
 
-    async def first(self, models: Sequence[str], attempt: Attempt[T]) -> T:
-        """The first result. Raises the error of the first model, which is the one that was asked for, if all fail."""
+    async def first(self, models: Sequence[str], attempt: Attempt[T], *, before: Before = _nothing) -> T:
+        """The first result. ``before(provider)`` is awaited ahead of each attempt that the breaker lets through. Raises
+        the error of the first model, which is the one that was asked for, if all fail."""
         errors: list[LLMError] = []
         for others, ref in enumerate(models, 1 - len(models)):
             patience = 0.0 if others else self._policy.patience
             try:
                 provider, name = parse_model(ref, self._providers)
-                return await self._tried(provider, name, attempt, patience)
+                return await self._tried(provider, name, attempt, before, patience)
             except LLMError as error:
                 errors.append(error)
         raise errors[0] if errors else LLMRefused("No model is configured.")
 
-    async def _tried(self, provider: Provider, name: str, attempt: Attempt[T], patience: float) -> T:
+    async def _tried(self, provider: Provider, name: str, attempt: Attempt[T], before: Before, patience: float) -> T:
         """One model, as often as the policy allows. Raises the last ``LLMError``."""
         for number in range(1, self._policy.attempts + 1):
             patience = await self._rested(provider, patience)
             try:
-                return await self._once(provider, name, attempt)
+                return await self._once(provider, name, attempt, before)
             except LLMError as error:
                 log.warning("llm.attempt_failed", provider=provider.name, model=name, attempt=number, code=error.code)
                 wait = self._wait_before_next(error, number)
@@ -83,8 +89,10 @@ class Router:
             patience -= wait
         return patience
 
-    async def _once(self, provider: Provider, name: str, attempt: Attempt[T]) -> T:
+    async def _once(self, provider: Provider, name: str, attempt: Attempt[T], before: Before) -> T:
         breaker = self._breakers[provider.name]
+        if not breaker.is_shut:
+            await before(provider.name)
         if not breaker.admit():
             metrics.MODEL_REQUESTS.labels(provider.name, "breaker_open").inc()
             raise BreakerOpen(f"{provider.name} is given a rest after repeated failures.")

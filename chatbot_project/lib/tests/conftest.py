@@ -27,11 +27,11 @@ def make_client(fake_model):
     """``make_client(**limits)``: an LLMClient of a healthy provider ``fake``, ``other`` on the same server, ``dead``
     nowhere.
 
-    The limits are those of ``Deadlines``; retries wait a millisecond.
+    The limits are those of ``Deadlines``; retries wait a millisecond. ``slots`` are streams at once, by provider.
     """
 
     @asynccontextmanager
-    async def make(*, attempts=3, bounds=None, **limits):
+    async def make(*, attempts=3, bounds=None, slots=None, **limits):
         providers = {
             "fake": Provider("fake", fake_model.base_url, "key-of-fake"),
             "other": Provider("other", fake_model.base_url),
@@ -39,7 +39,7 @@ def make_client(fake_model):
         }
         more = {} if bounds is None else {"bounds": bounds}
         retries = RetryPolicy(attempts=attempts, backoff=0.001, retry_after_cap=0.05, patience=0)
-        async with LLMClient(providers, deadlines=Deadlines(**limits), retries=retries, **more) as client:
+        async with LLMClient(providers, deadlines=Deadlines(**limits), retries=retries, slots=slots, **more) as client:
             yield client
 
     return make

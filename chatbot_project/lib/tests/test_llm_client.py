@@ -16,6 +16,7 @@ from chatbot_project.lib.llm.errors import (
 from chatbot_project.lib.llm.ollama import pull_model
 from chatbot_project.lib.llm.providers import Provider
 from chatbot_project.lib.llm.router import BreakerOpen
+from chatbot_project.lib.llm.slots import NoSlot
 from chatbot_project.lib.llm.types import Bounds
 from stress_tests.fake_model import EMBEDDINGS, MODELS, Script, closed_port
 
@@ -99,6 +100,48 @@ async def test_streams_that_break_off_count_against_the_provider(client, fake_mo
         await stream.close()
     with pytest.raises(BreakerOpen):
         await client.open_stream([MODEL], REQUEST)
+
+
+async def test_a_fallback_waits_for_a_slot_of_its_provider_and_no_deadline_runs_meanwhile(make_client, fake_model):
+    async with make_client(slots={"other": 1}, first_token=0.3) as client:
+        first = await client.open_stream(["other/m"], REQUEST)
+        waits = asyncio.create_task(client.open_stream(["dead/m", "other/m"], REQUEST))
+        await asyncio.wait([waits], timeout=0.6)
+        assert not waits.done()
+        assert len(fake_model.requests) == 1
+        await text_of(first)
+        assert await text_of(await waits)
+
+
+async def test_who_waits_for_a_slot_may_leave_and_takes_none(make_client):
+    async with make_client(slots={"other": 1}) as client:
+        first = await client.open_stream(["other/m"], REQUEST)
+        waits = asyncio.create_task(client.open_stream(["other/m"], REQUEST))
+        await asyncio.wait([waits], timeout=0.05)
+        waits.cancel()
+        await asyncio.gather(waits, return_exceptions=True)
+        await first.close()
+        async with asyncio.timeout(5):
+            assert await stream_text(client, "other/m")
+
+
+async def test_a_slot_is_waited_for_no_longer_than_a_reply_may_take_and_says_nothing_of_the_provider(make_client):
+    async with make_client(slots={"other": 1}, total=0.2) as client:
+        first = await client.open_stream(["other/m"], REQUEST)
+        for _ in range(6):
+            with pytest.raises(NoSlot):
+                await client.open_stream(["other/m"], REQUEST)
+        await first.close()
+        assert client.breaker_state("other") == "closed"
+        assert await stream_text(client, "other/m")
+
+
+async def test_a_try_that_fails_gives_its_slot_back(make_client, fake_model):
+    fake_model.enqueue(Script(status=500), Script(cut_after=0), Script(status=401), Script(tokens=["ok"]))
+    async with make_client(slots={"fake": 1}) as client, asyncio.timeout(5):
+        with pytest.raises(LLMRefused):
+            await client.open_stream([MODEL], REQUEST)
+        assert await stream_text(client, MODEL) == "ok"
 
 
 async def test_a_whole_reply_by_the_sdk(client, fake_model):

@@ -195,6 +195,22 @@ async def test_open_breaker_is_not_asked_and_refusals_do_not_open_it(router):
         await router.first(["a/m"], Attempts())
 
 
+async def test_what_comes_before_an_attempt_is_awaited_for_each_that_is_made(router):
+    awaited = []
+
+    async def before(provider):
+        awaited.append(provider)
+
+    attempts = Attempts(LLMUnavailable("1"), LLMRefused("2"), "from b")
+    assert await router.first(["a/m", "b/m"], attempts, before=before) == "from b"
+    assert awaited == ["a", "a", "b"]
+    for _ in range(5):
+        router.breaker("a").failure()
+    awaited.clear()
+    assert await router.first(["a/m", "b/m"], Attempts("from b"), before=before) == "from b"
+    assert awaited == ["b"]
+
+
 @pytest.fixture
 def patient(clock):
     """A router whose providers rest for a moment after each failure."""

@@ -19,6 +19,7 @@ from chatbot_project.lib.metrics.serving import serve_metrics
 from conversations import doorbell
 from conversations.replies import metering
 from conversations.replies.cache import vectors
+from conversations.replies.queue import slots_of
 from conversations.replies.worker import ReplyWorker
 from personas.knowledge import warm_up
 
@@ -41,7 +42,8 @@ async def work() -> None:
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     threads.start_default()
     doorbell.connect()
-    async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines()) as llm:
+    slots = {name: slots_of(name) for name in settings.LLM_PROVIDERS}
+    async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines(), slots=slots) as llm:
         worker = ReplyWorker(llm)
         metering.watch(llm.breaker_state)
         serve_metrics("replies")
