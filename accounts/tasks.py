@@ -20,13 +20,14 @@ logger = logging.getLogger(__name__)
 
 SENDING = timedelta(minutes=5)  # longer than any sending takes: who holds a mail for longer is dead
 SENDING_SECONDS = 60
+HANDED_OVER_SECONDS = 600  # waiting for a worker; send_waiting_mail looks every minute
 SWEEPING_SECONDS = 120
 RETENTION_SECONDS = 480
 RETENTION_EVERY = timedelta(hours=20)  # beat looks every hour: once a day, at about the same time
 BATCH = 500
 
 
-@shared_task(ignore_result=True)
+@shared_task(ignore_result=True, expires=HANDED_OVER_SECONDS)
 def send_mail(mail_id: str) -> bool:
     """Send one waiting mail and delete its row. Returns whether it is done with.
 

@@ -36,6 +36,10 @@ from personas.sources import room_for_sources
 
 log = structlog.get_logger(__name__)
 
+# Seconds after which what still waits for a worker is not done any more.
+TITLE_WITHIN = 24 * 3600
+SUMMARY_WITHIN = 3600  # the next reply asks again
+GAP_WITHIN = 3600  # record_missed_gaps makes up for it
 PURGING_SECONDS = 120  # of each kind
 MISSED_WITHIN = timedelta(days=2)
 MISSED_BATCH = 200
@@ -65,7 +69,7 @@ def _complete(
     return pseudonyms.put_back(clean_text(ask_whole(models, request, thresholds=thresholds)).strip())
 
 
-@shared_task
+@shared_task(expires=TITLE_WITHIN)
 def make_title(conversation_id: str) -> None:
     """Replace a title that is just the first question with one that a model writes. One that the person gave stays."""
     conversation = (
@@ -97,7 +101,7 @@ def make_title(conversation_id: str) -> None:
         doorbell.tell_user(renamed.owner_id, events.ConversationUpdated(conversation=conversation_info(renamed)))
 
 
-@shared_task
+@shared_task(expires=SUMMARY_WITHIN)
 def summarise_conversation(reply_id: str) -> None:
     """Bring the conversation's summary up to the turns that no longer fit into the prompt of ``reply_id``."""
     reply = Message.objects.select_related("conversation").filter(pk=reply_id, owner__restricted_at=None).first()
@@ -148,7 +152,7 @@ def _to_summarise(summary: str, turns: list[Turn], budget: int) -> str:
     return "\n\n".join(parts + [f"{turn.role}: {turn.text[:room]}" for turn in turns])
 
 
-@shared_task
+@shared_task(expires=GAP_WITHIN)
 def record_gap(reply_id: str, source: str) -> None:
     """Let the editors know of the question that ``reply_id`` did not answer well (``source`` is a
     GapQuestion.Source): once for each reply and source. Personal data is taken out there."""

@@ -26,12 +26,13 @@ log = structlog.get_logger(__name__)
 
 RETRIES = 5
 WAIT_SECONDS = 20
+WITHIN_SECONDS = 24 * 3600  # waiting for a worker and tried again, in all
 GAPS_SECONDS = 240
 SETTLED_AT_ONCE = 50  # gaps; the next change of the knowledge goes on
 WORTH_A_REPLAY = timedelta(hours=6)
 
 
-@shared_task(name="faqs.tasks.record_faq_feedback")  # type: ignore[untyped-decorator]
+@shared_task(expires=WITHIN_SECONDS, name="faqs.tasks.record_faq_feedback")  # type: ignore[untyped-decorator]
 def record_faq_feedback(feedback_id: str) -> None:
     """Keep that an FAQ did not help somebody: its question, with what they said of it."""
     feedback = FAQFeedback.objects.select_related("faq", "user").filter(pk=feedback_id, helpful=False).first()
@@ -57,7 +58,7 @@ def _vector_of(text: str) -> Any:
         return None
 
 
-@shared_task(bind=True, max_retries=RETRIES, name="faqs.tasks.write_answer")  # type: ignore[untyped-decorator]
+@shared_task(bind=True, max_retries=RETRIES, expires=WITHIN_SECONDS, name="faqs.tasks.write_answer")  # type: ignore[untyped-decorator]
 def write_answer(self: "Task[Any, Any]", faq_id: str, actor_id: str | None = None) -> None:
     """Draft the answer of an FAQ that was begun from a gap, and try again later where the model is away or busy."""
     faq = FAQ.objects.filter(pk=faq_id).first()
@@ -92,7 +93,7 @@ def queue_answer(faq: FAQ, actor: User | None) -> bool:
     return True
 
 
-@shared_task(name="faqs.tasks.settle_gaps")  # type: ignore[untyped-decorator]
+@shared_task(expires=WITHIN_SECONDS, name="faqs.tasks.settle_gaps")  # type: ignore[untyped-decorator]
 def settle_gaps() -> None:
     """Replay the gaps whose FAQ has been published since, whichever page it was published on. Takes four
     minutes and one gap at most."""

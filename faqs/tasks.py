@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 EMBED_AFTER = 1.0  # seconds after a change: the changes of a burst are embedded together
 TRAIN_AFTER = 3.0
+WITHIN_SECONDS = 3600  # waiting for a worker and tried again, in all; refresh_knowledge looks every five minutes
 SLICE = 300.0  # seconds that one task embeds before it hands over to the next
 TRAINING = "faqs.training"
 
@@ -37,6 +38,7 @@ def queue(task: Any, *arguments: Any, countdown: float = 0.0) -> None:
     retry_backoff_max=600,
     retry_jitter=True,
     max_retries=8,
+    expires=WITHIN_SECONDS,
 )
 def embed_phrasings() -> None:
     """Make the vectors that are missing, then have the matcher trained on them."""
@@ -48,7 +50,7 @@ def embed_phrasings() -> None:
         queue(train_matcher, state.revision, countdown=TRAIN_AFTER)
 
 
-@shared_task
+@shared_task(expires=WITHIN_SECONDS)
 def train_matcher(revision: int = 0) -> bool:
     """Train a matcher if the one in force is stale; whether one came into force.
 

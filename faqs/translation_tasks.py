@@ -15,13 +15,14 @@ log = structlog.get_logger(__name__)
 
 RETRIES = 5
 WAIT_SECONDS = 30
+WITHIN_SECONDS = 24 * 3600  # waiting for a worker and tried again, in all
 WORTH_ANOTHER_TRY = frozenset(
     {"translator_rate_limited", "translator_timeout", "translator_unavailable"}
     | {"llm_rate_limited", "llm_timeout", "llm_unavailable"}
 )
 
 
-@shared_task(bind=True, max_retries=RETRIES, name="faqs.tasks.draft_translation")  # type: ignore[untyped-decorator]
+@shared_task(bind=True, max_retries=RETRIES, expires=WITHIN_SECONDS, name="faqs.tasks.draft_translation")  # type: ignore[untyped-decorator]
 def draft_translation(self: "Task[Any, Any]", faq_id: str, language: str, actor_id: str | None = None) -> None:
     """Draft the translation of an FAQ, and try again later where the service is away or busy."""
     faq = FAQ.objects.select_related("category", "owner").filter(pk=faq_id).first()

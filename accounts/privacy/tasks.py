@@ -16,9 +16,10 @@ log = structlog.get_logger(__name__)
 
 TENDING_SECONDS = 240
 ERASING_SECONDS = 480
+HANDED_OVER_SECONDS = 600  # waiting for a worker; tend_requests looks every minute
 
 
-@shared_task(ignore_result=True)
+@shared_task(ignore_result=True, expires=HANDED_OVER_SECONDS)
 def make_export(request_id: str) -> bool:
     """Make one copy that was asked for. Returns whether it was made here and now."""
     return exports.make_export(UUID(request_id))
@@ -62,7 +63,7 @@ def _go_on_with_erasures(until: float) -> None:
         raise failed[0]
 
 
-@shared_task(ignore_result=True)
+@shared_task(ignore_result=True, expires=HANDED_OVER_SECONDS)
 def erase(request_id: str) -> bool:
     """Do one erasure that is due, for eight minutes at most. Returns whether it was done here and now."""
     return erasures.run_erasure(UUID(request_id), seconds=ERASING_SECONDS)

@@ -1,0 +1,61 @@
+"""Celery's queue while no worker is there: bounded, and worth nothing for ever."""
+
+from collections.abc import Iterator
+from unittest.mock import Mock
+
+import pytest
+
+from accounts.services import _hand_to_worker
+from chatbot_project import task_queue
+from chatbot_project.celery import app
+from chatbot_project.lib.ids import uuid7
+from chatbot_project.lib.redis import RedisError, blocking_redis
+from chatbot_project.task_queue import QueueFull
+from conversations import tasks
+
+QUEUE = app.conf.task_default_queue
+SEAL = "accounts.tasks.seal_audit"
+
+
+@pytest.fixture
+def full_at_two(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty queue that takes two tasks and is looked at each time."""
+    monkeypatch.setattr(task_queue, "MOST_WAITING", 2)
+    monkeypatch.setattr(task_queue, "LOOK_SECONDS", 0.0)
+    blocking_redis().delete(QUEUE)
+    yield
+    blocking_redis().delete(QUEUE)
+
+
+def test_what_comes_beyond_the_bound_is_not_queued_and_its_sender_goes_on(full_at_two: None) -> None:
+    for _ in range(2):
+        tasks.make_title.apply_async((str(uuid7()),), retry=False)
+    with pytest.raises(QueueFull):
+        tasks.make_title.apply_async((str(uuid7()),), retry=False)
+    _hand_to_worker(uuid7())  # the mail waits in the database
+    assert app.tasks[SEAL].apply_async(headers={"celery_beat_task": True}) is None
+    assert blocking_redis().llen(QUEUE) == 2
+    blocking_redis().lpop(QUEUE)
+    tasks.make_title.apply_async((str(uuid7()),), retry=False)
+    assert blocking_redis().llen(QUEUE) == 2
+
+
+def test_the_length_is_looked_up_once_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    redis = Mock(llen=Mock(return_value=1))
+    monkeypatch.setattr(task_queue, "blocking_redis", lambda: redis)
+    monkeypatch.setattr(task_queue, "_looked_at", -task_queue.LOOK_SECONDS)
+    monkeypatch.setattr(task_queue, "MOST_WAITING", 1)
+    assert [task_queue.is_full(QUEUE) for _ in range(3)] == [True] * 3
+    redis.llen.assert_called_once_with(QUEUE)
+    redis.llen.side_effect = RedisError
+    monkeypatch.setattr(task_queue, "_looked_at", -task_queue.LOOK_SECONDS)
+    assert not task_queue.is_full(QUEUE)
+
+
+def test_no_task_waits_for_ever() -> None:
+    app.autodiscover_tasks(force=True)
+    on_time = {entry["task"] for entry in app.conf.beat_schedule.values()}  # expires before the next is due
+    sent = {name for name in app.tasks if not name.startswith(("celery.", "tests.", "leaky."))} - on_time
+    assert {name for name in sent if not app.tasks[name].expires} == {
+        "chatbot_project.tasks.answer_doctor"
+    }  # says when
