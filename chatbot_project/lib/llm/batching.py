@@ -26,9 +26,12 @@ class Batcher(Generic[Item, Answer]):
         self._call, self._most, self._calls = call, most, calls
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._under_way: dict[asyncio.Task[None], Batch[Item, Answer]] = {}
+        self._is_closed = False
 
     async def ask(self, item: Item) -> Answer:
         """The answer to ``item``. Raises what ``call`` raises, and LLMCut once this is closed."""
+        if self._is_closed:
+            raise _closed()
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
         self._begin()
@@ -36,13 +39,13 @@ class Batcher(Generic[Item, Answer]):
 
     async def close(self) -> None:
         """End what is under way and refuse what waits."""
-        self._calls = 0
+        self._is_closed, self._calls = True, 0
         tasks, left = list(self._under_way), [*chain(*self._under_way.values()), *self._waiting]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._waiting.clear()
-        _fail(left, LLMCut("The connection to the model was closed."))
+        _fail(left, _closed())
 
     def _begin(self) -> None:
         while len(self._under_way) < self._calls and (batch := self._next()):
@@ -80,6 +83,10 @@ class Batcher(Generic[Item, Answer]):
                     answer.set_result(given)
         except Exception as error:  # whatever it is, it is raised where it was asked
             _fail(batch, error)
+
+
+def _closed() -> LLMCut:
+    return LLMCut("The connection to the model was closed.")
 
 
 def _fail(batch: "Batch[Item, Answer]", error: Exception) -> None:

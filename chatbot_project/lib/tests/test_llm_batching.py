@@ -118,3 +118,13 @@ async def test_too_few_scores_are_none(client: LLMClient, fake_model: FakeModelS
     fake_model.default = Script(html=True)
     with pytest.raises(LLMMalformed):
         await client.moderate(MODEL, "a")
+
+
+async def test_who_asks_after_the_end_is_refused_and_nothing_is_called() -> None:
+    endpoint = Endpoint()
+    batcher = Batcher(endpoint, most=4, calls=1)
+    await batcher.close()
+    with pytest.raises(LLMCut):
+        async with asyncio.timeout(1):
+            await batcher.ask(3)
+    assert endpoint.calls == []
