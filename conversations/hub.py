@@ -339,6 +339,9 @@ class Hub(Connections):
                 note_lines(Lines(waiting, await self._read_paces()))
             except (DatabaseError, InterfaceError) as error:
                 log.warning("hub.database_away", error=type(error).__name__)
+            except Exception:
+                # Whatever it is: with lines that are never read anew, all would be turned away in the end.
+                log.exception("hub.lines_not_read")
             await asyncio.sleep(LOOK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311  spreads processes, no secret
 
     async def _read_paces(self) -> dict[str, float]:

@@ -134,7 +134,9 @@ class ReplyWorker:
             self._speed.started(reply.provider)
             metering.taken_up(reply)
             self.live[reply.reply] = reply  # before the followers are read: those who come later ring the doorbell
-        self._saturated = any(free[name] and not self._free(name) for name in free)
+        was_saturated, self._saturated = self._saturated, not all(self._free(name) for name in free)
+        if was_saturated and not self._saturated:
+            self._bell.set()  # another worker may have been sooner at what was first in line: once more for the next
         if replies and not self.draining:
             await self._read_followers(replies)
         for reply in replies:
@@ -335,9 +337,9 @@ class ReplyWorker:
                 for orphan in await run_db(queue.orphans):
                     if orphan.reply not in self.live:
                         await self._settle(orphan)
-            except DATABASE_ERRORS as error:
                 for reply in await run_db(queue.stop_paused):  # web processes find it, as they look up what waits
                     log.warning("reply.paused", reply=str(reply))
+            except DATABASE_ERRORS as error:
                 log.warning("worker.database_away", step="reap", error=type(error).__name__)
 
     async def _settle(self, orphan: Orphan) -> None:

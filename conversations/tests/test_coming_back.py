@@ -19,10 +19,11 @@ from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.metrics.registry import REGISTRY
 from chatbot_project.lib.redis import make_redis
 from conversations import hub as hubs
+from conversations.busy import Lines, known_lines, note_lines
 from conversations.doorbell import PING
 from conversations.hub import Hub
 from conversations.models import Message
-from conversations.replies import sending
+from conversations.replies import queue, sending
 from conversations.replies import worker as workers
 from conversations.replies.log import END, START, Entry, unpack_entries, web_channel
 from conversations.replies.sending import Sender
@@ -156,6 +157,77 @@ async def test_the_doctor_is_answered_once_the_database_has_answered(monkeypatch
     assert tries == ["SELECT 1"] * 3
     await cancel_until_done([claiming])
     await worker._redis.aclose()
+
+
+@pytest.fixture
+async def worker(settings: Any) -> AsyncIterator[ReplyWorker]:
+    """One for two providers, which is driven by hand."""
+    settings.LLM_PROVIDERS, settings.PROVIDER_SLOTS = {"a": Mock(), "b": Mock()}, {"a": 1, "b": 1}
+    made = ReplyWorker(Mock())
+    yield made
+    await made._redis.aclose()
+
+
+async def test_a_worker_whose_slots_were_taken_looks_once_more_where_another_was_sooner(
+    worker: ReplyWorker, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(workers, "run_db", AsyncMock(return_value=[]))
+    worker._saturated = True
+    await worker._claim()
+    assert worker._bell.is_set()
+    worker._bell.clear()
+    await worker._claim()
+    assert not worker._bell.is_set()
+
+
+async def test_a_worker_whose_slots_of_one_provider_are_taken_looks_as_soon_as_one_is_free(
+    worker: ReplyWorker, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(workers, "run_db", AsyncMock(return_value=[]))
+    worker._used["a"] = 1
+    await worker._claim()
+    assert worker._saturated
+
+
+async def test_a_worker_looks_for_what_waits_for_somebody_who_is_paused(worker: ReplyWorker, monkeypatch: Any) -> None:
+    looks: list[object] = []
+
+    async def look(work: Any) -> Any:
+        looks.append(work)
+        return []
+
+    monkeypatch.setattr(workers, "REAP_SECONDS", 0.01)
+    monkeypatch.setattr(workers, "run_db", look)
+    reaping = asyncio.create_task(worker._reap_loop())
+    async with asyncio.timeout(5):
+        while queue.stop_paused not in looks:
+            await asyncio.sleep(0.01)
+    await cancel_until_done([reaping])
+
+
+async def test_lines_are_read_on_whatever_broke_one_look(monkeypatch: Any) -> None:
+    """Else what was accepted since the last would count for ever, until everybody is turned away."""
+    looks = [KeyError("paces"), {("fake", 1): 7}]
+
+    async def look(work: Any) -> Any:
+        found = looks.pop(0) if len(looks) > 1 else looks[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(hubs, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(hubs, "run_db", look)
+    monkeypatch.setattr(Hub, "_read_paces", AsyncMock(return_value={}))
+    hub = Hub()
+    reading = asyncio.create_task(hub._read_lines_loop())
+    try:
+        async with asyncio.timeout(5):
+            while known_lines().length("fake") != 7:
+                await asyncio.sleep(0.01)
+    finally:
+        await cancel_until_done([reading])
+        await hub._redis.aclose()
+        note_lines(Lines({}, {}))
 
 
 @pytest.mark.django_db(transaction=True)
