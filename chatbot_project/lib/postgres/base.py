@@ -93,15 +93,40 @@ def open_pools() -> list[HealingPool]:
 
 
 class SchemaEditor(schema.DatabaseSchemaEditor):
-    """Django's, which in a transaction waits MIGRATION_LOCK_SECONDS for a lock and then fails, having changed nothing.
-    What runs outside of one (an index that is made concurrently) holds nobody up, and waits."""
+    """Django's, which waits MIGRATION_LOCK_SECONDS for a lock and then fails: in a transaction having changed nothing,
+    outside of one each statement by itself. An index that is made or removed concurrently holds nobody up, and waits;
+    so do rows that are changed in batches."""
 
     def __enter__(self) -> Self:
         super().__enter__()
         if self.atomic_migration and not self.collect_sql:
-            with self.connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{MIGRATION_LOCK_SECONDS * 1000:.0f}"])
+            self._bound_waiting(is_local=True)
         return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        try:
+            super().__exit__(kind, error, trace)
+        finally:
+            if not self.atomic_migration and not self.collect_sql:
+                self._wait_as_usual()
+
+    def execute(self, sql: Any, params: Any = ()) -> None:
+        """Run a statement. Raises OperationalError where another holds its table for too long."""
+        if self.atomic_migration or self.collect_sql or "CONCURRENTLY" in str(sql).upper():
+            super().execute(sql, params)
+            return
+        self._bound_waiting(is_local=False)
+        super().execute(sql, params)
+        self._wait_as_usual()
+
+    def _bound_waiting(self, *, is_local: bool) -> None:
+        with self.connection.cursor() as cursor:
+            milliseconds = f"{MIGRATION_LOCK_SECONDS * 1000:.0f}"
+            cursor.execute("SELECT set_config('lock_timeout', %s, %s)", [milliseconds, is_local])
+
+    def _wait_as_usual(self) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
