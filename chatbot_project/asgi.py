@@ -12,14 +12,17 @@ django_application = get_asgi_application()
 from django.conf import settings  # noqa: E402
 
 from analytics.routing import websocket_urlpatterns as figures  # noqa: E402  models need the application above
-from chatbot_project.error_pages import too_large_page  # noqa: E402
+from chatbot_project.error_pages import page_at_the_door  # noqa: E402
 from chatbot_project.lib.bodies import BoundedBodies  # noqa: E402
 from chatbot_project.lib.correlation import Correlated  # noqa: E402
+from chatbot_project.lib.crowds import WAITING_PER_THREAD, BoundedCrowd  # noqa: E402
 from conversations.routing import websocket_urlpatterns as chat  # noqa: E402
 
+bodies = BoundedBodies(django_application, settings.MAX_BODY_BYTES, page_at_the_door)
+most = WAITING_PER_THREAD * settings.REQUEST_THREADS
 application = ProtocolTypeRouter(
     {
-        "http": Correlated(BoundedBodies(django_application, settings.MAX_BODY_BYTES, too_large_page)),
+        "http": Correlated(BoundedCrowd(bodies, django_application, most, page_at_the_door)),
         "websocket": Correlated(URLRouter([*chat, *figures])),
     }
 )

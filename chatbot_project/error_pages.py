@@ -4,7 +4,7 @@ Where the database may be away (500, 503) the page stands by itself: it looks no
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -32,6 +32,7 @@ def titles() -> Mapping[str, str]:
         "csrf_failed": _("This page was open for too long"),
         "too_large": _("That is too large"),
         "rate_limited": _("Too many requests"),
+        "overloaded": _("Too many at once"),
         "too_many_tries": _("Too many tries"),
         "internal_error": _("Something broke on our side"),
         "unavailable": _("A part of the service is away"),
@@ -98,12 +99,12 @@ def maintenance_page(request: HttpRequest, on: maintenance.Maintenance) -> HttpR
     return _answer(request, maintenance.refusal(on), until=on.until)
 
 
-def too_large_page(accept_language: str) -> bytes:
-    """The page for a body that is not even received, for who asks before there is a request."""
+def page_at_the_door(refusal: Callable[[], ApplicationError], accept_language: str) -> bytes:
+    """The page for ``refusal`` of what is not even received, before there is a request."""
     request = HttpRequest()
     request.META["HTTP_ACCEPT_LANGUAGE"] = accept_language
     with translation.override(translation.get_language_from_request(request)):
-        return error_page(request, too_large()).content
+        return error_page(request, refusal()).content
 
 
 def _answer(request: HttpRequest, error: ApplicationError, **more: Any) -> HttpResponse:

@@ -30,7 +30,7 @@ from chatbot_project.lib.threads import started
 log = structlog.get_logger(__name__)
 
 # What a load balancer asks must be answered while every other thread waits for a database that is away.
-_PROBES = ("/healthz", "/readyz", "/metrics", "/status/", "/status.json")
+PROBES = ("/healthz", "/readyz", "/metrics", "/status/", "/status.json")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _LEFT = 499  # counted for a client that left before its answer began
 
@@ -38,9 +38,8 @@ _LEFT = 499  # counted for a client that left before its answer began
 class _Exchange:
     """One request and its answer, for the metrics and the log; counted once."""
 
-    def __init__(self, method: str, path: str) -> None:
-        self._method = method if method in _METHODS else "other"
-        self._path = path
+    def __init__(self, scope: Any) -> None:
+        self._method, self._path = method_of(scope), scope["path"]
         self._began = perf_counter()
         self._counted = False
         self.route = "unmatched"
@@ -55,6 +54,11 @@ class _Exchange:
         say = log.error if status >= 500 else log.warning if status >= 400 and status != _LEFT else log.debug
         request = f"{self._method} {self._path}"  # without what was asked for behind it
         say("request.answered", request=request, route=self.route, status=status, seconds=round(seconds, 3))
+
+
+def method_of(scope: Any) -> str:
+    """The request's method, of which there are few."""
+    return scope["method"] if scope["method"] in _METHODS else "other"
 
 
 def route_of(request: HttpRequest) -> str:
@@ -74,6 +78,7 @@ class RequestHandler(ASGIHandler):
         self._probe_threads = started(2, "probe")
         for code in ("internal_error", "busy", "maintenance"):  # from 0: alerts see the first one as a rise
             metrics.ERRORS.labels("http", code)
+        self.under_way = 0  # requests that wait for a thread or have one, probes apart
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request. Who leaves meanwhile cancels what is awaited, not what a thread is doing."""
@@ -83,11 +88,9 @@ class RequestHandler(ASGIHandler):
             body = await self.read_body(receive)
         except RequestAborted:
             return
-        exchange = _Exchange(scope["method"], scope["path"])
-        threads = self._probe_threads if scope["path"] in _PROBES else self._threads
+        exchange = _Exchange(scope)
         try:
-            in_thread = sync_to_async(self._respond, thread_sensitive=False, executor=threads)
-            response = await in_thread(scope, body, exchange)
+            response = await self._in_thread(scope, body, exchange)
             if is_made(response):
                 exchange.answered(response.status_code)
                 await self.send_response(response, send)
@@ -98,6 +101,18 @@ class RequestHandler(ASGIHandler):
         finally:
             exchange.answered(_LEFT)
             body.close()
+
+    async def _in_thread(self, scope: Any, body: Any, exchange: _Exchange) -> Any:
+        """What ``_respond`` gives, once a thread is free for it."""
+        if scope["path"] in PROBES:
+            threads, counts = self._probe_threads, 0
+        else:
+            threads, counts = self._threads, 1
+        self.under_way += counts
+        try:
+            return await sync_to_async(self._respond, thread_sensitive=False, executor=threads)(scope, body, exchange)
+        finally:
+            self.under_way -= counts
 
     def _respond(self, scope: Any, body: Any, exchange: _Exchange) -> Any:
         """The whole of a request's work, in its thread. An answer that is made is closed as well, which ends the

@@ -9,8 +9,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path
 
-from chatbot_project.error_pages import too_large_page
+from chatbot_project.error_pages import page_at_the_door
+from chatbot_project.lib.api.errors import too_large
 from chatbot_project.lib.correlation import bound
+from chatbot_project.lib.crowds import too_many
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.urls import handler400, handler403, handler404, handler500  # noqa: F401
 
@@ -99,5 +101,9 @@ def test_the_api_keeps_its_one_shape(page: Client, kind: str, code: str) -> None
 
 
 def test_a_body_that_is_not_received_is_answered_with_a_page() -> None:
-    assert b"<h1>Das ist zu gro" in too_large_page("de-AT, en;q=0.5")
-    assert b"<h1>That is too large" in too_large_page("")
+    assert b"<h1>Das ist zu gro" in page_at_the_door(too_large, "de-AT, en;q=0.5")
+    assert b"<h1>That is too large" in page_at_the_door(too_large, "")
+
+
+def test_who_comes_when_too_many_wait_gets_a_page_that_says_so() -> None:
+    assert b"<h1>Zu viele auf einmal" in page_at_the_door(too_many, "de")

@@ -1,0 +1,48 @@
+"""A bound on how many requests wait for a thread: each holds its body, and who waits for long has mostly left."""
+
+import random
+from time import monotonic
+from typing import Any
+
+import structlog
+from django.utils.translation import gettext as _
+
+from chatbot_project.lib.bodies import ASGIApp, Receive, Send
+from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.handler import PROBES, RequestHandler, method_of
+from chatbot_project.lib.metrics import names as metrics
+from chatbot_project.lib.refusing import Page, refuse
+
+log = structlog.get_logger(__name__)
+
+# A browser that comes for the first time asks for some thirty files at once, and classes come together.
+WAITING_PER_THREAD = 256
+RETRY_SECONDS = (5, 10)  # spread, so that not all come back together
+LOG_SECONDS = 1.0
+
+
+class BoundedCrowd:
+    """An ASGI application around ``app``, for HTTP: while ``most`` requests wait for a thread of ``handler`` or have
+    one, whoever comes is answered with 503 before their body is received. Probes pass. ``page`` is a browser's page of
+    it."""
+
+    def __init__(self, app: ASGIApp, handler: RequestHandler, most: int, page: Page | None = None) -> None:
+        self._app, self._handler, self._most, self._page = app, handler, most, page
+        self._logged_at = -LOG_SECONDS
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if self._handler.under_way < self._most or scope["path"] in PROBES:
+            await self._app(scope, receive, send)
+            return
+        if monotonic() - self._logged_at >= LOG_SECONDS:
+            self._logged_at = monotonic()
+            log.warning("requests.too_many", under_way=self._handler.under_way)
+        metrics.HTTP_REQUESTS.labels("unmatched", method_of(scope), "503").inc()
+        await refuse(scope, send, too_many, self._page)
+
+
+def too_many() -> ApplicationError:
+    """So many requests wait that one more would for too long."""
+    retry_after = random.randint(*RETRY_SECONDS)  # noqa: S311  spreads those who come back, no secret
+    detail = _("Too many ask at the same time. Try again in a few seconds.")
+    return ApplicationError("overloaded", detail, status=503, retry_after=retry_after)

@@ -1,0 +1,35 @@
+"""Refusals at the door, before there is a request of Django's: in the shape that is due at the address."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from chatbot_project.lib.api.edge import PREFIXES
+from chatbot_project.lib.api.errors import PROBLEM, count_error, problem
+from chatbot_project.lib.api.openai_errors import PREFIX, openai_body
+from chatbot_project.lib.errors import ApplicationError
+
+Send = Callable[[Any], Awaitable[None]]
+Refusal = Callable[[], ApplicationError]
+#: A browser's page of a refusal, for an Accept-Language. It counts the error.
+Page = Callable[[Refusal, str], bytes]
+
+
+async def refuse(scope: Any, send: Send, refusal: Refusal, page: Page | None) -> None:
+    """Answer with ``refusal``. What is left of the request is not received: the connection ends."""
+    error = refusal()
+    told = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    if page is not None and "text/html" in told.get(b"accept", "") and not scope["path"].startswith(PREFIXES):
+        kind = "text/html; charset=utf-8"
+        body = await asyncio.to_thread(page, refusal, told.get(b"accept-language", ""))
+    else:
+        count_error(error)
+        is_openai = scope["path"].startswith(PREFIX)
+        kind = "application/json" if is_openai else PROBLEM
+        body = openai_body(error) if is_openai else json.dumps(problem(error)).encode()
+    headers = [(b"content-type", kind.encode()), (b"connection", b"close")]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", str(error.retry_after).encode()))
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
