@@ -69,11 +69,12 @@ requirements: setup-dev ## pin again what pyproject.toml names
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --group dev -c requirements.txt -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --group tracing -c requirements.txt -o requirements-tracing.txt
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --group locust -c requirements.txt -o requirements-locust.txt
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --group granian -c requirements.txt -o requirements-granian.txt
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --group docs -c requirements.txt -o requirements-docs.txt
 	@# Every line repeats the platforms pyproject.toml names: said once there, left out here.
 	sed -E -i.bak "s/ ; .*platform_machine.*//; s/ and platform_python_implementation == 'CPython' and sys_platform == '[a-z]+'//g; \
-	  s/ ; .*platform_python_implementation.*//; s/ ; \(implementation_name.*//; s/ ; \((.*)\) or \(\1\)/ ; \1/" requirements.txt requirements-dev.txt requirements-tracing.txt requirements-locust.txt requirements-docs.txt
-	rm -f requirements.txt.bak requirements-dev.txt.bak requirements-tracing.txt.bak requirements-locust.txt.bak requirements-docs.txt.bak
+	  s/ ; .*platform_python_implementation.*//; s/ ; \(implementation_name.*//; s/ ; \((.*)\) or \(\1\)/ ; \1/" requirements.txt requirements-dev.txt requirements-tracing.txt requirements-locust.txt requirements-granian.txt requirements-docs.txt
+	rm -f requirements.txt.bak requirements-dev.txt.bak requirements-tracing.txt.bak requirements-locust.txt.bak requirements-granian.txt.bak requirements-docs.txt.bak
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -66,6 +66,16 @@ def rss_bytes(pid: int) -> int:
     return 0
 
 
+def tree_rss_bytes(pid: int) -> int:
+    """Resident memory of a process and of all that live below it; what several have in common counts for each."""
+    return sum(map(rss_bytes, _tree(pid)))
+
+
+def biggest(pid: int) -> int:
+    """Of a process and all that live below it the one with the most resident memory."""
+    return max(_tree(pid), key=rss_bytes)
+
+
 def cpu_between(before: Sample, after: Sample) -> dict[str, float]:
     """Processor seconds of each part from one sample to the other."""
     return {name: round(after.cpu_s[name] - before.cpu_s[name], 3) for name in before.cpu_s}

@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,7 +23,7 @@ from chatbot_project.embedded.postgres import EmbeddedPostgres
 from chatbot_project.embedded.processes import die_with_parent, tail
 from chatbot_project.embedded.redis import EmbeddedRedis
 
-from .bench_cpu import Parts
+from .bench_cpu import Parts, biggest
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
@@ -69,6 +70,7 @@ class Stack:
         self.model_port = 0
         self._sizes, self._celery = (web, workers), celery
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._at_work: dict[str, int] = {}
         self._directory = Path()
         self._stopping = contextlib.ExitStack()
 
@@ -107,7 +109,7 @@ class Stack:
 
     def parts(self) -> Parts:
         """The processes to account for: those of the product, and the model server, which is none of them."""
-        pids = {name: child.pid for name, child in self._children.items()}
+        pids = {name: child.pid for name, child in self._children.items()} | self._at_work
         if not self.model_only:
             pids |= {"postgres": self._postgres.pid() or 0, "redis": self._redis.pid() or 0}
         return Parts(pids)
@@ -116,6 +118,28 @@ class Stack:
         """The database's own count of replies (bench_seed.audit)."""
         found: dict[str, Any] = self.python("-m", "stress_tests.bench_seed", "audit")
         return found
+
+    @contextlib.contextmanager
+    def serving(
+        self, command: Callable[[int], Sequence[str]], python: str = sys.executable
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A web process of another command: the arguments of ``python``, given its port. For a stack that has none of
+        its own (``web=0``). It is ready when the block begins and stopped when that ends. Raises StackError.
+
+        Where the command has a child do its work, the child is what is accounted for.
+        """
+        port = _free_port()
+        self.web_ports = [port]
+        process = self._spawn_web(0, command(port), python)
+        try:
+            self._wait_until_ready(0)
+            self._at_work["web"] = biggest(process.pid)
+            yield process
+        finally:
+            del self._children["web"]
+            self._at_work.clear()
+            self.web_ports = []
+            _stop(process)
 
     def check(self) -> None:
         """Raises StackError where a process has ended."""
@@ -151,14 +175,21 @@ class Stack:
         if self._celery:
             self._spawn("celery", CELERY, self.environment)
         for number, port in enumerate(self.web_ports):
-            command = ["manage.py", "runweb", "--host", "127.0.0.1", "--port", str(port)]
-            own = {"PORT": str(port), "BASE_URL": f"http://127.0.0.1:{port}"}
-            self._spawn(_named("web", number), command, self.environment | own, 2 * number)
-        for number, port in enumerate(self.web_ports):
-            self._wait_for(_named("web", number), f"http://127.0.0.1:{port}/readyz")
+            self._spawn_web(number, runweb(port))
+        for number in range(web):
+            self._wait_until_ready(number)
+
+    def _spawn_web(self, number: int, command: Sequence[str], python: str = sys.executable) -> subprocess.Popen[bytes]:
+        port = self.web_ports[number]
+        own = {"PORT": str(port), "BASE_URL": f"http://127.0.0.1:{port}"}
+        return self._spawn(_named("web", number), command, self.environment | own, 2 * number, python)
+
+    def _wait_until_ready(self, number: int) -> None:
+        self._wait_for(_named("web", number), f"http://127.0.0.1:{self.web_ports[number]}/readyz")
 
     def _product_environment(self) -> dict[str, str]:
         provider = {"base_url": f"http://127.0.0.1:{self.model_port}/v1", "api_key": "x"}
+        port = self.web_port or _free_port()
         return {
             **{name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
             "NONO_ENV": "local",
@@ -166,8 +197,8 @@ class Stack:
             "VAR_DIR": str(self._directory),
             "DATABASE_URL": default_database_url(self._directory),
             "REDIS_URL": default_redis_url(self._directory),
-            "PORT": str(self.web_port),
-            "BASE_URL": f"http://127.0.0.1:{self.web_port}",
+            "PORT": str(port),
+            "BASE_URL": f"http://127.0.0.1:{port}",
             "LLM_PROVIDERS": json.dumps({"bench": provider}),
             "DEFAULT_MODEL": "bench/fake",
             "TITLE_MODEL": "off",  # a title by a model is another model call, made by Celery: not part of a turn
@@ -190,11 +221,16 @@ class Stack:
         return json.loads(done.stdout) if answer else None
 
     def _spawn(
-        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], processor: int | None = None
-    ) -> None:
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        processor: int | None = None,
+        python: str = sys.executable,
+    ) -> subprocess.Popen[bytes]:
         with self._log(name).open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, *arguments],
+                [python, *arguments],
                 cwd=ROOT,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
@@ -209,6 +245,7 @@ class Stack:
         if processor is not None and len(available) > processor:
             os.sched_setaffinity(child.pid, {available[processor]})
             self.pins[name] = available[processor]
+        return child
 
     def _wait_for(self, name: str, url: str) -> None:
         """Until ``url`` answers 200. Raises StackError."""
@@ -230,6 +267,11 @@ class Stack:
         return self._directory / f"bench-{name}.log"
 
 
+def runweb(port: int) -> list[str]:
+    """The arguments of Python that serve the product on that port."""
+    return ["manage.py", "runweb", "--host", "127.0.0.1", "--port", str(port)]
+
+
 def _named(kind: str, number: int) -> str:
     return f"{kind}{number + 1}" if number else kind
 
@@ -246,5 +288,5 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
         try:
             child.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            child.kill()
+            os.killpg(child.pid, signal.SIGKILL)  # of its own session: what it has started ends with it
             child.wait()
