@@ -208,7 +208,7 @@ _NEWLINE = re.compile(r"\r\n?|\n")
 _BLANK = re.compile(r"[ \t]*\n")
 _LINE = re.compile(r"[^\n]*\n")
 _FENCE_OPEN = re.compile(r" {0,3}(`{3,}(?=[^`\n]*\n)|~{3,})")
-_LIST_ITEM = re.compile(r" {0,3}(?:([-+*])|\d{1,9}([.)]))[ \t]")
+_LIST_ITEM = re.compile(r" {0,3}(?:([-+*])|\d{1,9}([.)]))[ \t](?![^\n]*\|)")  # with a | it may head a table
 _THEMATIC_BREAK = re.compile(r" {0,3}([-_*])(?:[ \t]*\1){2,}[ \t]*\n")
 _TEXT = re.compile(r"[^\W\d_]|\|(?![|:\- \t]*\n)")
 _EXACT_UP_TO = 2048
@@ -312,7 +312,7 @@ def _finished_ends(source: str, offset: int) -> list[int]:
         token for token in tokens if token.level == 0 and token.nesting >= 0 and token.map and token.type != "inline"
     ]
     starts = [0, *(match.end() for match in _NEWLINE.finditer(source))]
-    lines = [source[a:b].strip(" \t\r\n") for a, b in pairwise(starts)]
+    lines = [source[a:b].rstrip(" \t\r\n") for a, b in pairwise(starts)]
     ends = []
     for block in blocks:
         assert block.map is not None
@@ -338,4 +338,5 @@ def _is_closed(fence: Token, lines: list[str]) -> bool:
     assert fence.map is not None
     first, stop = fence.map
     last = lines[stop - 1]
-    return stop - first > 1 and len(last) >= len(fence.markup) and not last.strip(fence.markup[0])
+    is_long_enough = len(last.lstrip(" ")) >= len(fence.markup)  # the pattern looks at a thousand at most
+    return stop - first > 1 and is_long_enough and _closing_fence(fence.markup).match(last) is not None
