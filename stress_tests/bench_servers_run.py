@@ -21,7 +21,7 @@ MIB = 2**20
 WARM_SECONDS = 2.0
 WARM_RATE = 20.0
 LEFT_OVER_SECONDS = 0.5
-PING_EVERY_SECONDS = 1.0
+PINGS_A_SECOND = 500  # of all sockets together, and of each at most one
 LONGEST_END_SECONDS = 40.0
 Request = Callable[[int], tuple[str, bytes]]
 
@@ -59,7 +59,8 @@ async def measure(
     found["open"] = await phases.open_all(stack, visitors, options.settle)
     found["mib_open"] = rss_bytes(stack.parts().pids["web"]) / MIB
     found["idle_us"] = per_socket(without, await stand_idle(stack, passer_by, options.seconds), options.sockets)
-    found["ping"] = await phases.ping_all(stack, visitors, seconds=options.seconds, every_s=PING_EVERY_SECONDS)
+    every_s = max(1.0, options.sockets / PINGS_A_SECOND)
+    found["ping"] = await phases.ping_all(stack, visitors, seconds=options.seconds, every_s=every_s)
     found["follow"] = await phases.follow(stack, plan, options.followers)
     if options.slow:
         cookies = stack.cookies[options.sockets : -1]
