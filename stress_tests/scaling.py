@@ -6,8 +6,9 @@
 
 The arithmetic (``stress_tests/scaling_needs.py``) says how many processors and machines of each kind there must be. The
 simulation (``stress_tests/scaling_simulation.py``) plays the questions of the busiest minute through one cell of them,
-station by station, first as planned and then with more people until replies wait: the station that is the fullest then
-is what breaks first. A cell is what shares one PostgreSQL primary; people are divided among cells by who they are.
+station by station, first as planned, then with a process of each kind lost, and then with more people until replies
+wait or a station is full: the one that is the fullest then is what breaks first. A cell is what shares one PostgreSQL
+primary; people are divided among cells by who they are.
 """
 
 import argparse
@@ -45,41 +46,51 @@ def main() -> None:
     print(_as_text(found, costs))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2))
-    sys.exit(0 if all(each["planned"]["holds"] for each in found) else 1)
+    sys.exit(0 if all(each[how]["holds"] for each in found for how in ("planned", "one_lost")) else 1)
 
 
 def step(people: int, demand: Demand, costs: Costs, seed: int) -> dict[str, Any]:
     """What ``people`` need, how a cell of that fares, and what breaks first in it."""
     needs = needs_of(people, demand, costs)
     planned = simulate(needs, demand, costs, seed=seed)
+    one_lost = simulate(needs, demand, costs, lost=1, seed=seed)
     factor, broken = breaking_point(needs, demand, costs, seed=seed)
     return {
         "people": people,
         "needs": needs.as_dict(),
         "planned": planned.as_dict(),
+        "one_lost": one_lost.as_dict(),
         "breaks": {"at": factor, "station": broken.fullest, **broken.as_dict()},
     }
 
 
 def _as_text(found: list[dict[str, Any]], costs: Costs) -> str:
-    lines = [f"Costs: {costs.told()}", ""]
+    lines = [*costs.told().splitlines(), ""]
     names = list(found[0]["needs"])
     width = max(map(len, names)) + 2
     lines.append(" " * width + "".join(f"{each['people']:>16,}" for each in found))
     lines += [f"{name:<{width}}" + "".join(f"{_number(each['needs'][name]):>16}" for each in found) for name in names]
-    lines += ["", "Simulated, one cell in its busiest minute:"]
+    lines += [
+        "",
+        "Simulated, one cell in its busiest minute; what 95 of 100 wait at most, for the first token and for each:",
+    ]
     for each in found:
-        planned, broken = each["planned"], each["breaks"]
+        planned, lost, broken = each["planned"], each["one_lost"], each["breaks"]
         lines.append(
-            f"{each['people']:>12,} people: waits {planned['wait_p95_ms']} ms (P95) before the first token, "
-            f"{planned['lag_p95_ms']} ms a token; fullest: {planned['fullest']} at {planned['use']:.0%}. "
-            f"With {broken['at']:.2g} times as many, {broken['station']} breaks first."
+            f"{each['people']:>12,} people: {_waits(planned)}; a web process and a worker lost: {_waits(lost)}. "
+            f"Fullest: {planned['fullest']}, {planned['use']:.0%}. Breaks first, with {_number(broken['at'])} times "
+            f"as many: {broken['station']}."
         )
     return "\n".join(lines)
 
 
+def _waits(outcome: dict[str, Any]) -> str:
+    return f"{outcome['wait_p95_ms']} and {outcome['lag_p95_ms']} ms"
+
+
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:,.2f}"
+    digits = 0 if value >= 100 or value == int(value) else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f}"
 
 
 __all__ = ["Needs", "Outcome", "main", "step"]

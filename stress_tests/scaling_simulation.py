@@ -1,32 +1,40 @@
 """Plays the questions of a busy minute through one cell: each station is a queue before so many servers.
 
-A question passes web, PostgreSQL and worker, waits for the model, and then a tick of its reply passes worker, Redis and
-web every 50 ms until all tokens are there. Questions come at random (Poisson), work takes exponentially distributed
-time around what was measured: both are harder on queues than what is seen in practice. Replies that are under way when
-the minute begins are there from the start, spread evenly.
+A question passes web and PostgreSQL, waits for one of the workers' slots, passes worker and Redis, waits for the model,
+and then a tick of its reply passes worker, Redis and web every 50 ms until all tokens are there and the slot is free
+again. Meanwhile each web process looks at the sessions of its sockets and tells who is there. Questions come at random
+(Poisson), work takes exponentially distributed time around what was measured: both are harder on queues than what is
+seen in practice. Replies that are under way when the minute begins are there from the start, spread evenly. What has
+begun within the minute counts however late it is done.
 """
 
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from .scaling_needs import STATIONS, Costs, Demand, Needs
+from .scaling_needs import REPLY_SLOTS, STATIONS, Costs, Demand, Needs, most_sockets
 
 TICK_S = 0.05
-#: So many questions are played, in as much time as they take to come.
+#: A web process looks at the sessions of its sockets that often (conversations/connections.py).
+LOOK_S = 2.5
+#: So many questions are played, in as much time as they take to come, but for two replies' length at least.
 TURNS = 600
 #: Replies wait, it is broken: 95 % of first tokens come later by less than this (seconds) while it holds.
 BEARABLE_S = 0.5
-STEP = 1.2
+FULL = 0.99
+STEP, REFINED = 1.2, 3
+
+Then = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``use``: the share of time that the servers of each station were busy."""
+    """``use``: the share of time that the servers of each station were busy; of ``slots`` that they were taken, of
+    ``sockets`` the memory for them."""
 
     wait_p95_s: float
     lag_p95_s: float
@@ -38,7 +46,8 @@ class Outcome:
 
     @property
     def holds(self) -> bool:
-        return self.wait_p95_s < BEARABLE_S and self.lag_p95_s < BEARABLE_S
+        """Nobody waits for long, and no station is full: where one is, its queue grows without end."""
+        return self.wait_p95_s < BEARABLE_S and self.lag_p95_s < BEARABLE_S and self.use[self.fullest] < FULL
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -53,70 +62,114 @@ class Outcome:
 
 @dataclass
 class _Station:
+    """``busy_s``: seconds of all its servers together until ``counted_at``."""
+
     servers: int
-    waiting: deque[tuple[float, Callable[[], None]]] = field(default_factory=deque)
+    waiting: deque[Then] = field(default_factory=deque)
     busy: int = 0
     busy_s: float = 0.0
+    counted_at: float = 0.0
+
+    def count(self, now: float) -> None:
+        self.busy_s += self.busy * (now - self.counted_at)
+        self.counted_at = now
 
 
 class _Cell:
-    """Time, what happens next, and the stations."""
+    """Time, what happens next, and the stations. ``unfinished``: what began before ``until`` and is not done."""
 
     def __init__(self, servers: dict[str, int], until: float, seed: int) -> None:
         self.stations = {name: _Station(number) for name, number in servers.items()}
         self.now, self.until = 0.0, until
         self.chance = random.Random(seed)
-        self._coming: list[tuple[float, int, Callable[[], None]]] = []
+        self.unfinished = 0
+        self._coming: list[tuple[float, int, Then]] = []
         self._order = count()
 
-    def at(self, time: float, then: Callable[[], None]) -> None:
-        if time <= self.until:
-            heapq.heappush(self._coming, (time, next(self._order), then))
+    def at(self, time: float, then: Then) -> None:
+        heapq.heappush(self._coming, (time, next(self._order), then))
 
-    def work(self, name: str, mean_s: float, then: Callable[[], None]) -> None:
-        """Have a server of that station work, as soon as one is free."""
+    def take(self, name: str, then: Then) -> None:
+        """Take a server of that station, as soon as one is free."""
         station = self.stations[name]
-        takes = self.chance.expovariate(1 / mean_s) if mean_s > 0 else 0.0
         if station.busy < station.servers:
-            self._begin(station, takes, then)
+            station.count(min(self.now, self.until))
+            station.busy += 1
+            then()
         else:
-            station.waiting.append((takes, then))
+            station.waiting.append(then)
 
-    def _begin(self, station: _Station, takes: float, then: Callable[[], None]) -> None:
-        station.busy += 1
-        station.busy_s += min(takes, max(0.0, self.until - self.now))
+    def free(self, name: str) -> None:
+        """Give one back: whoever has waited the longest takes it."""
+        station = self.stations[name]
+        if station.waiting:
+            station.waiting.popleft()()
+        else:
+            station.count(min(self.now, self.until))
+            station.busy -= 1
+
+    def work(self, name: str, mean_s: float, then: Then) -> None:
+        """Have a server of that station work."""
+        takes = self.chance.expovariate(1 / mean_s) if mean_s > 0 else 0.0
 
         def done() -> None:
-            station.busy -= 1
-            if station.waiting:
-                self._begin(station, *station.waiting.popleft())
+            self.free(name)
             then()
 
-        self.at(self.now + takes, done)
+        self.take(name, lambda: self.at(self.now + takes, done))
+
+    def noting(self, into: list[float]) -> Then:
+        """Something begins; call what comes back when it is done: its seconds are noted where it began in time."""
+        began = self.now
+        if began > self.until:
+            return lambda: None
+        self.unfinished += 1
+
+        def done() -> None:
+            self.unfinished -= 1
+            into.append(self.now - began)
+
+        return done
 
     def run(self) -> None:
-        while self._coming:
+        """To the end of the time, and on until nothing is unfinished that began in it."""
+        while self._coming and (self._coming[0][0] <= self.until or self.unfinished):
             self.now, _order, then = heapq.heappop(self._coming)
             then()
+        for station in self.stations.values():
+            station.count(self.until)
 
 
-def simulate(needs: Needs, demand: Demand, costs: Costs, *, load: float = 1.0, seed: int = 0) -> Outcome:
-    """One cell of ``needs`` under ``load`` times the questions that it is planned for."""
+def simulate(needs: Needs, demand: Demand, costs: Costs, *, load: float = 1.0, lost: int = 0, seed: int = 0) -> Outcome:
+    """One cell of ``needs`` under ``load`` times the people that it is planned for, without so many of its web
+    processes and of its workers."""
     rate = needs.turns_of_cell * load
-    until = TURNS / rate
-    cell = _Cell({name: needs.of_cell(name) for name in STATIONS}, until, seed)
+    servers = {name: needs.of_cell(name) for name in STATIONS}
+    servers |= {name: max(1, servers[name] - lost) for name in ("web", "worker")}
+    cell = _Cell(
+        servers | {"slots": servers["worker"] * REPLY_SLOTS}, max(TURNS / rate, 2 * demand.reply_s), seed
+    )  # fmt: skip
+    sockets = needs.sockets_of_cell * load / servers["web"]
     waits: list[float] = []
     lags: list[float] = []
+    _ask(cell, rate, demand, costs, waits, lags)
+    for _process in range(servers["web"]):
+        _look(cell, sockets, costs)
+    cell.run()
+    use = {name: station.busy_s / station.servers / cell.until for name, station in cell.stations.items()}
+    return Outcome(_p95(waits), _p95(lags), use | {"sockets": sockets / most_sockets(costs)})
+
+
+def _ask(cell: _Cell, rate: float, demand: Demand, costs: Costs, waits: list[float], lags: list[float]) -> None:
+    """Questions at that rate, and the replies that are under way already."""
     tokens_a_tick = TICK_S / demand.token_s
 
     def stream(left: float) -> None:
         """The ticks of a reply that has ``left`` tokens to come, each passing worker, Redis and web."""
         if left <= 0:
+            cell.free("slots")
             return
-        tokens, began = min(left, tokens_a_tick), cell.now
-
-        def shown() -> None:
-            lags.append(cell.now - began)
+        tokens, shown = min(left, tokens_a_tick), cell.noting(lags)
 
         def relayed() -> None:
             cell.work("web", tokens * costs.token_s["web"], shown)
@@ -128,46 +181,63 @@ def simulate(needs: Needs, demand: Demand, costs: Costs, *, load: float = 1.0, s
         cell.at(cell.now + TICK_S, lambda: stream(left - tokens))
 
     def ask() -> None:
-        began = cell.now
+        cell.at(cell.now + cell.chance.expovariate(rate), ask)
+        begun = cell.noting(waits)
 
         def ready() -> None:
-            waits.append(cell.now - began)
+            begun()
             cell.at(cell.now + demand.first_s, lambda: stream(demand.tokens))
 
         def claimed() -> None:
             cell.work("redis", costs.turn_s["redis"], ready)
 
-        def stored() -> None:
+        def held() -> None:
             cell.work("worker", costs.turn_s["worker"], claimed)
+
+        def stored() -> None:
+            cell.take("slots", held)
 
         def accepted() -> None:
             cell.work("postgres", costs.turn_s["postgres"], stored)
 
         cell.work("web", costs.turn_s["web"], accepted)
 
-    for time in _poisson(rate, until, cell.chance):
-        cell.at(time, ask)
-    for _reply in range(int(rate * demand.tokens * demand.token_s)):
-        left = cell.chance.uniform(0, demand.tokens)
-        cell.at(cell.chance.uniform(0, TICK_S), lambda left=left: stream(left))  # type: ignore[misc]
-    cell.run()
-    use = {name: station.busy_s / station.servers / until for name, station in cell.stations.items()}
-    return Outcome(_p95(waits), _p95(lags), use)
+    def go_on(age: float) -> None:
+        """A reply that was begun ``age`` seconds ago."""
+        streamed = max(0.0, age - demand.first_s) / demand.token_s
+        begins = max(demand.first_s - age, cell.chance.uniform(0, TICK_S))
+        cell.take("slots", lambda: cell.at(cell.now + begins, lambda: stream(demand.tokens - streamed)))
+
+    for _reply in range(round(rate * demand.reply_s)):
+        go_on(cell.chance.uniform(0, demand.reply_s))
+    cell.at(cell.chance.expovariate(rate), ask)
+
+
+def _look(cell: _Cell, sockets: float, costs: Costs) -> None:
+    """What a web process does for its sockets, every LOOK_S: it, PostgreSQL and Redis work in turn."""
+
+    def work(name: str, then: Then) -> None:
+        cell.work(name, sockets * LOOK_S * costs.socket_s[name], then)
+
+    def look() -> None:
+        cell.at(cell.now + LOOK_S, look)
+        work("web", lambda: work("postgres", lambda: work("redis", lambda: None)))
+
+    cell.at(cell.chance.uniform(0, LOOK_S), look)
 
 
 def breaking_point(needs: Needs, demand: Demand, costs: Costs, *, seed: int = 0) -> tuple[float, Outcome]:
-    """By how much the questions must grow until replies wait, and how the cell fares then."""
-    load = STEP
-    while (outcome := simulate(needs, demand, costs, load=load, seed=seed)).holds and max(outcome.use.values()) < 0.99:
-        load *= STEP
-    return round(load, 2), outcome
-
-
-def _poisson(rate: float, until: float, chance: random.Random) -> Iterator[float]:
-    time = chance.expovariate(rate)
-    while time < until:
-        yield time
-        time += chance.expovariate(rate)
+    """By how much people must grow until replies wait or a station is full, and how the cell fares then."""
+    held, broken = 1.0, STEP
+    while (outcome := simulate(needs, demand, costs, load=broken, seed=seed)).holds:
+        held, broken = broken, broken * STEP
+    for _ in range(REFINED):
+        between = (held + broken) / 2
+        if (found := simulate(needs, demand, costs, load=between, seed=seed)).holds:
+            held = between
+        else:
+            broken, outcome = between, found
+    return round(broken, 2), outcome
 
 
 def _p95(values: list[float]) -> float:
