@@ -42,7 +42,9 @@ def together(legs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "rounds": [
             {
                 "page_ms": 1e3 * leg["page"]["cpu_s"] / leg["page"]["sent"],
+                "page_p95_ms": percentiles_ms(leg["page"]["times_s"])["p95"],
                 "read_ms": 1e3 * leg["read"]["cpu_s"] / leg["read"]["sent"],
+                "read_p95_ms": percentiles_ms(leg["read"]["times_s"])["p95"],
                 "ping_us": leg["ping"]["cpu_us_per_ping"],
                 "token_us": us,
                 "kib_per_socket": leg["open"]["kib_per_socket"],
@@ -146,10 +148,12 @@ def report_of(
                 "Each asked for 7 MiB.",
             )] if options.slow else []),
             Table(
-                "Rounds", ("server", "page ms", "read ms", "ping µs", "token to a tab µs", "KiB a socket"),
+                "Rounds",
+                ("server", "page ms", "P95 ms", "read ms", "P95 ms ", "ping µs", "token to a tab µs", "KiB a socket"),
                 [(f"{name}, {number}", *each_round.values())
                  for name, each in found.items() for number, each_round in enumerate(each["rounds"], 1)],
-                f"Order: {', '.join(order_of(list(found), options.rounds))}.",
+                f"Processor time and P95 as above; what else the machine did shows here. Order: "
+                f"{', '.join(order_of(list(found), options.rounds))}.",
             ),
         ],
         plots=[
