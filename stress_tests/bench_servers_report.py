@@ -29,14 +29,14 @@ def together(legs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "mib_ready": _mean([leg["mib_ready"] for leg in legs]),
         "mib_open": _mean([leg["mib_open"] for leg in legs]),
         "idle_us": {part: _mean([leg["idle_us"][part] for leg in legs]) for part in PARTS},
-        "pings": sum(leg["ping"]["sent"] for leg in legs),
+        "pings": sum(leg["ping"]["due"] for leg in legs),
         "pongs": sum(leg["ping"]["answered"] for leg in legs),
         "ping_us": _mean([leg["ping"]["cpu_us_per_ping"] for leg in legs]),
-        "pong_p95_ms": max(leg["ping"]["pong_ms"]["p95"] for leg in legs),
+        "pong_p95_ms": _latest([leg["ping"]["pong_ms"]["p95"] for leg in legs]),
         "tabs": sum(leg["follow"]["tabs"] for leg in legs),
         "whole": sum(leg["follow"]["whole"] for leg in legs),
         "token_us": _mean(token_us),
-        "lag_p95_ms": max(leg["follow"]["lag_ms"]["p95"] for leg in legs),
+        "lag_p95_ms": _latest([leg["follow"]["lag_ms"]["p95"] for leg in legs]),
         "ends": [leg["end"] for leg in legs],
         "slow": [leg["slow"] for leg in legs if "slow" in leg],
         "rounds": [
@@ -56,6 +56,12 @@ def together(legs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def _latest(values: Sequence[float | None]) -> float | None:
+    """The largest; None where a round has none, as nothing came in it."""
+    told = [value for value in values if value is not None]
+    return max(told) if len(told) == len(values) else None
 
 
 def _requests(phases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def leg(**changes: Any) -> dict[str, Any]:
         "mib_ready": 180.0, "mib_open": 200.0,
         "idle_us": {"web": 10.0, "postgres": 4.0, "redis": -0.5},
         "open": {"sockets": 100, "opened": 100, "kib_per_socket": 40.0, "cpu_ms_per_socket": 6.0},
-        "ping": {"sent": 800, "answered": 800, "cpu_us_per_ping": 150.0, "pong_ms": MS},
+        "ping": {"due": 800, "answered": 800, "cpu_us_per_ping": 150.0, "pong_ms": MS},
         "follow": {"tabs": 40, "whole": 40, "cpu_us_per_token_and_tab": 30.0, "lag_ms": MS},
         "slow": {"readers": 1, "closed": {"4408": 1}, "kib_per_reader": 900.0, "whole_afterwards": 1},
         "end": dict(END),
@@ -56,6 +56,14 @@ def test_rounds_count_by_their_requests() -> None:
     assert found["read"]["ranks"][0] == (1, 4.0)
     assert found["idle_us"] == {"web": 15.0, "postgres": 2.0, "redis": -0.25}
     assert [each["read_ms"] for each in found["rounds"]] == [pytest.approx(4.0), pytest.approx(6.0)]
+
+
+def test_where_a_round_has_no_latency_there_is_none_to_tell() -> None:
+    silent = leg(follow=leg()["follow"] | {"whole": 0, "lag_ms": dict.fromkeys(MS)})
+    found = good() | {"daphne": together([leg(), silent])}
+    assert found["daphne"]["lag_p95_ms"] is None
+    assert missed(found) == ["daphne: tabs that hold the whole reply"]
+    assert "–" in report_text(report_of(found, VERSIONS, HOW, OPTIONS, MACHINE))
 
 
 def test_an_idle_socket_costs_what_all_of_them_add() -> None:
