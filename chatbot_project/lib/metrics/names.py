@@ -126,7 +126,7 @@ FAQ_VERDICTS = counter(
 RESPONSE_CACHE = counter(
     "nono_response_cache_total",
     "Questions that others may have asked: answered as before (exact), as one that means the same (near), together "
-    "with others (joined), by a model for all (miss), or by a model alone, as another's took too long (late).",
+    "with others (joined), by a model for all (miss), or by a model alone, as no other's was to be had (late).",
     ["result"],
     told_by=WORKER,
 )
