@@ -186,8 +186,8 @@ def violations(tab: Tab) -> list[str]:
 
 def overflow(tab: Tab) -> int:
     """By how much the page is wider than its window."""
-    tab.page.wait_for_function("document.scrollingElement")  # none for a moment while a page is left for another
-    width: int = tab.page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+    root = tab.page.locator("html")  # awaited: there is none for a moment while a page is left for another
+    width: int = root.evaluate("root => root.scrollWidth - innerWidth")
     return width
 
 

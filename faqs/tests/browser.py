@@ -106,5 +106,5 @@ def session_of(person: User) -> str:
 
 def overflow(page: Page) -> int:
     """By how many pixels the page is wider than its window."""
-    width: int = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+    width: int = page.locator("html").evaluate("root => root.scrollWidth - innerWidth")
     return width
