@@ -171,6 +171,19 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
     return [Claim(*row) for row in rows]
 
 
+def give_back(worker: str, held: Iterable[UUID]) -> list[UUID]:
+    """Put back into the queue, in its old place, what was claimed in the name of ``worker`` and is none of the replies
+    that it knows it has ``held``: the answer to such a claim was lost with the connection. Returns the replies."""
+    rows = fetch_prepared(
+        """
+        UPDATE conversations_message SET status = 'queued', lease_expires_at = NULL
+        WHERE status = 'streaming' AND worker = %s AND NOT id = ANY(%s) RETURNING id
+        """,
+        [worker, list(held)],
+    )
+    return [reply for (reply,) in rows]
+
+
 class Position(NamedTuple):
     """A place in a provider's line, from 1."""
 

@@ -72,6 +72,7 @@ class ReplyWorker:
         self._used: Counter[str] = Counter()
         self._speed = Speedometer({name: self._free(name) for name in settings.LLM_PROVIDERS})
         self._saturated = False
+        self._unsure_until = 0.0
         self._afterwards: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -113,6 +114,7 @@ class ReplyWorker:
                 await self._answer_pings()
             except DATABASE_ERRORS as error:
                 log.warning("worker.database_away", step="claim", error=type(error).__name__)
+                self._unsure_until = time.monotonic() + settings.REPLY_LEASE_SECONDS
                 await waits.wait()
                 continue  # whoever rang meanwhile was not heard
             waits.reset()
@@ -122,7 +124,11 @@ class ReplyWorker:
             self._bell.clear()
 
     async def _claim(self) -> None:
-        """Take up as many waiting replies as there is room for."""
+        """Take up as many waiting replies as there is room for. For a lease's length after a claim failed, what it may
+        have claimed all the same is given back first: else it would be nobody's until the lease is over."""
+        if time.monotonic() < self._unsure_until:
+            for lost in await run_db(queue.give_back, self.name, list(self.live)):
+                log.warning("reply.claim_lost", reply=str(lost))
         free = {name: self._free(name) for name in settings.LLM_PROVIDERS}
         if not any(free.values()):
             self._saturated = True

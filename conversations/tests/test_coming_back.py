@@ -27,6 +27,7 @@ from conversations.replies import queue, sending
 from conversations.replies import worker as workers
 from conversations.replies.log import END, START, Entry, unpack_entries, web_channel
 from conversations.replies.sending import Sender
+from conversations.replies.work import take_up
 from conversations.replies.worker import ReplyWorker
 from personas.models import Persona
 from stress_tests.chaos.proxy import Proxy, to_socket
@@ -249,3 +250,30 @@ async def test_a_reply_that_ended_unheard_is_told_as_soon_as_the_hub_hears_again
         await reader.until(lambda: reader.heard == ["reply.completed"])
     finally:
         await hub.stop()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_what_was_claimed_by_a_statement_whose_answer_was_lost_is_claimed_again(
+    worker: ReplyWorker, owner: User, persona: Persona, monkeypatch: Any
+) -> None:
+    row, done, claims = (await run_db(ask, owner)).reply, asyncio.Event(), list[Any]()
+
+    async def in_database(work: Any, *arguments: Any) -> Any:
+        found = await run_db(work, *arguments)
+        if work is take_up:
+            claims.append(found)
+            if len(claims) == 1:
+                raise OperationalError
+        return found
+
+    monkeypatch.setattr(workers, "run_db", in_database)
+    monkeypatch.setattr(workers, "POLL_SECONDS", 3600)
+    monkeypatch.setattr(worker, "_run_reply", AsyncMock(side_effect=lambda _reply: done.set()))
+    claiming = asyncio.create_task(worker._claim_loop())
+    async with asyncio.timeout(10):
+        await done.wait()
+    assert [[claim.epoch for claim, _work in found] for found in claims] == [[1], [2]]
+    assert list(worker.live) == [row.pk]
+    await worker._claim()
+    assert (await run_db(Message.objects.get, pk=row.pk)).status == "streaming"
+    await cancel_until_done([claiming])

@@ -262,6 +262,18 @@ def test_only_leases_that_ran_out_are_orphans(owner: User, persona: Persona) -> 
     assert row(held.pk).status == "streaming"
 
 
+def test_only_what_a_worker_does_not_know_of_is_given_back(owner: User, persona: Persona) -> None:
+    lost, held, waits = (ask(owner).reply.pk for _ in range(3))
+    others = ask(make_user()).reply.pk
+    place = row(lost).queued_at
+    Message.objects.filter(pk__in=[lost, held]).update(status="streaming", epoch=1, worker="me", text="So far")
+    Message.objects.filter(pk=others).update(status="streaming", epoch=1, worker="other")
+    assert queue.give_back("me", [held]) == [lost]
+    assert [row(pk).status for pk in (lost, held, waits, others)] == ["queued", "streaming", "queued", "streaming"]
+    assert (row(lost).queued_at, row(lost).epoch, row(lost).text) == (place, 1, "So far")
+    assert queue.give_back("me", [held]) == []
+
+
 def test_a_workers_reading_holds_the_branch_and_not_its_siblings(owner: User, persona: Persona) -> None:
     first = make_exchange(owner, "Q1", "A1")
     make_exchange(owner, "Q2", "A2", conversation_id=first.conversation.pk)
