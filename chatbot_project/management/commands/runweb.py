@@ -59,6 +59,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until SIGTERM or SIGINT. Raises CommandError where the port is taken."""
+        threads.share_arenas()
         listener = listen(options["host"], options["port"])
         config = uvicorn.Config(
             "chatbot_project.asgi:application",

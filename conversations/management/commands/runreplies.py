@@ -31,6 +31,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Work until SIGTERM or SIGINT."""
+        threads.share_arenas()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(work())
 
