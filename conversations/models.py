@@ -207,6 +207,8 @@ class Message(models.Model):
     cached_at = models.DateTimeField(null=True)
     cache_key = models.CharField(max_length=64, null=True)  # noqa: DJ001  as source
     bypass_cache = models.BooleanField(null=True)
+    # Which request or command queued it last, for the worker's log lines (chatbot_project/lib/correlation.py).
+    request_id = models.CharField(max_length=64, null=True)  # noqa: DJ001  as source
 
     #: What the reply cites, once ``transcript.load_citations`` has read it.
     cited: "Sequence[Citation]" = ()

@@ -84,7 +84,7 @@ declare(
             *("cached_at", "bypass_cache"),
         ),
         written=("text", "client_id", "continued_as"),
-        fixed=("provider", "worker", "model", "finish_reason", "error_code", "offers", "cache_key"),
+        fixed=("provider", "worker", "model", "finish_reason", "error_code", "offers", "cache_key", "request_id"),
     ),
     PersonalData(
         model=Feedback,

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from accounts.audience import visibilities_for
 from accounts.models import User
+from chatbot_project.lib.correlation import bound_ids
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.metrics import names as metrics
@@ -140,7 +141,7 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
             now = timezone.now()
             reply.status, reply.queued_at, reply.finished_at = Message.Status.QUEUED, now, None
             reply.stop_requested, reply.error_code, reply.finish_reason = False, "", ""
-            reply.continued_as = client_id
+            reply.continued_as, reply.request_id = client_id, bound_ids().get("request_id")
             reply.save()
             _move_to(conversation, reply)
             conversation.save(update_fields=["active_leaf", "updated_at", "revision"])
@@ -359,6 +360,7 @@ def _new_reply(
         provider=provider_of(conversation.persona_version),
         queued_at=timezone.now(),
         bypass_cache=bypass_cache or None,
+        request_id=bound_ids().get("request_id"),
     )
 
 

@@ -154,17 +154,23 @@ def _instance(model: type[M], names: Sequence[str], values: Iterator[Any]) -> M:
 
 def _insert(rows: Sequence[models.Model]) -> tuple[str, list[Any]]:
     """An INSERT of whole rows of one model for who ``may``, and its parameters. What is null in all of them is left
-    out: psycopg keeps no parsed statement of more than 50 parameters."""
+    out, and elsewhere said in the statement: psycopg keeps no parsed one of more than 50 parameters."""
     meta = rows[0]._meta
     fields = [f for f in meta.concrete_fields if any(getattr(row, f.attname) is not None for row in rows)]
     columns = ", ".join(str(field.column) for field in fields)
-    values = f"({', '.join(f'%s::{_type_of(field)}' for field in fields)})"
+    values: list[str] = []
+    parameters: list[Any] = []
+    for row in rows:
+        held = [getattr(row, field.attname) for field in fields]
+        marks = ("NULL" if value is None else "%s" for value in held)
+        casts = (f"{mark}::{_type_of(field)}" for mark, field in zip(marks, fields, strict=True))
+        values.append(f"({', '.join(casts)})")
+        parameters += [Jsonb(v) if isinstance(v, (dict, list)) else v for v in held if v is not None]
     sql = (
         f"INSERT INTO {meta.db_table} ({columns}) "  # noqa: S608  names, no input
-        f"SELECT v.* FROM (VALUES {', '.join([values] * len(rows))}) v CROSS JOIN may"
+        f"SELECT v.* FROM (VALUES {', '.join(values)}) v CROSS JOIN may"
     )
-    values_of_rows = (getattr(row, field.attname) for row in rows for field in fields)
-    return sql, [Jsonb(value) if isinstance(value, (dict, list)) else value for value in values_of_rows]
+    return sql, parameters
 
 
 def _type_of(field: "models.Field[Any, Any]") -> str:

@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 
 from chatbot_project.lib.llm.ollama import PullProgress
 from chatbot_project.lib.llm.providers import Provider
-from chatbot_project.management.commands.models import bar
+from chatbot_project.management.commands.models import bar, configured_models
 from stress_tests.fake_model import Script, closed_port
 
 
@@ -18,7 +18,7 @@ def providers(settings, fake_model):
         "ollama": Provider("ollama", fake_model.base_url),
     }
     settings.DEFAULT_MODEL, settings.FALLBACK_MODELS = "fake/fake", []
-    settings.TITLE_MODEL = settings.SUMMARY_MODEL = ""
+    settings.TITLE_MODEL = settings.SUMMARY_MODEL = settings.FAQ_DRAFT_MODEL = ""
     return settings.LLM_PROVIDERS
 
 
@@ -38,6 +38,16 @@ def test_list_names_every_model_and_no_key(providers):
     assert "fake/fake-small" in output
     assert "ollama/fake" in output
     assert "secret-key" not in output
+
+
+def test_every_model_that_a_setting_names_is_configured_once(settings):
+    settings.DEFAULT_MODEL, settings.FALLBACK_MODELS = "a/chat", ["a/other", "b/other"]
+    settings.TITLE_MODEL, settings.SUMMARY_MODEL, settings.FAQ_DRAFT_MODEL = "a/small", "", "a/small"
+    settings.QUALITY_JUDGE_MODEL, settings.TRANSLATOR, settings.TRANSLATION_MODEL = "c/judge", "llm", "c/translator"
+    own = ["a/chat", "a/other", "b/other", "a/small", "c/judge"]
+    assert configured_models() == [*own, "c/translator"]
+    settings.TRANSLATOR = "deepl"
+    assert configured_models() == own
 
 
 def test_check_asks_each_configured_model_for_a_token(providers, fake_model):

@@ -55,6 +55,7 @@ class LiveReply:
     first_token_at: datetime | None = None
     taken_at: datetime = field(default_factory=timezone.now)
     waited: float | None = None  # seconds until it was taken up; None where it had been before
+    request_id: str | None = None  # of the request or command that queued it
     cancelled_for: str = ""
     ending: bool = False
     renewing: "asyncio.Future[None] | None" = None
@@ -71,6 +72,7 @@ class LiveReply:
             base=len(claim.text),
             checkpointed=len(claim.text),
             waited=claim.waited if claim.is_first else None,
+            request_id=claim.request_id,
         )
 
     @property

@@ -68,7 +68,8 @@ _TURNS = """
 class Claim:
     """A reply that a worker holds: the epoch it was claimed under, the text it goes on behind, and what its
     conversation says about answering it. ``in_passing`` where a program asked and keeps no conversation; ``waited`` are
-    the seconds since it was first queued; ``bypass_cache``: a model is to be asked."""
+    the seconds since it was first queued; ``bypass_cache``: a model is to be asked; ``request_id`` names the request or
+    command that queued it."""
 
     reply: UUID
     conversation: UUID
@@ -84,6 +85,7 @@ class Claim:
     in_passing: bool = False
     waited: float = 0.0
     bypass_cache: bool = False
+    request_id: str | None = None
 
     @property
     def is_first(self) -> bool:
@@ -158,7 +160,7 @@ def claim(worker: str, free: Mapping[str, int], free_elsewhere: int, lease_secon
         WHERE m.id = mine.id
         RETURNING m.id, m.conversation_id, m.epoch, m.text, c.persona_version_id, c.summary, c.summary_upto_id,
                   m.source, m.owner_id, m.max_tokens, c.instructions, c.expires_at IS NOT NULL,
-                  extract(epoch FROM now() - m.queued_at)::float8, coalesce(m.bypass_cache, false)
+                  extract(epoch FROM now() - m.queued_at)::float8, coalesce(m.bypass_cache, false), m.request_id
         """,  # noqa: S608  the text is a constant
         {
             "providers": list(free),

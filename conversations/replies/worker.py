@@ -175,7 +175,8 @@ class ReplyWorker:
     # --- one reply
 
     async def _run_reply(self, reply: LiveReply) -> None:
-        ids = bound(reply=reply.reply, conversation=reply.conversation)
+        asked = {"request_id": reply.request_id} if reply.request_id else {}
+        ids = bound(reply=reply.reply, conversation=reply.conversation, **asked)
         with ids, tracing.reply_taken_up(reply.reply, waited=reply.waited, epoch=reply.epoch):
             await self._work_on(reply)
 

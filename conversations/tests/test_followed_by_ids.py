@@ -62,9 +62,8 @@ async def test_one_question_is_followed_from_web_to_worker_to_celery(
         accepted = await tab.ask(f"Who owns the {CANARY}, bob@example.org?")
         reply = accepted["reply"]["id"]
         await tab.ended(reply)
-    ids = {"reply": reply, "conversation": accepted["conversation"]["id"]}
+    ids = {"reply": reply, "conversation": accepted["conversation"]["id"], "request_id": accepted["client_id"]}
     (asked,) = named(stack.web[0], "question.accepted", **ids)
-    assert asked["request_id"] == accepted["client_id"]
     (command,) = named(stack.web[0], "socket.command", request_id=asked["request_id"])
     assert (command["command"], command["connection"]) == ("message.send", asked["connection"])
     await eventually(lambda: named(stack.workers[0], "reply.ended", status="completed", **ids), "its ending")
@@ -91,7 +90,7 @@ async def test_replies_that_are_made_side_by_side_keep_their_own_ids(
         ids = {"reply": accepted["reply"]["id"], "conversation": accepted["conversation"]["id"]}
         assert len(named(stack.web[0], "question.accepted", **ids)) == 1
         (ended,) = named(stack.workers[0], "reply.ended", reply=ids["reply"])
-        assert ended["conversation"] == ids["conversation"]
+        assert (ended["conversation"], ended["request_id"]) == (ids["conversation"], accepted["client_id"])
     commands = [line for line in lines(stack.web[0]) if line["event"] == "question.accepted"]
     assert len({line["request_id"] for line in commands}) == len(commands)
 

@@ -7,12 +7,15 @@ from uuid import uuid4
 
 import pytest
 from django.db import connections
+from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH, MAX_CACHED_STATEMENT_PARAMS
 
 from accounts.models import User
 from accounts.tests.factories import make_guest, make_moderator, make_user
+from chatbot_project.lib.correlation import bound
+from chatbot_project.lib.db import fetch_prepared
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from chatbot_project.lib.tests.counting import refusals
-from conversations import keeping, services
+from conversations import keeping, services, store
 from conversations.models import Conversation, Feedback, Message
 from personas.models import Persona, PersonaVersion
 
@@ -212,6 +215,31 @@ def test_a_continuation_that_was_asked_for_is_not_made_again_once_it_has_ended(o
     assert (again.again, again.reply.status, again.reply.text) == (True, "interrupted", "Half a reply")
     anew = services.continue_reply(**call, client_id="d")
     assert (anew.again, anew.reply.status) == (False, "queued")
+
+
+def test_a_reply_knows_the_request_that_queued_it_last(owner: User, persona: Persona) -> None:
+    with bound(request_id="request-asking"):
+        reply = ask(owner).reply
+    end(reply, "Half a", "interrupted")
+    assert Message.objects.get(pk=reply.pk).request_id == "request-asking"
+    with bound(request_id="request-going-on"):
+        services.continue_reply(user=owner, reply_id=reply.pk, client_id="c")
+    assert Message.objects.get(pk=reply.pk).request_id == "request-going-on"
+
+
+def test_what_a_first_question_stores_is_parsed_once(owner: User, persona: Persona, monkeypatch: Any) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    def counted(sql: str, parameters: Any) -> Any:
+        sizes.append((len(parameters), len(sql)))
+        return fetch_prepared(sql, parameters)
+
+    monkeypatch.setattr(store, "fetch_prepared", counted)
+    with bound(request_id="request-asking"):
+        services.send_message(user=owner, client_id="c", text="Hi?", channel="api", bypass_cache=True)
+    parameters, length = max(sizes)
+    assert 40 < parameters <= MAX_CACHED_STATEMENT_PARAMS
+    assert length <= MAX_CACHED_STATEMENT_LENGTH
 
 
 def test_stopping_ends_what_waits_asks_what_streams_and_leaves_what_has_ended(owner: User, persona: Persona) -> None:

@@ -132,6 +132,8 @@ def bar(report: PullProgress) -> str:
 def configured_models() -> list[str]:
     """The models that the settings name, each once."""
     named = [settings.DEFAULT_MODEL, *settings.FALLBACK_MODELS, settings.TITLE_MODEL, settings.SUMMARY_MODEL]
+    named += [settings.FAQ_DRAFT_MODEL, settings.QUALITY_JUDGE_MODEL]
+    named += [settings.TRANSLATION_MODEL] if settings.TRANSLATOR == "llm" else []
     return list(dict.fromkeys(filter(None, named)))
 
 
