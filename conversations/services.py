@@ -142,6 +142,7 @@ def continue_reply(*, user: User, client_id: str, reply_id: UUID) -> Accepted:
             reply.status, reply.queued_at, reply.finished_at = Message.Status.QUEUED, now, None
             reply.stop_requested, reply.error_code, reply.finish_reason = False, "", ""
             reply.continued_as, reply.request_id = client_id, bound_ids().get("request_id")
+            reply.bypass_cache = True
             reply.save()
             _move_to(conversation, reply)
             conversation.save(update_fields=["active_leaf", "updated_at", "revision"])

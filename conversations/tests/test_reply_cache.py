@@ -1,6 +1,7 @@
 """Replies that answer the same question of others: exactly when, and never otherwise. Through real processes."""
 
 import asyncio
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,15 +18,18 @@ from conversations.replies.cache.asking import Asked, asked_of
 from conversations.replies.cache.entries import Seen
 from conversations.replies.cache.joining import ReplyCache
 from conversations.replies.cache.questions import is_general, normalised
+from conversations.replies.live import LiveReply
 from conversations.replies.prompt import Turn
-from conversations.replies.queue import Ending
+from conversations.replies.queue import Ending, hand_over
+from conversations.replies.work import take_up
+from conversations.safety.rules import RuleSet
 from personas.sources import Source
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
 from .client import ChatClient, session_key
 from .endings import QUESTION, asked, begun, ended
-from .factories import make_persona
+from .factories import ask, make_persona
 from .openai_client import asked as openai_asked
 from .openai_client import async_client, make_key
 from .stack import Stack
@@ -254,6 +258,33 @@ async def test_where_the_first_fails_after_long_one_who_waits_leads_and_the_othe
     await fails(leader)
     async with asyncio.timeout(10):
         assert sorted(leads for _seen, leads in await asyncio.gather(*waits)) == [False, False, True]
+
+
+async def test_a_first_reply_that_is_taken_up_again_is_made_for_all_again(owner: User) -> None:
+    """Its worker handed it over, or died: nobody waits for itself."""
+    await run_db(ask, owner, QUESTION, persona=await run_db(make_persona, cache_hours=24))
+    cache = ReplyCache()
+    for _ in range(2):
+        ((claim, work),) = await run_db(take_up, "w", {"fake": 1}, 0, 8.0)
+        reply = LiveReply.of(claim, work)
+        async with asyncio.timeout(10):
+            assert await cache.answered_before(reply, RuleSet(()), "") is None
+        assert reply.shared is not None
+        assert (await run_db(entries.look, reply.shared.key)).leader == reply.reply
+        cache.settled(reply)
+        await run_db(hand_over, reply.reply, reply.epoch, Ending("queued", ""))
+
+
+async def test_nobody_waits_for_a_first_reply_that_goes_on_since_it_was_stopped(
+    led: tuple[Asked, UUID], owner: User
+) -> None:
+    question, leader = led
+    row = Message.objects.filter(pk=leader)
+    await run_db(row.update, status="stopped", text="A pl")
+    await run_db(services.continue_reply, user=owner, client_id="c", reply_id=leader)
+    await run_db(row.update, status="streaming", lease_expires_at=timezone.now() + timedelta(seconds=30))
+    assert (await run_db(entries.look, question.key)).leader is None
+    assert await run_db(entries.lead, question, uuid4())
 
 
 async def test_where_the_first_fails_soon_the_others_wait_for_the_next(led: tuple[Asked, UUID], owner: User) -> None:

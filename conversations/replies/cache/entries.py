@@ -38,10 +38,12 @@ ALONE_SECONDS = 60  # after a whole reply that cannot answer others: the next wo
 
 
 _ENTRY = "key, text, model, source, citations, answered_at"
-# Its worker renews the leader's lease: nobody waits for a reply whose worker is gone.
+# Its worker renews the leader's lease: nobody waits for a reply whose worker is gone. Nor for one that goes on since it
+# was stopped: what it says is for its person alone.
 _IS_LED = """EXISTS (
     SELECT 1 FROM conversations_message m
     WHERE m.id = {kept}.leader AND m.status = 'streaming' AND m.lease_expires_at > now()
+      AND m.bypass_cache IS NOT TRUE
 )"""
 _LOOK = f"""
     SELECT {_ENTRY}, text <> '' AND expires_at > now(), CASE WHEN {_IS_LED.format(kept="kept")} THEN kept.leader END,

@@ -73,7 +73,7 @@ class ReplyCache:
             return found.entry, "exact"
         if found.alone:
             return None, "late"
-        leads = False
+        leads = found.leader == reply.reply  # it did when somebody held it before: who waits, waits for it
         if found.leader is None:
             vector = await asyncio.to_thread(vector_of, asked.question) if asked.near else None
             near, leads = await run_db(_look_near_or_lead, asked, reply.reply, vector)

@@ -8,7 +8,8 @@ from pgvector.django import VectorField
 
 
 class CachedReply(models.Model):
-    """What a question was answered; without a ``text``, that the reply ``leader`` is being made to answer it.
+    """What a question was answered; without a ``text``, that the reply ``leader`` is being made to answer it, and
+    without either, that until ``expires_at`` each who asks it is to ask a model.
 
     ``key`` is a hash of the question and of all that its answer depends on; ``near`` of all that must be equal where
     another question means the same, ``vector`` what it means. Neither the question nor a person is in it. The table
