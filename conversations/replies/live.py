@@ -1,6 +1,7 @@
 """A reply while its worker streams it: the text so far, what of it has gone out, and the events that say so. No I/O."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -52,10 +53,12 @@ class LiveReply:
     filter: OutputFilter | None = None
     findings: list[Finding] = field(default_factory=list)
     shared: Asked | None = None
+    asked_at: float | None = None  # by time.monotonic, of a model for the first time
     first_token_at: datetime | None = None
     taken_at: datetime = field(default_factory=timezone.now)
     waited: float | None = None  # seconds until it was taken up; None where it had been before
     request_id: str | None = None  # of the request or command that queued it
+    has_begun: bool = False
     cancelled_for: str = ""
     ending: bool = False
     renewing: "asyncio.Future[None] | None" = None
@@ -74,6 +77,11 @@ class LiveReply:
             waited=claim.waited if claim.is_first else None,
             request_id=claim.request_id,
         )
+
+    def note_asked(self) -> None:
+        """A model is asked now."""
+        if self.asked_at is None:
+            self.asked_at = time.monotonic()
 
     @property
     def provider(self) -> str:

@@ -77,8 +77,10 @@ def consulted(verdict: Verdict) -> None:
     metrics.FAQ_VERDICTS.labels(verdict.value).inc()
 
 
-def began(model: str, asked_at: float) -> None:
+def began(model: str, asked_at: float | None) -> None:
     """``model`` (``provider/name``), which was asked at ``asked_at`` by ``time.monotonic``, has sent its first text."""
+    if asked_at is None:
+        return
     metrics.MODEL_FIRST_TOKEN.labels(_known(model.partition("/")[0])).observe(monotonic() - asked_at)
 
 

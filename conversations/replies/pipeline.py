@@ -1,7 +1,6 @@
 """The way of one reply from its question to its ending, each step a small function."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 from django.utils import timezone
@@ -71,12 +70,12 @@ async def answer(
         async with budget.reserved(person=reply.work.owner, reply=reply.reply, tokens=most) as spending:
             with tracing.step("model") as call:
                 try:
-                    asked_at = time.monotonic()
-                    stream = await llm.open_stream(reply.work.models, request)
-                    metering.began(stream.model, asked_at)
+                    stream = await llm.open_stream(reply.work.models, request, reply.note_asked)
+                    metering.began(stream.model, reply.asked_at)
                     call.note("first token")
                 except asyncio.CancelledError:
-                    spending.used = asked  # stopped while it was read: that is used up, too
+                    if reply.asked_at is not None:
+                        spending.used = asked  # stopped while it was read: that is used up, too
                     raise
                 reply.model = stream.model
                 try:

@@ -91,17 +91,23 @@ class LLMClient:
 
     # Streams
 
-    async def open_stream(self, models: Sequence[str], request: ChatRequest) -> ChatStream:
+    async def open_stream(
+        self, models: Sequence[str], request: ChatRequest, on_sent: Callable[[], None] = lambda: None
+    ) -> ChatStream:
         """The reply of the first of ``models`` (``provider/name``) that begins one; its first text has already arrived.
 
         Until then nothing has been shown, so that it is tried again and with the other models. A slot is waited for
-        before each try, and longer than a whole reply may take for none: no other deadline runs meanwhile. The caller
+        before the first try of each provider, and in all no longer than a whole reply may take: no other deadline runs
+        meanwhile. ``on_sent`` is called with each try, as soon as nothing is waited for but the model. The caller
         closes the stream. Raises the ``LLMError`` of the first model.
         """
         held = self._slots.hold(self._deadlines.total)
 
         async def attempt(provider: Provider, name: str) -> ChatStream:
-            return await self._begin_stream(provider, name, request, on_close=held.give_back)
+            on_sent()
+            stream = await self._begin_stream(provider, name, request)
+            stream.on_close = held.give_back
+            return stream
 
         try:
             return await self._router.first(models, attempt, before=held.take)
@@ -109,9 +115,7 @@ class LLMClient:
             held.give_back()
             raise
 
-    async def _begin_stream(
-        self, provider: Provider, name: str, request: ChatRequest, *, on_close: Callable[[], None]
-    ) -> ChatStream:
+    async def _begin_stream(self, provider: Provider, name: str, request: ChatRequest) -> ChatStream:
         ref = f"{provider.name}/{name}"
         started_at = asyncio.get_running_loop().time()
         response = await self._post_stream(provider, name, request, ref)
@@ -124,7 +128,6 @@ class LLMClient:
             bounds=self._bounds,
             started_at=started_at,
             on_failure=lambda _: breaker.failure(),
-            on_close=on_close,
         )
         try:
             await stream.wait_first()

@@ -51,8 +51,8 @@ class Router:
         return self._breakers[provider]
 
     async def first(self, models: Sequence[str], attempt: Attempt[T], *, before: Before = _nothing) -> T:
-        """The first result. ``before(provider)`` is awaited ahead of each attempt that the breaker lets through. Raises
-        the error of the first model, which is the one that was asked for, if all fail."""
+        """The first result. ``before(provider)`` is awaited ahead of each attempt that the breaker lets through, for
+        however long it takes. Raises the error of the first model, which is the one that was asked for, if all fail."""
         errors: list[LLMError] = []
         for others, ref in enumerate(models, 1 - len(models)):
             patience = 0.0 if others else self._policy.patience
@@ -68,7 +68,11 @@ class Router:
         for number in range(1, self._policy.attempts + 1):
             patience = await self._rested(provider, patience)
             try:
-                return await self._once(provider, name, attempt, before)
+                if not self._breakers[provider.name].is_shut:
+                    await before(provider.name)
+                    # It may have begun a rest meanwhile: not all who waited shall fail by that.
+                    patience = await self._rested(provider, patience)
+                return await self._once(provider, name, attempt)
             except LLMError as error:
                 log.warning("llm.attempt_failed", provider=provider.name, model=name, attempt=number, code=error.code)
                 wait = self._wait_before_next(error, number)
@@ -89,10 +93,8 @@ class Router:
             patience -= wait
         return patience
 
-    async def _once(self, provider: Provider, name: str, attempt: Attempt[T], before: Before) -> T:
+    async def _once(self, provider: Provider, name: str, attempt: Attempt[T]) -> T:
         breaker = self._breakers[provider.name]
-        if not breaker.is_shut:
-            await before(provider.name)
         if not breaker.admit():
             metrics.MODEL_REQUESTS.labels(provider.name, "breaker_open").inc()
             raise BreakerOpen(f"{provider.name} is given a rest after repeated failures.")

@@ -25,9 +25,12 @@ class Held:
         self._taken: asyncio.Semaphore | None = None
 
     async def take(self, provider: str) -> None:
-        """Hold a slot of ``provider``, and no other's. Whoever came first gets the next one. Raises NoSlot."""
-        self.give_back()
+        """Hold a slot of ``provider``, and no other's. Whoever came first gets the next one; whoever has it keeps it.
+        Raises NoSlot."""
         slots = self._free.get(provider)
+        if self._taken is not None and self._taken is slots:
+            return
+        self.give_back()
         if slots is None:
             return
         try:

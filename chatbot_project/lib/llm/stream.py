@@ -41,7 +41,6 @@ class ChatStream:
         bounds: Bounds,
         started_at: float,
         on_failure: Callable[[LLMError], None],
-        on_close: Callable[[], None],
     ) -> None:
         self.model = model
         self.ended = False
@@ -50,7 +49,7 @@ class ChatStream:
         self._request = request
         self._deadlines = deadlines
         self._on_failure = on_failure
-        self._on_close = on_close
+        self.on_close: Callable[[], None] = lambda: None  # called once, when it is closed
         self._parser = StreamParser(model, bounds)
         self._loop = asyncio.get_running_loop()
         self._started_at = self._progress_at = self._waiting_from = started_at
@@ -158,7 +157,7 @@ class ChatStream:
             # Ends the connection unless the body was read to its end.
             self.let_flow()
             self._response.release()
-            self._on_close()
+            self.on_close()
 
     # What arrives
 

@@ -148,7 +148,7 @@ MODEL_REQUESTS = counter(
 )
 MODEL_FIRST_TOKEN = histogram(
     "nono_model_first_token_seconds",
-    "From asking for a reply until the model's first text, tries before it included.",
+    "From asking for a reply until the model's first text, tries before it included, but not the wait for a slot.",
     ["provider"],
     buckets=_REPLY,
     told_by=WORKER,

@@ -27,18 +27,19 @@ def make_client(fake_model):
     """``make_client(**limits)``: an LLMClient of a healthy provider ``fake``, ``other`` on the same server, ``dead``
     nowhere.
 
-    The limits are those of ``Deadlines``; retries wait a millisecond. ``slots`` are streams at once, by provider.
+    The limits are those of ``Deadlines``; retries wait a millisecond, and for a provider's rest ``patience`` seconds.
+    ``slots`` are streams at once, by provider.
     """
 
     @asynccontextmanager
-    async def make(*, attempts=3, bounds=None, slots=None, **limits):
+    async def make(*, attempts=3, bounds=None, slots=None, patience=0, **limits):
         providers = {
             "fake": Provider("fake", fake_model.base_url, "key-of-fake"),
             "other": Provider("other", fake_model.base_url),
             "dead": Provider("dead", f"http://127.0.0.1:{closed_port()}/v1"),
         }
         more = {} if bounds is None else {"bounds": bounds}
-        retries = RetryPolicy(attempts=attempts, backoff=0.001, retry_after_cap=0.05, patience=0)
+        retries = RetryPolicy(attempts=attempts, backoff=0.001, retry_after_cap=0.05, patience=patience)
         async with LLMClient(providers, deadlines=Deadlines(**limits), retries=retries, slots=slots, **more) as client:
             yield client
 

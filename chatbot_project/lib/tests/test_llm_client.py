@@ -144,6 +144,39 @@ async def test_a_try_that_fails_gives_its_slot_back(make_client, fake_model):
         assert await stream_text(client, MODEL) == "ok"
 
 
+async def test_a_try_that_fails_keeps_its_place_before_those_who_wait(make_client, fake_model):
+    fake_model.enqueue(Script(cut_after=0, first_ms=100), Script(status=500), Script(tokens=["ok"]))
+    async with make_client(slots={"fake": 1}) as client, asyncio.timeout(5):
+        first = asyncio.create_task(stream_text(client, "fake/first"))
+        await asyncio.to_thread(fake_model.wait_requests, 1)
+        assert await stream_text(client, "fake/second")
+        assert await first == "ok"
+    assert [request.model for request in fake_model.requests] == ["first", "first", "first", "second"]
+
+
+async def test_a_short_rest_does_not_fail_all_who_wait_for_a_slot(make_client):
+    async with make_client(slots={"other": 1}, patience=1.0) as client, asyncio.timeout(10):
+        first = await client.open_stream(["other/m"], REQUEST)
+        waits = [asyncio.create_task(stream_text(client, "other/m")) for _ in range(4)]
+        await asyncio.wait(waits, timeout=0.05)
+        for _ in range(5):
+            client._router.breaker("other").failure()
+        await first.close()
+        assert all(await asyncio.gather(*waits))
+
+
+async def test_who_waits_for_a_slot_has_sent_nothing_yet(make_client):
+    sent = []
+    async with make_client(slots={"other": 1}) as client, asyncio.timeout(5):
+        first = await client.open_stream(["other/m"], REQUEST)
+        waits = asyncio.create_task(client.open_stream(["other/m"], REQUEST, lambda: sent.append(1)))
+        await asyncio.wait([waits], timeout=0.05)
+        assert not sent
+        await first.close()
+        await (await waits).close()
+        assert sent == [1]
+
+
 async def test_a_whole_reply_by_the_sdk(client, fake_model):
     fake_model.enqueue(Script(echo=True))
     result = await client.complete([MODEL], REQUEST)
