@@ -1,4 +1,4 @@
-"""Beat's sign of life: when it last sent a task, kept in Redis for ``manage.py doctor``."""
+"""Beat's sign of life: when it last had a task to send, kept in Redis for ``manage.py doctor``."""
 
 import time
 from typing import Any
@@ -25,7 +25,8 @@ def keep_telling(**kwargs: Any) -> None:
 
 
 def tell(**kwargs: Any) -> None:
-    """A task was sent. Told at most every EVERY_SECONDS: many may be due at once."""
+    """A task was sent, or would have been were the queue not full. Told at most every EVERY_SECONDS: many may be due
+    at once."""
     global _told_at
     if time.monotonic() - _told_at < EVERY_SECONDS:
         return

@@ -8,6 +8,7 @@ import structlog
 from celery import Task
 from kombu.exceptions import OperationalError
 
+from chatbot_project import beat_heartbeat
 from chatbot_project.lib.redis import RedisError, blocking_redis
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,7 @@ class BoundedTask(Task):  # type: ignore[misc]  # Celery ships no types
             return super().apply_async(args, kwargs, **options)
         log.warning("task.not_queued", task=self.name)
         if "celery_beat_task" in (options.get("headers") or ()):
+            beat_heartbeat.tell()
             return None
         raise QueueFull(f"{MOST_WAITING} tasks wait.")
 

@@ -14,6 +14,7 @@ from chatbot_project.doctor.registry import Findings, Request, check, failed, ok
 from chatbot_project.doctor.running import in_database, in_thread
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.models import TaskRecord
+from chatbot_project.task_queue import QueueFull
 from chatbot_project.tasks import answer_doctor, answer_key
 from conversations.doorbell import PING, WORKERS_CHANNEL
 from conversations.replies import queue
@@ -67,9 +68,9 @@ async def _answers(client: Any, key: str, expected: int, seconds: float) -> int:
 @check("celery", "Celery does a task", needs=("redis",))
 async def examine_celery(request: Request) -> Findings:
     word, began, bound = uuid7().hex, perf_counter(), request.seconds * SHARE
-    await in_thread(_send, word, bound)
+    is_sent = await in_thread(_send, word, bound)
     async with redis_client(request.seconds) as client:
-        if await client.blpop([answer_key(word)], timeout=bound):
+        if is_sent and await client.blpop([answer_key(word)], timeout=bound):
             return ok(f"A task was sent, done and answered in {(perf_counter() - began) * 1000:.0f} ms.")
         waiting = await client.llen(app.conf.task_default_queue)
     if await in_thread(_answering, request.seconds - bound):
@@ -83,8 +84,13 @@ async def examine_celery(request: Request) -> Findings:
     )
 
 
-def _send(word: str, seconds: float) -> None:
-    answer_doctor.apply_async((word,), expires=seconds, retry=False)
+def _send(word: str, seconds: float) -> bool:
+    """Whether the queue took the task: it is bounded."""
+    try:
+        answer_doctor.apply_async((word,), expires=seconds, retry=False)
+    except QueueFull:
+        return False
+    return True
 
 
 def _answering(seconds: float) -> list[Any]:

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
+from chatbot_project import task_queue
 from chatbot_project.beat_heartbeat import BEAT_KEY
 from chatbot_project.lib.llm.providers import Provider
 from chatbot_project.lib.redis import blocking_redis
@@ -130,6 +131,13 @@ def test_nobody_at_work_is_told_with_what_to_start() -> None:
     assert "manage.py runreplies" in found["replies"].fix
     assert "celery -A chatbot_project worker" in found["celery"].fix
     assert "celery -A chatbot_project beat" in found["beat"].fix
+
+
+def test_where_the_queue_is_full_it_is_celery_that_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_queue, "MOST_WAITING", 0)
+    found = examined("celery", seconds=4)["celery"]
+    assert (found.status, "No Celery worker" in found.found) == ("failed", True)
+    assert "celery -A chatbot_project worker" in found.fix
 
 
 def test_a_beat_that_went_silent_is_told_with_how_long_ago() -> None:

@@ -6,7 +6,8 @@ from unittest.mock import Mock
 import pytest
 
 from accounts.services import _hand_to_worker
-from chatbot_project import task_queue
+from chatbot_project import beat_heartbeat, task_queue
+from chatbot_project.beat_heartbeat import BEAT_KEY
 from chatbot_project.celery import app
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.redis import RedisError, blocking_redis
@@ -27,13 +28,18 @@ def full_at_two(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     blocking_redis().delete(QUEUE)
 
 
-def test_what_comes_beyond_the_bound_is_not_queued_and_its_sender_goes_on(full_at_two: None) -> None:
+def test_what_comes_beyond_the_bound_is_not_queued_and_its_sender_goes_on(
+    full_at_two: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocking_redis().delete(BEAT_KEY)
     for _ in range(2):
         tasks.make_title.apply_async((str(uuid7()),), retry=False)
     with pytest.raises(QueueFull):
         tasks.make_title.apply_async((str(uuid7()),), retry=False)
     _hand_to_worker(uuid7())  # the mail waits in the database
+    monkeypatch.setattr(beat_heartbeat, "_told_at", float("-inf"))
     assert app.tasks[SEAL].apply_async(headers={"celery_beat_task": True}) is None
+    assert blocking_redis().exists(BEAT_KEY)
     assert blocking_redis().llen(QUEUE) == 2
     blocking_redis().lpop(QUEUE)
     tasks.make_title.apply_async((str(uuid7()),), retry=False)
