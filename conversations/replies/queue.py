@@ -20,7 +20,8 @@ from chatbot_project.lib.ids import uuid7
 from conversations.models import Citation, Message
 from personas.sources import Source
 
-MAX_EPOCHS = 5  # a reply whose worker died this often is given up: it may be what kills them
+# A reply whose worker died so often is given up: it may be what kills them. Claims whose answer was lost count as well.
+MAX_EPOCHS = 5
 
 # Whoever's processing is paused has nothing taken up; `stop_paused` ends what of theirs waits.
 _PAUSED = "paused AS MATERIALIZED (SELECT id FROM accounts_user WHERE restricted_at IS NOT NULL)"
@@ -89,7 +90,7 @@ class Claim:
 
     @property
     def is_first(self) -> bool:
-        """Whether nobody held the reply before."""
+        """Whether nobody held the reply before, nor claimed it in vain."""
         return self.epoch == 1
 
 

@@ -72,7 +72,8 @@ class Sender:
 
     def forget(self, reply: LiveReply) -> None:
         """It says nothing more."""
-        self._dirty.pop(reply.reply, None)
+        if self._dirty.get(reply.reply) is reply:
+            del self._dirty[reply.reply]
 
     async def run(self) -> None:
         """Tick until cancelled."""

@@ -73,13 +73,15 @@ class ReplyWorker:
         self._speed = Speedometer({name: self._free(name) for name in settings.LLM_PROVIDERS})
         self._saturated = False
         self._unsure_until = 0.0
+        self._claiming: asyncio.Task[None] | None = None
         self._afterwards: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Work until cancelled."""
-        replies = (self._claim_loop(), self._sender.run(), self._checkpoint_loop(), self._reap_loop())
+        self._claiming = asyncio.create_task(self._claim_loop())
+        replies = (self._sender.run(), self._checkpoint_loop(), self._reap_loop())
         others = (self._beat_loop(), self._pace_loop(), self._listen(), keep_measuring_lag())
-        tasks = [asyncio.create_task(loop) for loop in (*replies, *others)]
+        tasks = [self._claiming, *(asyncio.create_task(loop) for loop in (*replies, *others))]
         try:
             done, _running = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
@@ -93,6 +95,9 @@ class ReplyWorker:
     async def drain(self, seconds: float) -> None:
         """Take up nothing more, let live replies end for ``seconds``, and hand over those that have not."""
         self.draining = True
+        if self._claiming is not None:
+            self._bell.set()
+            await asyncio.wait([self._claiming], timeout=5)  # what is being claimed is answered, too
         tasks = [r.task for r in self.live.values() if r.task]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
@@ -139,6 +144,8 @@ class ReplyWorker:
             self._used[reply.provider] += 1
             self._speed.started(reply.provider)
             metering.taken_up(reply)
+            if (before := self.live.get(reply.reply)) is not None:
+                self._cancel(before, "overtaken")  # its lease ran out, and it does not know yet
             self.live[reply.reply] = reply  # before the followers are read: those who come later ring the doorbell
         was_saturated, self._saturated = self._saturated, not all(self._free(name) for name in free)
         if was_saturated and not self._saturated:
@@ -181,7 +188,10 @@ class ReplyWorker:
             await self._work_on(reply)
 
     async def _work_on(self, reply: LiveReply) -> None:
+        reply.has_begun = True
         try:
+            if reply.cancelled_for:
+                raise asyncio.CancelledError
             ending: Ending | None = await answer(
                 reply, self.llm, self._budget, self._cache, self._sender.next_tick, self._sender.say
             )
@@ -201,7 +211,8 @@ class ReplyWorker:
                 held = with_sources(reply, Ending("queued", reply.text))
                 await self._until_stored(lambda: run_db(queue.hand_over, reply.reply, reply.epoch, held))
         finally:
-            self.live.pop(reply.reply, None)
+            if self.live.get(reply.reply) is reply:
+                del self.live[reply.reply]
             self._used[reply.provider] -= 1
             self._cache.settled(reply)
             self._speed.ended(reply.provider, (timezone.now() - reply.taken_at).total_seconds())
@@ -253,7 +264,8 @@ class ReplyWorker:
     def _cancel(self, reply: LiveReply, reason: str) -> None:
         if reply.task and not reply.cancelled_for and not reply.ending:
             reply.cancelled_for = reason
-            reply.task.cancel()
+            if reply.has_begun:  # a task that has not begun would be ended without a word, and let go of nothing
+                reply.task.cancel()
 
     # --- logs that are lost
 

@@ -26,6 +26,7 @@ from conversations.models import Message
 from conversations.replies import queue, sending
 from conversations.replies import worker as workers
 from conversations.replies.log import END, START, Entry, unpack_entries, web_channel
+from conversations.replies.queue import Ending
 from conversations.replies.sending import Sender
 from conversations.replies.work import take_up
 from conversations.replies.worker import ReplyWorker
@@ -164,7 +165,7 @@ async def test_the_doctor_is_answered_once_the_database_has_answered(monkeypatch
 async def worker(settings: Any) -> AsyncIterator[ReplyWorker]:
     """One for two providers, which is driven by hand."""
     settings.LLM_PROVIDERS, settings.PROVIDER_SLOTS = {"a": Mock(), "b": Mock()}, {"a": 1, "b": 1}
-    made = ReplyWorker(Mock())
+    made = ReplyWorker(Mock(resting=list))
     yield made
     await made._redis.aclose()
 
@@ -277,3 +278,55 @@ async def test_what_was_claimed_by_a_statement_whose_answer_was_lost_is_claimed_
     await worker._claim()
     assert (await run_db(Message.objects.get, pk=row.pk)).status == "streaming"
     await cancel_until_done([claiming])
+
+
+async def never(*_arguments: Any) -> Any:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_reply_that_is_taken_up_again_while_its_first_try_does_not_know_is_held_once(
+    worker: ReplyWorker, owner: User, persona: Persona, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(workers, "answer", never)
+    pk = (await run_db(ask, owner)).reply.pk
+    await worker._claim()
+    first = worker.live[pk]
+    await run_db(Message.objects.filter(pk=pk).update, status="queued", epoch=2)
+    await worker._claim()
+    again = worker.live[pk]
+    assert first.task is not None
+    assert again.task is not None
+    async with asyncio.timeout(5):
+        await first.task
+    assert (again.epoch, worker.live[pk] is again, worker._used["fake"]) == (3, True, 1)
+    worker._cancel(again, "overtaken")
+    await again.task
+    assert (worker.live, worker._used["fake"]) == ({}, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_what_is_being_claimed_while_a_worker_is_told_to_end_is_answered(
+    worker: ReplyWorker, owner: User, persona: Persona, monkeypatch: Any
+) -> None:
+    claimed = asyncio.Event()
+
+    async def in_database(work: Any, *arguments: Any) -> Any:
+        found = await run_db(work, *arguments)
+        if work is take_up:
+            claimed.set()
+            await asyncio.sleep(0.3)
+        return found
+
+    async def answered(*_arguments: Any) -> Ending:
+        return Ending("completed", "Hi")
+
+    monkeypatch.setattr(workers, "run_db", in_database)
+    monkeypatch.setattr(workers, "answer", answered)
+    pk = (await run_db(ask, owner)).reply.pk
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(10):
+        await claimed.wait()
+        await worker.drain(5)
+    assert (await run_db(Message.objects.get, pk=pk)).status == "completed"
+    await cancel_until_done([running])
