@@ -126,6 +126,12 @@ def _database(url: str) -> dict[str, object]:
         "OPTIONS": {
             # Only lib/db.fetch_prepared prepares: the ORM's cursors send their values within the statement.
             "prepare_threshold": None if DATABASE_TRANSACTION_POOLER else 1,
+            # A host that is gone without a word: libpq alone would wait for minutes to hours, by the kernel's timers.
+            "connect_timeout": 5,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
             **parts,
             # A lost server is asked again for 4 s, then the next unit of work asks anew: never a back-off of minutes.
             "pool": {"min_size": 1, "max_size": DATABASE_THREADS + 4, "timeout": 8, "reconnect_timeout": 4},
@@ -154,7 +160,13 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_TIME_LIMIT = 600
 # What a worker took and has not ended by then is in the queue again: it was killed. Longer than any task runs, and than
 # one waits in its worker before it is tried again. It takes up no more than it works on.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3 * CELERY_TASK_TIME_LIMIT}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 3 * CELERY_TASK_TIME_LIMIT,
+    # Without, whoever sends a task waits for ever for a Redis that hangs.
+    "socket_timeout": 10,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

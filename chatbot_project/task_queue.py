@@ -41,13 +41,14 @@ class BoundedTask(Task):  # type: ignore[misc]  # Celery ships no types
 
 
 def is_full(queue: str) -> bool:
-    """Whether MOST_WAITING tasks wait, or did within the last LOOK_SECONDS. No, while Redis is away: sending fails by
-    itself then."""
+    """Whether MOST_WAITING tasks wait, or did within the last LOOK_SECONDS. Raises kombu's OperationalError while Redis
+    is away: it is found out sooner here than by sending."""
     global _length, _looked_at
     if monotonic() - _looked_at >= LOOK_SECONDS:
         _looked_at = monotonic()
         try:
             _length = blocking_redis().llen(queue)
-        except RedisError:
-            _length = 0
+        except RedisError as error:
+            _looked_at = -LOOK_SECONDS
+            raise OperationalError(f"Redis does not answer: {type(error).__name__}.") from error
     return _length >= MOST_WAITING

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from unittest.mock import Mock
 
 import pytest
+from kombu.exceptions import OperationalError
 
 from accounts.services import _hand_to_worker
 from chatbot_project import beat_heartbeat, task_queue
@@ -55,7 +56,14 @@ def test_the_length_is_looked_up_once_a_second_at_most(monkeypatch: pytest.Monke
     redis.llen.assert_called_once_with(QUEUE)
     redis.llen.side_effect = RedisError
     monkeypatch.setattr(task_queue, "_looked_at", -task_queue.LOOK_SECONDS)
-    assert not task_queue.is_full(QUEUE)
+    with pytest.raises(OperationalError):
+        tasks.make_title.apply_async((str(uuid7()),), retry=False)
+
+
+def test_nobody_waits_for_ever_for_a_broker_that_hangs() -> None:
+    with app.connection_for_write() as connection:
+        parameters = connection.default_channel._connparams()
+    assert parameters["socket_timeout"] == 10
 
 
 def test_no_task_waits_for_ever() -> None:
