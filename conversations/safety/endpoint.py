@@ -44,9 +44,9 @@ async def judge(llm: LLMClient, text: str, *, version: PersonaVersion, stage: st
     try:
         async with asyncio.timeout(settings.MODERATION_SECONDS):
             scores = await llm.moderate(model, text)
-    except (LLMError, TimeoutError) as error:
+    except Exception as error:  # whatever it is, nobody has judged the text
         is_closed = settings.MODERATION_FAILS == "closed"
-        code = error.code if isinstance(error, LLMError) else "llm_timeout"
+        code = error.code if isinstance(error, LLMError) else type(error).__name__
         log.warning("moderation.unavailable", stage=stage, fails="closed" if is_closed else "open", code=code)
         return Judgement("block" if is_closed else "flag", "other", None)
     named = {name: score for name, score in scores.items() if name.partition("/")[0] in _CATEGORIES}

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -74,7 +75,7 @@ async def test_where_it_cannot_be_asked_the_setting_decides(
     assert (judgement.action, judgement.score) == (action, None)
 
 
-@pytest.mark.parametrize("score", [float("nan"), float("inf"), "high", None])
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), 10**400, "high", None])
 async def test_scores_that_are_no_numbers_are_no_answer(
     llm: LLMClient, monkeypatch: pytest.MonkeyPatch, score: Any
 ) -> None:
@@ -89,6 +90,16 @@ async def test_scores_that_are_no_numbers_are_no_answer(
     monkeypatch.setattr(llm._sdks["fake"].client.moderations, "create", create)
     with pytest.raises(LLMMalformed):
         await llm.moderate("fake/moderation", "text")
+
+
+@pytest.mark.parametrize(("fails", "action"), [("closed", "block"), ("open", "flag")])
+async def test_whatever_breaks_while_a_text_is_judged_nobody_has_judged_it(
+    llm: LLMClient, monkeypatch: pytest.MonkeyPatch, settings: Any, fails: str, action: str
+) -> None:
+    settings.MODERATION_FAILS = fails
+    monkeypatch.setattr(llm, "moderate", AsyncMock(side_effect=RuntimeError))
+    judgement = await judge(llm, "text", version=VERSION, stage="output")
+    assert (judgement.action, judgement.score) == (action, None)
 
 
 async def test_personal_data_is_not_sent_where_the_persona_says_so(llm: LLMClient, fake_model: FakeModelServer) -> None:

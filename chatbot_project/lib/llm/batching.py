@@ -19,7 +19,7 @@ class Batcher(Generic[Item, Answer]):
 
     ``call`` gives an answer to each of its items, in their order. Where it refuses several, each is asked alone:
     nobody's question fails for another's. Where it gives what cannot be used, so is each from then on: it takes but
-    one at a time. Of one loop; ``close`` ends what is under way.
+    one at a time. A call that nobody waits for any more is cancelled. Of one loop; ``close`` ends what is under way.
     """
 
     def __init__(self, call: Callable[[list[Item]], Awaitable[Sequence[Answer]]], *, most: int, calls: int) -> None:
@@ -35,7 +35,11 @@ class Batcher(Generic[Item, Answer]):
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, answer))
         self._begin()
-        return await answer
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self._cancel_unwanted()
+            raise
 
     async def close(self) -> None:
         """End what is under way and refuse what waits."""
@@ -52,6 +56,12 @@ class Batcher(Generic[Item, Answer]):
             task = asyncio.create_task(self._answer(batch))
             self._under_way[task] = batch
             task.add_done_callback(self._ended)
+
+    def _cancel_unwanted(self) -> None:
+        """One that hangs would keep the place of others' calls for longer than anybody waits for it."""
+        for task, batch in self._under_way.items():
+            if all(answer.done() for _item, answer in batch):
+                task.cancel()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]
@@ -76,7 +86,8 @@ class Batcher(Generic[Item, Answer]):
                 if isinstance(error, LLMMalformed):
                     self._most = 1
                 for each in batch:
-                    await self._answer([each])
+                    if not each[1].done():
+                        await self._answer([each])
                 return
             for (_item, answer), given in zip(batch, answers, strict=True):
                 if not answer.done():

@@ -62,6 +62,8 @@ def deadlines() -> Deadlines:
         first_token=settings.LLM_FIRST_TOKEN_SECONDS,
         idle=settings.LLM_IDLE_SECONDS,
         total=settings.LLM_TOTAL_SECONDS,
+        # Before those who ask give up: it is the endpoint that is late, which its breaker shall know.
+        moderation=settings.MODERATION_SECONDS * 0.9,
     )
 
 

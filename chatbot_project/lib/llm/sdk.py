@@ -20,7 +20,7 @@ from .requests import request_body
 from .sse import REPLACEMENT, without_surrogates
 from .tokens import estimate_prompt, estimate_tokens
 from .transport import BodyTooLarge, SessionTransport, retry_after
-from .types import Bounds, ChatRequest, ChatResult, Deadlines, Usage
+from .types import Bounds, ChatRequest, ChatResult, Deadlines, Usage, is_count
 
 
 class ProviderSDK:
@@ -64,10 +64,10 @@ class ProviderSDK:
         if len(text) > self._bounds.reply:
             raise LLMTooLarge(f"{ref} sent a reply of more than {self._bounds.reply} characters.")
         usage = Usage(estimate_prompt(request.messages), estimate_tokens(text), estimated=True)
-        if answer.usage is not None and isinstance(answer.usage.completion_tokens, int):
+        if answer.usage is not None and is_count(answer.usage.prompt_tokens, answer.usage.completion_tokens):
             usage = Usage(answer.usage.prompt_tokens or 0, answer.usage.completion_tokens, estimated=False)
         text = without_surrogates(text).replace("\0", REPLACEMENT)
-        return ChatResult(text, choices[0].finish_reason, usage, ref)
+        return ChatResult(text, choices[0].finish_reason.replace("\0", REPLACEMENT), usage, ref)
 
     async def embed(self, name: str, texts: list[str]) -> list[list[float]]:
         """One vector for each of ``texts``, in their order, all of one dimension and of finite numbers."""
@@ -80,9 +80,9 @@ class ProviderSDK:
         """How much each of ``texts`` is of each category, from 0 to 1, by the categories' names."""
         ref = f"{self._provider.name}/{name}"
         given: str | list[str] = texts if len(texts) > 1 else texts[0]  # a single one as every server takes it
-        async with self._translated(ref):
+        async with self._translated(ref, self._deadlines.moderation):
             answer = await self.client.moderations.create(model=name, input=given)
-        return _scores(ref, answer, len(texts))
+            return _scores(ref, answer, len(texts))
 
     async def list_models(self) -> list[str]:
         """The names the provider offers, sorted."""
@@ -95,10 +95,10 @@ class ProviderSDK:
         return sorted(str(name) for name in names)
 
     @asynccontextmanager
-    async def _translated(self, what: str) -> AsyncIterator[None]:
-        """The SDK's exceptions as ours, within the total deadline."""
+    async def _translated(self, what: str, seconds: float | None = None) -> AsyncIterator[None]:
+        """The SDK's exceptions as ours, within ``seconds``, or the total deadline."""
         try:
-            async with asyncio.timeout(self._deadlines.total):
+            async with asyncio.timeout(self._deadlines.total if seconds is None else seconds):
                 yield
         except (TimeoutError, openai.APITimeoutError):
             raise LLMTimeout(f"{what} did not answer in time.") from None
@@ -111,7 +111,7 @@ class ProviderSDK:
             raise LLMUnavailable(f"{what} cannot be reached.") from error
         except LLMError:
             raise
-        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             # The SDK trusts the shape of an answer; a strange one trips it in any of these ways.
             raise LLMMalformed(f"{what} sent an answer that does not follow the protocol.") from error
 

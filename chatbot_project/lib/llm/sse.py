@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from .errors import LLMError, LLMMalformed, LLMTooLarge, error_from_event
-from .types import Bounds
+from .types import Bounds, is_count
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 DONE = b"[DONE]"
@@ -167,9 +167,9 @@ class StreamParser:
                 elif delta is not None and (delta.reasoning_content or delta.reasoning):
                     self.progress += 1
                 if choice.finish_reason:
-                    self.finish_reason = choice.finish_reason
-        if chunk.usage is not None and chunk.usage.completion_tokens is not None:
-            self.usage = (chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens)
+                    self.finish_reason = choice.finish_reason.replace("\0", REPLACEMENT)
+        if chunk.usage is not None and is_count(chunk.usage.prompt_tokens, chunk.usage.completion_tokens):
+            self.usage = (chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens or 0)
 
     def _decode_carefully(self, payload: bytes) -> _Chunk:
         """A chunk with lone surrogates or broken UTF-8 is still read; anything else that does not decode is

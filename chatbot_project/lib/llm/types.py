@@ -28,6 +28,18 @@ class Usage(msgspec.Struct, frozen=True):
     estimated: bool
 
 
+MOST_TOKENS = 2**31 - 1  # what the database counts them in
+
+
+def is_count(prompt: object, completion: object) -> bool:
+    """Whether a provider's numbers of tokens can be believed; that of the prompt may be missing (None)."""
+    return (
+        isinstance(completion, int)
+        and 0 <= completion <= MOST_TOKENS
+        and (prompt is None or (isinstance(prompt, int) and 0 <= prompt <= MOST_TOKENS))
+    )
+
+
 class ChatResult(msgspec.Struct, frozen=True):
     """A whole reply. ``model`` is the ``provider/name`` that answered."""
 
@@ -38,12 +50,14 @@ class ChatResult(msgspec.Struct, frozen=True):
 
 
 class Deadlines(msgspec.Struct, frozen=True):
-    """Seconds: until a connection stands, until the first text, between two pieces of text, for the whole reply."""
+    """Seconds: until a connection stands, until the first text, between two pieces of text, for the whole reply; and
+    for a moderation."""
 
     connect: float = 5.0
     first_token: float = 60.0
     idle: float = 30.0
     total: float = 600.0
+    moderation: float = 10.0
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
 """Questions to one endpoint: alone while there is room, together once many come, and each with an answer of its own."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from chatbot_project.lib.llm.batching import Batcher
 from chatbot_project.lib.llm.client import JUDGING, LLMClient
-from chatbot_project.lib.llm.errors import LLMCut, LLMMalformed, LLMRefused, LLMUnavailable
+from chatbot_project.lib.llm.errors import LLMCut, LLMMalformed, LLMRefused, LLMTimeout, LLMUnavailable
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
@@ -128,3 +129,58 @@ async def test_who_asks_after_the_end_is_refused_and_nothing_is_called() -> None
         async with asyncio.timeout(1):
             await batcher.ask(3)
     assert endpoint.calls == []
+
+
+class Hanging:
+    """Never answers its first call, unless it is cancelled."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[int]] = []
+        self.cancelled = 0
+
+    async def __call__(self, items: list[int]) -> list[int]:
+        self.calls.append(items)
+        if len(self.calls) == 1:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        return items
+
+
+async def test_a_call_that_nobody_waits_for_any_more_gives_its_place_to_the_next() -> None:
+    endpoint = Hanging()
+    batcher = Batcher(endpoint, most=4, calls=1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await batcher.ask(1)
+    async with asyncio.timeout(5):
+        assert await batcher.ask(2) == 2
+    assert (endpoint.calls, endpoint.cancelled) == ([[1], [2]], 1)
+
+
+async def test_a_call_goes_on_for_as_long_as_one_waits_for_it() -> None:
+    endpoint = Hanging()
+    batcher = Batcher(endpoint, most=4, calls=1)
+    waiting = [asyncio.create_task(batcher.ask(0))]
+    await asyncio.sleep(0)
+    endpoint.calls.append([])  # what follows is answered
+    waiting[0].cancel()
+    both = [asyncio.create_task(batcher.ask(number)) for number in (1, 2)]
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*both) == [1, 2]
+
+
+async def test_a_moderation_that_hangs_is_late_and_counts_against_its_endpoint(
+    make_client: Callable[..., AbstractAsyncContextManager[LLMClient]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(**_arguments: object) -> None:
+        await asyncio.Event().wait()
+
+    async with make_client(moderation=0.05) as client:
+        monkeypatch.setattr(client._sdks["fake"].client.moderations, "create", hang)
+        for _ in range(5):
+            with pytest.raises(LLMTimeout):
+                await client.moderate(MODEL, "a")
+        assert client.breaker_state("fake") != "closed"

@@ -35,6 +35,14 @@ def reply(*texts):
     return b"".join(event(chunk(text)) for text in texts) + event(chunk(finish_reason="stop")) + b"data: [DONE]\n\n"
 
 
+@pytest.mark.parametrize("counts", [(7, -1), (-1, 2), (7, 2**31), (2**40, 2), (7, None)])
+def test_counts_that_cannot_be_are_none(counts):
+    usage = dict(zip(("prompt_tokens", "completion_tokens"), counts, strict=True))
+    parser = make_parser()
+    parser.feed(event(chunk("a")) + event(chunk(finish_reason="st\0p")) + event({"choices": [], "usage": usage}))
+    assert (parser.usage, parser.finish_reason) == (None, "st\N{REPLACEMENT CHARACTER}p")
+
+
 def test_text_finish_reason_usage_and_done_are_read():
     parser = make_parser()
     usage = event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}})
