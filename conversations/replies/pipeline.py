@@ -82,11 +82,13 @@ async def answer(
                     async with watched(reply, llm) as watch:
                         await relay(stream, reply, next_tick, say, watch)
                 finally:
-                    spending.used = stream.usage.prompt_tokens + stream.usage.completion_tokens
-                    metering.used(stream.model, stream.usage)
-                    call.say(model=stream.model, prompt_tokens=stream.usage.prompt_tokens)
-                    call.say(completion_tokens=stream.usage.completion_tokens)
-                    await stream.close()
+                    try:
+                        spending.used = stream.usage.prompt_tokens + stream.usage.completion_tokens
+                        metering.used(stream.model, stream.usage)
+                        call.say(model=stream.model, prompt_tokens=stream.usage.prompt_tokens)
+                        call.say(completion_tokens=stream.usage.completion_tokens)
+                    finally:
+                        await stream.close()
     except LLMError as error:
         if (approved := offline_ending(reply, error)) is not None:
             say(reply, True)

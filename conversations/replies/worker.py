@@ -16,7 +16,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.utils import timezone
 
 from chatbot_project.lib import tracing
@@ -53,6 +53,7 @@ CHECKPOINT_SECONDS = 1.0
 REAP_SECONDS = 2.0
 FIRST_RETRY_SECONDS, RETRY_SECONDS = 0.05, 0.5  # between attempts at what is away
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
+AWAY_ERRORS = (OperationalError, InterfaceError)
 
 
 class ReplyWorker:
@@ -190,21 +191,8 @@ class ReplyWorker:
     async def _work_on(self, reply: LiveReply) -> None:
         reply.has_begun = True
         try:
-            if reply.cancelled_for:
-                raise asyncio.CancelledError
-            ending: Ending | None = await answer(
-                reply, self.llm, self._budget, self._cache, self._sender.next_tick, self._sender.say
-            )
-        except asyncio.CancelledError:
-            ending = None
-            if reply.cancelled_for == "stop":
-                ending = await judged_shown(reply, self.llm, Ending("stopped", reply.text, reply.model))
-        except Exception:
-            # The edge of one reply: whatever breaks must not take the other replies with it, nor leave this one live.
-            log.exception("reply.broke")
-            ending = Ending("interrupted" if reply.text else "failed", reply.text, reply.model, code="internal_error")
-        reply.ending = True
-        try:
+            ending = await self._answered(reply)
+            reply.ending = True
             if ending is not None:
                 await self._finish(reply, ending)
             elif reply.cancelled_for == "hand_over":
@@ -221,8 +209,23 @@ class ReplyWorker:
             if self._saturated:
                 self._bell.set()
 
+    async def _answered(self, reply: LiveReply) -> Ending | None:
+        """How the reply ended; None where it does not end here, as somebody else goes on with it."""
+        try:
+            if reply.cancelled_for:
+                raise asyncio.CancelledError
+            return await answer(reply, self.llm, self._budget, self._cache, self._sender.next_tick, self._sender.say)
+        except asyncio.CancelledError:
+            if reply.cancelled_for != "stop":
+                return None
+            return await judged_shown(reply, self.llm, Ending("stopped", reply.text, reply.model))
+        except Exception:
+            # The edge of one reply: whatever breaks must not take the other replies with it, nor leave this one live.
+            log.exception("reply.broke")
+            return _broken(reply)
+
     async def _finish(self, reply: LiveReply, ending: Ending) -> None:
-        def store() -> list[Entry]:
+        def store(ending: Ending) -> list[Entry]:
             whole = with_sources(reply, ending)
             for finding in reply.findings:
                 record_finding(finding)
@@ -236,7 +239,12 @@ class ReplyWorker:
             await reply.renewing
         with tracing.step("saving") as saving:
             saving.say(status=ending.status, code=ending.code or None)
-            entries = await self._until_stored(lambda: run_db(store))
+            try:
+                entries = await self._until_stored(lambda: run_db(store, ending))
+            except DatabaseError:  # it is there, and does not take this: that will not change
+                log.exception("reply.not_stored")
+                ending = _broken(reply)
+                entries = await self._until_stored(lambda: run_db(store, ending))
         if not entries:
             log.warning("reply.overtaken", epoch=reply.epoch)
             return
@@ -252,12 +260,13 @@ class ReplyWorker:
             task.add_done_callback(self._afterwards.discard)
 
     async def _until_stored(self, store: Callable[[], Awaitable[T]]) -> T:
-        """``store()``, again and again while the database is away: what was streamed is not given up."""
+        """``store()``, again and again while the database is away: what was streamed is not given up. Raises what else
+        the database says."""
         waits = _waits()
         while True:
             try:
                 return await store()
-            except DATABASE_ERRORS as error:
+            except AWAY_ERRORS as error:
                 log.warning("worker.database_away", step="finish", error=type(error).__name__)
                 await waits.wait()
 
@@ -409,6 +418,10 @@ class ReplyWorker:
             reply = self.live.get(UUID(bytes=body[:16]))
             if reply is not None:
                 reply.followers.add(body[16:].decode())
+
+
+def _broken(reply: LiveReply) -> Ending:
+    return Ending("interrupted" if reply.text else "failed", reply.text, reply.model, code="internal_error")
 
 
 def _waits() -> Backoff:

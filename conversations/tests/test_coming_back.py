@@ -25,6 +25,7 @@ from conversations.hub import Hub
 from conversations.models import Message
 from conversations.replies import queue, sending
 from conversations.replies import worker as workers
+from conversations.replies.live import LiveReply
 from conversations.replies.log import END, START, Entry, unpack_entries, web_channel
 from conversations.replies.queue import Ending
 from conversations.replies.sending import Sender
@@ -330,3 +331,40 @@ async def test_what_is_being_claimed_while_a_worker_is_told_to_end_is_answered(
         await worker.drain(5)
     assert (await run_db(Message.objects.get, pk=pk)).status == "completed"
     await cancel_until_done([running])
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_an_ending_that_the_database_does_not_take_ends_as_broken_and_is_not_tried_for_ever(
+    worker: ReplyWorker, owner: User, persona: Persona, monkeypatch: Any
+) -> None:
+    async def answered(reply: LiveReply, *_arguments: Any) -> Ending:
+        reply.text = "Hi"
+        return Ending("completed", "Hi", completion_tokens=2**40)
+
+    monkeypatch.setattr(workers, "answer", answered)
+    pk = (await run_db(ask, owner)).reply.pk
+    await worker._claim()
+    task = worker.live[pk].task
+    assert task is not None
+    async with asyncio.timeout(10):
+        await task
+    row = await run_db(Message.objects.get, pk=pk)
+    assert (row.status, row.text, row.error_code) == ("interrupted", "Hi", "internal_error")
+    assert (worker.live, worker._used["fake"]) == ({}, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_stopped_reply_is_let_go_of_whatever_becomes_of_judging_it(
+    worker: ReplyWorker, owner: User, persona: Persona, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(workers, "answer", never)
+    monkeypatch.setattr(workers, "judged_shown", AsyncMock(side_effect=RuntimeError))
+    pk = (await run_db(ask, owner)).reply.pk
+    await worker._claim()
+    reply = worker.live[pk]
+    assert reply.task is not None
+    await asyncio.sleep(0)
+    worker._cancel(reply, "stop")
+    with pytest.raises(RuntimeError):
+        await reply.task
+    assert (worker.live, worker._used["fake"]) == ({}, 0)
