@@ -30,11 +30,23 @@ def tend_requests() -> int:
     """Make copies that were not begun or whose worker died, remove those that are over, lift pauses whose end was
     announced, and go on with erasures that are due. How many copies were made.
 
-    Takes four minutes and one copy at most; what is left is the next run's. Raises what went wrong with an erasure,
-    once all others had their turn, so that it is told as a failure.
+    Takes four minutes and one copy at most; what is left is the next run's. Raises what went wrong with a copy or an
+    erasure, once all others had their turn, so that it is told as a failure.
     """
     until = monotonic() + TENDING_SECONDS
-    made = 0
+    made, failed = _make_copies(until)
+    exports.clear_exports()
+    restriction.lift_due()
+    erasures.note_held()
+    failed += _go_on_with_erasures(until)
+    if failed:
+        raise failed[0]
+    return made
+
+
+def _make_copies(until: float) -> tuple[int, list[Exception]]:
+    """How many were made, and what went wrong."""
+    made, failed = 0, list[Exception]()
     for request_id in exports.waiting_exports():
         if monotonic() > until:
             break
@@ -42,14 +54,14 @@ def tend_requests() -> int:
             made += exports.make_export(request_id)
         except OperationalError:  # somebody wrote at the same time: the next run
             log.warning("export.not_made", request_id=str(request_id), exc_info=True)
-    exports.clear_exports()
-    restriction.lift_due()
-    erasures.note_held()
-    _go_on_with_erasures(until)
-    return made
+        except Exception as error:  # one must keep neither the others nor erasures waiting; the next run tries again
+            log.exception("export.not_made", request_id=str(request_id))
+            failed.append(error)
+    return made, failed
 
 
-def _go_on_with_erasures(until: float) -> None:
+def _go_on_with_erasures(until: float) -> list[Exception]:
+    """What went wrong."""
     failed: list[Exception] = []
     for request_id in erasures.due_erasures():
         try:
@@ -59,8 +71,7 @@ def _go_on_with_erasures(until: float) -> None:
             failed.append(error)
         if monotonic() > until:
             break
-    if failed:
-        raise failed[0]
+    return failed
 
 
 @shared_task(ignore_result=True, expires=HANDED_OVER_SECONDS)

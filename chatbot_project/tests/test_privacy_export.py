@@ -24,7 +24,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from accounts.models import AuditEvent, DataRequest, ExportChunk, OutgoingMail, User
-from accounts.privacy import exports, registry
+from accounts.privacy import erasures, exports, registry
 from accounts.privacy.archive import archive, json_schema, parts
 from accounts.privacy.sealing import PIECE, pieces_of, seal, unseal
 from accounts.privacy.tasks import make_export, tend_requests
@@ -176,6 +176,27 @@ def test_a_broker_that_is_away_leaves_it_to_the_next_round(
     assert tend_requests() == 1
     request.refresh_from_db()
     assert request.state == State.READY
+
+
+def test_one_that_fails_keeps_neither_others_nor_pauses_nor_erasures_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, leaving = make_user(), make_user(), make_user()
+    paused = make_user(restricted_at=timezone.now(), restriction_ends_at=timezone.now())
+    failing, other = exports.request_export(user=first), exports.request_export(user=second)
+    erasures.request_erasure(user=leaving, at_once=True)
+    write = exports.archive
+
+    def fail_for_one(person: User, **options: Any) -> Any:
+        if person == first:
+            raise ValueError("not to be written")
+        return write(person, **options)
+
+    monkeypatch.setattr(exports, "archive", fail_for_one)
+    with pytest.raises(ValueError, match="not to be written"):  # so that it is told as a failure
+        tend_requests()
+    assert [DataRequest.objects.get(pk=each.pk).state for each in (failing, other)] == [State.WAITING, State.READY]
+    paused.refresh_from_db()
+    assert paused.restricted_at is None
+    assert not User.objects.filter(pk=leaving.pk).exists()
 
 
 def test_it_is_encrypted_where_it_lies() -> None:
