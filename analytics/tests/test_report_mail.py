@@ -194,6 +194,16 @@ def test_a_mail_that_somebody_is_sending_is_sent_by_nobody_else(moderator: User,
     assert mailoutbox == []
 
 
+def test_a_run_without_time_leaves_the_rest_to_the_next(mailoutbox: list[Any], monkeypatch: Any) -> None:
+    for _number in range(3):
+        subscribe(make_moderator())
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "RUN_SECONDS", -1)
+        tasks.send_reports()
+    assert len(mailoutbox) == 1
+    assert delivery.send_due() == 2
+
+
 def test_mailing_it_again_is_for_all_who_subscribe(moderator: User, admin: User, mailoutbox: list[Any]) -> None:
     subscribe(moderator)
     tasks.send_reports()
