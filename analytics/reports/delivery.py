@@ -74,19 +74,27 @@ def _queue(report: Report, subscriptions: QuerySet[Subscription]) -> int:
 
 
 def send_due() -> int:
-    """Send what is due; how many went out. Takes four minutes and one mail at most; what is left is the next run's."""
+    """Send what is due; how many went out. Takes four minutes and one mail at most; what is left is the next run's.
+    Raises what went wrong with a mail, once all others had their turn, so that it is told as a failure."""
     until = monotonic() + RUN_SECONDS
     due = Delivery.objects.filter(state=State.WAITING, next_try_at__lte=timezone.now())
-    sent = 0
+    sent, failed = 0, list[Exception]()
     for pk in list(due.order_by("next_try_at").values_list("pk", flat=True)[:BATCH]):
-        sent += send(pk)
+        try:
+            sent += send(pk)
+        except Exception as error:  # one must not keep the others waiting
+            log.exception("report.not_sent", delivery=pk)
+            failed.append(error)
         if monotonic() > until:
             break
+    if failed:
+        raise failed[0]
     return sent
 
 
 def send(delivery_id: int) -> bool:
-    """Send one that is due; whether it went out.
+    """Send one that is due; whether it went out. Raises what went wrong with making it; it is tried again like one that
+    a server refuses.
 
     The row is claimed first by moving its next try, so two workers never send the same mail; a worker that dies between
     sending and noting it makes it go out twice, never not at all.
@@ -106,6 +114,9 @@ def send(delivery_id: int) -> bool:
         log.warning("report.not_sent", exc_info=True, delivery=delivery_id)
         _try_later(delivery)
         return False
+    except Exception:
+        _try_later(delivery)
+        raise
     log.info("report.sent", delivery=delivery_id)
     _end(delivery, State.SENT)
     Report.objects.filter(pk=delivery.report_id).update(mailed_at=timezone.now())

@@ -18,6 +18,7 @@ from analytics.models import Delivery, Grain, Report, RollupState, Subscription
 from analytics.reports import delivery
 from analytics.reports.making import make_report
 from analytics.reports.periods import CATCH_UP, last_over, one_before
+from analytics.reports.subscribing import address_of
 from analytics.tests.history import make_history
 from conversations.tests.factories import make_persona
 from personas.models import Persona
@@ -192,6 +193,30 @@ def test_a_mail_that_somebody_is_sending_is_sent_by_nobody_else(moderator: User,
     Delivery.objects.update(next_try_at=timezone.now() + delivery.SENDING)  # as the other one does
     assert delivery.send(waiting.pk) is False
     assert mailoutbox == []
+
+
+def test_one_that_cannot_be_made_is_tried_later_and_keeps_no_other_waiting(
+    moderator: User, mailoutbox: list[Any], monkeypatch: Any
+) -> None:
+    broken, build = subscribe(moderator), delivery.build_mail
+    other = subscribe(make_moderator())
+
+    def fail_for_one(report: Report, subscription: Subscription, to: str) -> Any:
+        if subscription == broken:
+            raise ValueError("no such figure")
+        return build(report, subscription, to)
+
+    monkeypatch.setattr(delivery, "build_mail", fail_for_one)
+    with pytest.raises(ValueError, match="no such figure"):  # so that it is told as a failure
+        tasks.send_reports()
+    assert [mail.to[0] for mail in mailoutbox] == [address_of(other)]
+    waiting = Delivery.objects.get(subscription=broken)
+    assert (waiting.state, waiting.attempts) == ("waiting", 1)
+    Delivery.objects.filter(pk=waiting.pk).update(attempts=delivery.MOST_TRIES - 1)
+    try_again_now()
+    with pytest.raises(ValueError, match="no such figure"):
+        tasks.send_reports()
+    assert Delivery.objects.get(subscription=broken).state == "given_up"
 
 
 def test_a_run_without_time_leaves_the_rest_to_the_next(mailoutbox: list[Any], monkeypatch: Any) -> None:
