@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 TITLE_WITHIN = 24 * 3600
 SUMMARY_WITHIN = 3600  # the next reply asks again
 GAP_WITHIN = 3600  # record_missed_gaps makes up for it
+# Seconds that a model has for a whole answer: it holds one of a few threads meanwhile.
+TITLE_SECONDS = 20
+SUMMARY_SECONDS = 120  # much to read, and some to write
 PURGING_SECONDS = 120  # of each kind
 MISSED_WITHIN = timedelta(days=2)
 MISSED_BATCH = 200
@@ -57,16 +60,23 @@ SUMMARY_PROMPT = (
 
 
 def _complete(
-    models: list[str], system: str, text: str, max_tokens: int, pseudonyms: Pseudonyms, version: PersonaVersion
+    models: list[str],
+    system: str,
+    text: str,
+    max_tokens: int,
+    seconds: float,
+    pseudonyms: Pseudonyms,
+    version: PersonaVersion,
 ) -> str:
-    """One whole answer that passed the gate by the thresholds of ``version``, cleaned, with the values that
-    ``pseudonyms`` took out of the text. Raises LLMError."""
+    """One whole answer, given within ``seconds``, that passed the gate by the thresholds of ``version``, cleaned, with
+    the values that ``pseudonyms`` took out of the text. Raises LLMError."""
     system = f"{system}\n\n{pseudonyms.note}" if pseudonyms else system
 
     messages = [ChatMessage("system", system), ChatMessage("user", text)]
     request = ChatRequest(messages, temperature=0.2, max_tokens=max_tokens)
     thresholds = Thresholds(version.flag_from, version.block_from)
-    return pseudonyms.put_back(clean_text(ask_whole(models, request, thresholds=thresholds)).strip())
+    answer = ask_whole(models, request, thresholds=thresholds, seconds=seconds)
+    return pseudonyms.put_back(clean_text(answer).strip())
 
 
 @shared_task(expires=TITLE_WITHIN)
@@ -87,7 +97,8 @@ def make_title(conversation_id: str) -> None:
     )
     text = "\n\n".join(f"{turn.role}: {turn.text[:1500]}" for turn in turns)
     try:
-        written = _complete([settings.TITLE_MODEL], TITLE_PROMPT, text, 40, pseudonyms, conversation.persona_version)
+        version = conversation.persona_version
+        written = _complete([settings.TITLE_MODEL], TITLE_PROMPT, text, 40, TITLE_SECONDS, pseudonyms, version)
         title = shorten(written.strip("\"'“”«» ."), TITLE_LENGTH)
     except LLMError as error:
         log.warning("title.not_made", conversation=conversation_id, code=error.code)
@@ -118,7 +129,7 @@ def summarise_conversation(reply_id: str) -> None:
     said, *turns = _as_sent(earlier, work.version, models, pseudonyms)
     text = _to_summarise(said.text, turns, work.version.context_budget)
     try:
-        summary = _complete(models, SUMMARY_PROMPT, text, 400, pseudonyms, work.version)
+        summary = _complete(models, SUMMARY_PROMPT, text, 400, SUMMARY_SECONDS, pseudonyms, work.version)
     except LLMError as error:
         log.warning("summary.not_made", conversation=str(work.conversation), code=error.code)
         return

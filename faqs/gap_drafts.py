@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 MAX_PHRASINGS = 30  # of a draft, the most frequent ones
 MOST_READ = 500  # questions looked at for them
 MAX_TOKENS = 800
+WRITING_SECONDS = 120
 STATE_SECONDS = 900  # how long it is remembered that a model writes, or could not
 
 PROMPT = (
@@ -66,7 +67,7 @@ class ModelWriter:
             ChatMessage("user", json.dumps(list(questions), ensure_ascii=False)),
         ]
         request = ChatRequest(messages, temperature=0.2, max_tokens=MAX_TOKENS)
-        text = block(redact(ask_whole([self.name], request)))
+        text = block(redact(ask_whole([self.name], request, seconds=WRITING_SECONDS)))
         if not is_visible(text) or len(text) > MAX_ANSWER:
             raise LLMMalformed(f"{self.name} wrote no answer that can be kept.")
         return text

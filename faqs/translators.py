@@ -14,13 +14,15 @@ from django.utils.translation import gettext as _
 
 from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.client import LLMClient
+from chatbot_project.lib.llm.guarded import answered_within, deadlines
 from chatbot_project.lib.llm.tokens import estimate_tokens
 from chatbot_project.lib.llm.transport import make_session, read_bounded, retry_after
-from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines, RetryPolicy
+from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, RetryPolicy
 
 TRANSLATORS = ("llm", "deepl", "google")
 MAX_BODY = 4 * 1024 * 1024  # bytes of an answer
 SECONDS = 60.0  # for one request
+MODEL_SECONDS = 240.0  # for all requests to a language model; an FAQ is translated with two calls at most
 RETRIES = RetryPolicy()
 
 LLM_PROMPT = (
@@ -78,14 +80,11 @@ class LLMTranslator:
         return asyncio.run(self._translate(fragments, prompt))
 
     async def _translate(self, fragments: Sequence[str], prompt: str) -> list[str]:
-        deadlines = Deadlines(
-            connect=settings.LLM_CONNECT_SECONDS,
-            first_token=settings.LLM_FIRST_TOKEN_SECONDS,
-            idle=settings.LLM_IDLE_SECONDS,
-            total=settings.LLM_TOTAL_SECONDS,
-        )
         done: dict[int, str] = {}
-        async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines) as llm:
+        async with (
+            answered_within(self.name, MODEL_SECONDS),
+            LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines()) as llm,
+        ):
             for batch in batches(fragments, count=40, characters=self.MOST_CHARACTERS):
                 done |= await self._ask(llm, prompt, fragments, batch)
                 for number in batch:

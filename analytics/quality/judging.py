@@ -34,6 +34,7 @@ PROMPT = (
     "yes, partly, no or unclear, the last where you cannot tell."
 )
 MAX_TOKENS = 200
+ASKING_SECONDS = 60
 #: How often a model is asked of one reply that it gave no opinion on.
 TRIES = 3
 ASKED_TWICE = "asked_twice"
@@ -100,7 +101,8 @@ def ask(model: str, reading: Reading) -> dict[str, str]:
     """What ``model`` says of each criterion. Through the gate: held against the same rules as all that goes to a model.
     Raises LLMError; LLMMalformed for what is no opinion."""
     messages = [ChatMessage("system", PROMPT), ChatMessage("user", as_json(reading))]
-    return parsed(model, ask_whole([model], ChatRequest(messages, temperature=0, max_tokens=MAX_TOKENS)))
+    request = ChatRequest(messages, temperature=0, max_tokens=MAX_TOKENS)
+    return parsed(model, ask_whole([model], request, seconds=ASKING_SECONDS))
 
 
 def as_json(reading: Reading) -> str:

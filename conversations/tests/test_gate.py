@@ -48,14 +48,14 @@ def request(*texts: str) -> ChatRequest:
 
 
 def test_a_whole_question_is_judged_both_ways_but_not_the_organisations_own_words(fake_model: FakeModelServer) -> None:
-    assert ask_whole(["fake/m"], request("Hello"))
+    assert ask_whole(["fake/m"], request("Hello"), seconds=60)
     forget(fake_model)
     with pytest.raises(LLMHeldBack):
-        ask_whole(["fake/m"], request("Hello", "a quokka  tr4p"))
+        ask_whole(["fake/m"], request("Hello", "a quokka  tr4p"), seconds=60)
     assert not fake_model.requests
     fake_model.enqueue(Script(tokens=["A quo", "kka trap, say"]))
     with pytest.raises(LLMHeldBack):
-        ask_whole(["fake/m"], request("Hello"))
+        ask_whole(["fake/m"], request("Hello"), seconds=60)
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_the_endpoint_judges_as_well_and_fails_as_the_setting_says(
     settings.MODERATION_MODEL, settings.MODERATION_FAILS = "fake/moderation", fails
     fake_model.enqueue(*scripts, path=MODERATIONS)
     if error is None:
-        assert ask_whole(["fake/m"], request("I am bob@example.org"))
+        assert ask_whole(["fake/m"], request("I am bob@example.org"), seconds=60)
         assert fake_model.requests[0].body["input"] == "I am bob@example.org", "the fake endpoint is of this machine"
         return
     with pytest.raises(error):
-        ask_whole(["fake/m"], request("Hello"))
+        ask_whole(["fake/m"], request("Hello"), seconds=60)
 
 
 async def test_a_stream_is_judged_joined_over_its_pieces_and_as_a_whole(

@@ -88,6 +88,23 @@ def test_where_the_model_fails_the_title_stays(
     assert told == []
 
 
+def test_a_model_that_hangs_is_waited_for_only_so_long(
+    owner: User,
+    persona: Persona,
+    fake_model: FakeModelServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made = make_exchange(owner, "First words").conversation
+    monkeypatch.setattr(tasks, "TITLE_SECONDS", 0.05)
+    fake_model.default = Script(first_ms=60_000)
+    tasks.make_title(str(made.pk))
+    (told,) = [each.getMessage() for each in caplog.records if "title.not_made" in each.getMessage()]
+    assert "llm_timeout" in told
+    made.refresh_from_db()
+    assert made.title == "First words"
+
+
 def test_without_a_title_model_or_for_a_conversation_that_is_gone_nothing_is_asked(
     owner: User, persona: Persona, fake_model: FakeModelServer, settings: Any
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.core.checks import run_checks
 
 from chatbot_project.lib.errors import ApplicationError
-from chatbot_project.lib.llm.errors import LLMError
+from chatbot_project.lib.llm.errors import LLMError, LLMTimeout
 from chatbot_project.lib.llm.providers import Provider
 from faqs import translators
 from faqs.translators import (
@@ -207,6 +207,16 @@ def test_a_model_that_does_not_translate_is_malformed(llm: LLMTranslator, fake_m
 def test_a_model_that_refuses_raises_its_own_error(llm: LLMTranslator, fake_model: FakeModelServer) -> None:
     fake_model.enqueue(Script(status=400))
     with pytest.raises(LLMError):
+        llm.translate(["one"], source="en", target="de")
+
+
+def test_a_model_that_hangs_is_given_up_in_time(
+    llm: LLMTranslator, fake_model: FakeModelServer, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    assert 2 * translators.MODEL_SECONDS < settings.CELERY_TASK_TIME_LIMIT
+    monkeypatch.setattr(translators, "MODEL_SECONDS", 0.05)
+    fake_model.default = Script(first_ms=60_000)
+    with pytest.raises(LLMTimeout):
         llm.translate(["one"], source="en", target="de")
 
 

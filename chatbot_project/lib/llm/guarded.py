@@ -7,14 +7,18 @@ do not know. A test lists all who hold an ``LLMClient`` of their own, and why th
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from chatbot_project.lib.metrics import names as metrics
+
 from .client import LLMClient
+from .errors import LLMTimeout
 from .types import ChatRequest, ChatResult, Deadlines
 
 
@@ -120,16 +124,30 @@ class GuardedClient:
         await self.check(message.content for message in request.messages if message.role != "system")
 
 
+@asynccontextmanager
+async def answered_within(model: str, seconds: float) -> AsyncIterator[None]:
+    """Raise LLMTimeout where what is awaited in here, asking ``model`` with all tries and the gate, takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        # The try that was cut off is counted by nobody else.
+        metrics.MODEL_REQUESTS.labels(model.partition("/")[0], LLMTimeout.code_name).inc()
+        raise LLMTimeout(f"{model} gave no whole answer within {seconds:g} s.") from None
+
+
 def ask_whole(
     models: Sequence[str],
     request: ChatRequest,
     *,
     thresholds: Thresholds = Thresholds(),  # noqa: B008  a constant
+    seconds: float,
 ) -> str:
-    """The text of one whole reply, for code that waits for it in a thread of its own."""
+    """The text of one whole reply, for code that waits for it in a thread of its own: for ``seconds`` at most, as few
+    threads do all background work. Raises LLMError."""
 
     async def ask() -> str:
-        async with GuardedClient(thresholds) as client:
+        async with answered_within(models[0], seconds), GuardedClient(thresholds) as client:
             return (await client.complete(models, request)).text
 
     return asyncio.run(ask())
