@@ -17,7 +17,7 @@ from accounts.privacy.consents import held_by_consent
 from accounts.retention.policies import Class, over_since
 from accounts.retention.runs import sweep_now
 from chatbot_project.lib.llm.errors import LLMError
-from chatbot_project.lib.llm.guarded import Thresholds, ask_whole
+from chatbot_project.lib.llm.guarded import Thresholds, ask_whole, timed_out_lately
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
 from chatbot_project.lib.pii import Pseudonyms
 from chatbot_project.lib.text import clean_text, shorten
@@ -81,7 +81,8 @@ def _complete(
 
 @shared_task(expires=TITLE_WITHIN)
 def make_title(conversation_id: str) -> None:
-    """Replace a title that is just the first question with one that a model writes. One that the person gave stays."""
+    """Replace a title that is just the first question with one that a model writes. One that the person gave stays.
+    Left out where the model hangs."""
     conversation = (
         Conversation.objects.select_related("persona_version")
         .filter(pk=conversation_id, title_source=Conversation.TitleSource.QUESTION, deleted_at=None)
@@ -89,6 +90,9 @@ def make_title(conversation_id: str) -> None:
         .first()
     )
     if conversation is None or not settings.TITLE_MODEL:
+        return
+    if timed_out_lately(settings.TITLE_MODEL, TITLE_SECONDS):
+        log.info("title.left_out", conversation=conversation_id)
         return
     opening = conversation.messages.order_by("created_at", "pk").values_list("role", "text")[:2]
     pseudonyms = Pseudonyms()
@@ -114,7 +118,8 @@ def make_title(conversation_id: str) -> None:
 
 @shared_task(expires=SUMMARY_WITHIN)
 def summarise_conversation(reply_id: str) -> None:
-    """Bring the conversation's summary up to the turns that no longer fit into the prompt of ``reply_id``."""
+    """Bring the conversation's summary up to the turns that no longer fit into the prompt of ``reply_id``. Left to the
+    next reply where the model hangs."""
     reply = Message.objects.select_related("conversation").filter(pk=reply_id, owner__restricted_at=None).first()
     if reply is None:
         return
@@ -125,6 +130,9 @@ def summarise_conversation(reply_id: str) -> None:
     if first_kept <= work.summarised:
         return
     models, pseudonyms = [settings.SUMMARY_MODEL or work.models[0]], Pseudonyms()
+    if timed_out_lately(models[0], SUMMARY_SECONDS):
+        log.info("summary.left_out", conversation=str(work.conversation))
+        return
     earlier = [Turn("summary", work.summary), *work.turns[work.summarised : first_kept]]
     said, *turns = _as_sent(earlier, work.version, models, pseudonyms)
     text = _to_summarise(said.text, turns, work.version.context_budget)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.retention import sweeps
+from chatbot_project.lib.llm import guarded
 from chatbot_project.lib.llm.providers import Provider
 from conversations import keeping, tasks
 from conversations.models import Conversation, Message
@@ -97,12 +99,30 @@ def test_a_model_that_hangs_is_waited_for_only_so_long(
 ) -> None:
     made = make_exchange(owner, "First words").conversation
     monkeypatch.setattr(tasks, "TITLE_SECONDS", 0.05)
+    monkeypatch.setattr(guarded, "_timed_out", {})
     fake_model.default = Script(first_ms=60_000)
     tasks.make_title(str(made.pk))
     (told,) = [each.getMessage() for each in caplog.records if "title.not_made" in each.getMessage()]
     assert "llm_timeout" in told
+    assert guarded.timed_out_lately("fake/echo", 0.05)
+    assert not guarded.timed_out_lately("fake/echo", tasks.SUMMARY_SECONDS), "who waits for longer may get an answer"
     made.refresh_from_db()
     assert made.title == "First words"
+
+
+def test_while_a_model_hangs_titles_and_summaries_are_left_out(
+    long_talk: Conversation, fake_model: FakeModelServer, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.SUMMARY_MODEL, at = "fake/summary", monotonic()
+    hung = {("fake/echo", tasks.TITLE_SECONDS): at, ("fake/summary", tasks.SUMMARY_SECONDS): at}
+    monkeypatch.setattr(guarded, "_timed_out", hung)
+    tasks.make_title(str(long_talk.pk))
+    tasks.summarise_conversation(str(newest_reply(long_talk).pk))
+    assert not fake_model.requests
+    monkeypatch.setattr(guarded, "LATELY_SECONDS", 0)
+    tasks.make_title(str(long_talk.pk))
+    tasks.summarise_conversation(str(newest_reply(long_talk).pk))
+    assert len(fake_model.requests) == 2, "after a minute they are asked for again"
 
 
 def test_without_a_title_model_or_for_a_conversation_that_is_gone_nothing_is_asked(

@@ -9,6 +9,7 @@ import asyncio
 import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
@@ -20,6 +21,11 @@ from chatbot_project.lib.metrics import names as metrics
 from .client import LLMClient
 from .errors import LLMTimeout
 from .types import ChatRequest, ChatResult, Deadlines
+
+LATELY_SECONDS = 60.0
+# When a model gave no whole answer in time, by its name and the seconds it had. Of the process: each who asks for one
+# has a client, and so breakers, of its own.
+_timed_out: dict[tuple[str, float], float] = {}
 
 
 class Thresholds(NamedTuple):
@@ -126,14 +132,26 @@ class GuardedClient:
 
 @asynccontextmanager
 async def answered_within(model: str, seconds: float) -> AsyncIterator[None]:
-    """Raise LLMTimeout where what is awaited in here, asking ``model`` with all tries and the gate, takes longer."""
+    """Raise LLMTimeout where what is awaited in here, asking ``model`` with all tries and the gate, takes longer. Any
+    that is raised in here is remembered for ``timed_out_lately``."""
     try:
         async with asyncio.timeout(seconds):
             yield
+    except LLMTimeout:
+        _timed_out[model, seconds] = monotonic()
+        raise
     except TimeoutError:
+        _timed_out[model, seconds] = monotonic()
         # The try that was cut off is counted by nobody else.
         metrics.MODEL_REQUESTS.labels(model.partition("/")[0], LLMTimeout.code_name).inc()
         raise LLMTimeout(f"{model} gave no whole answer within {seconds:g} s.") from None
+
+
+def timed_out_lately(model: str, seconds: float) -> bool:
+    """Whether somebody in this process waited for ``model`` just as long within the last minute, for nothing: what may
+    as well be left out needs no thread then."""
+    at = _timed_out.get((model, seconds))
+    return at is not None and monotonic() < at + LATELY_SECONDS
 
 
 def ask_whole(
