@@ -37,7 +37,7 @@ from personas.sources import room_for_sources
 log = structlog.get_logger(__name__)
 
 # Seconds after which what still waits for a worker is not done any more.
-TITLE_WITHIN = 24 * 3600
+TITLE_WITHIN = 3600  # later the person knows the conversation by its first question
 SUMMARY_WITHIN = 3600  # the next reply asks again
 GAP_WITHIN = 3600  # record_missed_gaps makes up for it
 # Seconds that a model has for a whole answer: it holds one of a few threads meanwhile.

@@ -110,6 +110,10 @@ def test_a_model_that_hangs_is_waited_for_only_so_long(
     assert made.title == "First words"
 
 
+def test_a_title_waits_for_a_worker_for_an_hour_at_most() -> None:
+    assert tasks.make_title.expires <= 3600
+
+
 def test_while_a_model_hangs_titles_and_summaries_are_left_out(
     long_talk: Conversation, fake_model: FakeModelServer, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
