@@ -3,6 +3,7 @@ QUALITY_JUDGE_MODEL names a model."""
 
 import json
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from analytics.quality.rubric import RUBRIC
 from analytics.quality.sampling import reviewable
 from analytics.rollups import reporting_zone
 from chatbot_project.lib.llm.errors import LLMError, LLMMalformed
-from chatbot_project.lib.llm.guarded import ask_whole
+from chatbot_project.lib.llm.guarded import ask_whole, timed_out_lately
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
 from conversations.models import Message
 
@@ -40,16 +41,21 @@ TRIES = 3
 ASKED_TWICE = "asked_twice"
 #: Of one run: the day's bound is QUALITY_JUDGE_DAILY.
 AT_ONCE = 10
+JUDGING_SECONDS = 240
 
 
 def judge_due(now: datetime) -> int:
     """Ask for opinions that are missing, as many as the day still allows; how many came. Each call is a row, also one
     that failed, so that what was spent is known however a run ends. May be run at any time; two at once may ask of the
-    same reply, of which one opinion is kept."""
+    same reply, of which one opinion is kept. Takes four minutes and one call at most, and ends where the model gave no
+    answer in time; what is left is the next run's."""
     if not settings.QUALITY_JUDGE_MODEL:
         return 0
+    until = monotonic() + JUDGING_SECONDS
     came = 0
     for item in _waiting()[: min(AT_ONCE, _left_today(now))]:
+        if monotonic() > until or timed_out_lately(settings.QUALITY_JUDGE_MODEL, ASKING_SECONDS):
+            break
         message = reviewable().select_related("parent").filter(quality_item=item).first()
         if message is not None:
             came += _ask(item, message)

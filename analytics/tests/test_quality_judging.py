@@ -11,6 +11,7 @@ from analytics import tasks
 from analytics.quality import judging
 from analytics.quality.models import QualityItem, QualityOpinion
 from analytics.tests.replies import answers, make_item, make_reply
+from chatbot_project.lib.llm import guarded
 from chatbot_project.lib.llm.errors import LLMMalformed
 from chatbot_project.lib.llm.providers import Provider
 from conversations.models import Citation
@@ -81,6 +82,29 @@ def test_calls_of_a_day_are_bounded(item: QualityItem, owner: User, fake_model: 
     for _time in range(3):
         judging.judge_due(timezone.now())
     assert QualityOpinion.objects.count() == 1
+
+
+def test_a_run_ends_where_the_model_hangs(
+    item: QualityItem, owner: User, fake_model: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_item(make_reply(owner, make_persona(), timezone.now()))
+    monkeypatch.setattr(judging, "ASKING_SECONDS", 0.05)
+    monkeypatch.setattr(guarded, "_timed_out", {})
+    fake_model.default = Script(first_ms=60_000)
+    assert judging.judge_due(timezone.now()) == 0
+    assert list(QualityOpinion.objects.values_list("error_code", flat=True)) == ["llm_timeout"]
+
+
+def test_a_run_without_time_leaves_the_rest_to_the_next(
+    item: QualityItem, owner: User, fake_model: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_item(make_reply(owner, make_persona(), timezone.now()))
+    fake_model.default = said(SAID)
+    times = iter([0.0, 1.0])
+    with monkeypatch.context() as patch:
+        patch.setattr(judging, "monotonic", lambda: next(times, judging.JUDGING_SECONDS + 1.0))
+        assert judging.judge_due(timezone.now()) == 1
+    assert judging.judge_due(timezone.now()) == 1
 
 
 def test_it_is_off_by_default_and_for_what_may_not_be_shown(item: QualityItem, owner: User, settings) -> None:
