@@ -41,7 +41,7 @@ TITLE_WITHIN = 3600  # later the person knows the conversation by its first ques
 SUMMARY_WITHIN = 3600  # the next reply asks again
 GAP_WITHIN = 3600  # record_missed_gaps makes up for it
 # Seconds that a model has for a whole answer: it holds one of a few threads meanwhile.
-TITLE_SECONDS = 20
+TITLE_SECONDS = 60  # a small machine of one's own takes its time to read
 SUMMARY_SECONDS = 120  # much to read, and some to write
 PURGING_SECONDS = 120  # of each kind
 MISSED_WITHIN = timedelta(days=2)
