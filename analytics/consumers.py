@@ -55,6 +55,12 @@ class FiguresConsumer(AsyncWebsocketConsumer):
     _person: Any = None
     _task: "asyncio.Task[None] | None" = None
 
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:  # not in ``disconnect``: where sending broke, none is told
+            self._forget()
+
     async def connect(self) -> None:
         if not is_admissible(self.scope) or ticket_of(self.scope) is not None:
             metrics.SOCKET_CLOSES.labels("403", "server").inc()
@@ -90,7 +96,7 @@ class FiguresConsumer(AsyncWebsocketConsumer):
         else:
             await self._leave(CLOSE_BAD_FRAME)
 
-    async def disconnect(self, code: int) -> None:
+    def _forget(self) -> None:
         if self._task is not None:
             self._task.cancel()
         if self._person is not None:

@@ -63,6 +63,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
     user_id: UUID
     auth_epoch: int = 0
     scopes: frozenset[Scope] = ALL_SCOPES
+    _opened = False  # whether the hub knows it
+    _grouped = False  # whether the channel layer may have it in its person's group
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         # As in Channels, except that Redis being away keeps nobody out: that its person was signed out then shows at
@@ -78,8 +80,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except (RedisError, OSError) as error:
             self.channel_layer = None
             log.warning("socket.no_channel_layer", error=type(error).__name__)
-        with suppress(StopConsumer):
-            await await_many_dispatch(sources, self.dispatch)
+        try:
+            with suppress(StopConsumer):
+                await await_many_dispatch(sources, self.dispatch)
+        finally:
+            # Whoever leaves while being let in breaks the handshake, and no disconnection is told; one that was closed
+            # from here left the hub before its end is told.
+            self._leave_hub()
+            if self._grouped:
+                await self._in_group(join=False)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         # Channels would hop into a thread for every frame to close old connections; this loop has none to close.
@@ -95,7 +104,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close()  # before accepting: the handshake is answered with 403
             return
         hub = running_hub()
-        self._opened = False
         self._tokens, self._counted_at = float(FRAMES_AT_ONCE), time.monotonic()
         self._outbox = Outbox(self.base_send, lambda: self.close_soon(events.CLOSE_TOO_SLOW))
         self._following: set[UUID] = set()
@@ -136,6 +144,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """Join or leave the channel layer's group of this person's tabs, where the layer is there."""
         if self.channel_layer is None:
             return
+        self._grouped = join
         change = self.channel_layer.group_add if join else self.channel_layer.group_discard
         try:
             async with asyncio.timeout(LAYER_SECONDS):
@@ -144,13 +153,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
             log.warning("socket.no_channel_layer", error=type(error).__name__)
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        if getattr(self, "_opened", False):
-            self._opened = False
+        if self._opened:
             metrics.SOCKET_CLOSES.labels(_client_code(message), "client").inc()
+        self._leave_hub()
+        raise StopConsumer
+
+    def _leave_hub(self) -> None:
+        """Hear of nothing any more, where it did."""
+        if self._opened:
+            self._opened = False
             self._hub.remove(self)
             self._outbox.close()
-            await self._in_group(join=False)
-        raise StopConsumer
 
     def offer(self, frame: bytes) -> None:
         """Send an encoded event; never waits."""

@@ -1,5 +1,6 @@
 """The socket of the live tile, ``/ws/figures/``, on the running product."""
 
+import asyncio
 import json
 from contextlib import suppress
 from typing import Any
@@ -118,6 +119,26 @@ async def test_one_person_opens_few(live_stack: Stack) -> None:  # noqa: F811
     finally:
         for socket in sockets:
             await socket.close()
+
+
+async def test_who_leaves_before_it_is_ready_is_not_counted_any_more(transactional_db: None) -> None:
+    key = await run_db(lambda: session_key(make_moderator()))
+    headers = {b"host": b"testserver", b"origin": b"http://testserver", b"cookie": f"sessionid={key}".encode()}
+    scope = {"type": "websocket", "scheme": "ws", "query_string": b"", "headers": list(headers.items())}
+    asked: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"} if not asked else await asyncio.Future()
+
+    async def send(message: dict[str, Any]) -> None:
+        asked.append(message["type"])
+        if message["type"] == "websocket.send":
+            raise OSError("The client has left.")
+
+    with pytest.raises(OSError, match="The client has left"):
+        await consumers.FiguresConsumer()(scope, receive, send)
+    assert asked == ["websocket.accept", "websocket.send"]
+    assert not consumers._open
 
 
 async def has_room(stack: Stack, key: str) -> bool:
