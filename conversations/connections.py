@@ -3,6 +3,7 @@ them elsewhere."""
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 from uuid import UUID
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 SESSIONS_SECONDS = 2.5
 DRAIN_SPREAD_MILLISECONDS = 3000
+READ_ANEW_SPREAD_SECONDS = 3.0
 
 
 class Socket(Protocol):
@@ -91,6 +93,15 @@ class Connections:
         """Pass on what ``doorbell.PEOPLE_CHANNEL`` says to the sockets of the person whom it concerns."""
         for socket in list(self._tabs.get(UUID(bytes=message[:16]), ())):
             socket.offer(message[16:])
+
+    async def heard_of_people_again(self) -> None:
+        """``doorbell.PEOPLE_CHANNEL`` is heard (again): what it said meanwhile is lost, so each tab here is told, after
+        a random wait, to read anew what it shows."""
+        frame = events.encode(events.ConversationsCleared())
+        for socket, transport in self._transports.items():
+            if transport == "websocket":
+                wait = random.uniform(0, READ_ANEW_SPREAD_SECONDS)  # noqa: S311  spreads tabs, no secret
+                self._loop.call_later(wait, socket.offer, frame)
 
     async def drain(self, seconds: float) -> None:
         """Tell every client to go elsewhere, each after a random wait, then close what is left, with a code."""

@@ -1,9 +1,9 @@
 """Hints that something changed: to reply workers that work waits, to a person's tabs that a list line is new. And what
 the doctor asks the workers, to hear whether they are there.
 
-A doorbell may be lost without harm: workers poll the database as well, and tabs follow anew after a break. So a
-failure is logged and goes no further. Callable from the event loop, from its database threads, and from processes
-that have no loop.
+A doorbell may be lost without harm: workers poll the database as well, and tabs read anew after a break, their own or
+that of their web process's subscription. So a failure is logged and goes no further. Callable from the event loop, from
+its database threads, and from processes that have no loop.
 """
 
 import asyncio

@@ -249,8 +249,8 @@ class ConversationUpdated(Event):
 
 
 class ConversationsCleared(Event):
-    """The person deleted all of their conversations, or all archived ones, at once: lists are read anew, and what is
-    followed is followed anew."""
+    """The person deleted all of their conversations, or all archived ones, at once, or the server may have missed news
+    of them: lists are read anew, and what is followed is followed anew."""
 
 
 class RenderedBlock(msgspec.Struct, frozen=True):

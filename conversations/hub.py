@@ -95,7 +95,7 @@ class Hub(Connections):
         """Begin to listen. Ringing doorbells goes through this process's loop from now on."""
         doorbell.connect()
         self.run(subscribe(web_channel(self.web), self._heard, self._heard_again))
-        self.run(subscribe(doorbell.PEOPLE_CHANNEL, self.heard_of_person, _nothing_missed))
+        self.run(subscribe(doorbell.PEOPLE_CHANNEL, self.heard_of_person, self.heard_of_people_again))
         self.run(self._look_loop())
         self.run(self._read_lines_loop())
         self.run(self.keep_checking())
@@ -362,10 +362,6 @@ class Hub(Connections):
         if (row.epoch, len(row.text)) > (follower.epoch, follower.seq):
             blocks = [events.RenderedBlock(b.end, b.html) for b in markdown.finished_blocks(row.text, 0)]
             self._send_snapshot(followed, follower, row.epoch, row.text, blocks)
-
-
-async def _nothing_missed() -> None:
-    """Lists are read anew by tabs whose revision lags behind: a lost line needs nothing here."""
 
 
 def _read_states(replies: list[UUID]) -> tuple[dict[UUID, Message], dict[UUID, queue.Position]]:

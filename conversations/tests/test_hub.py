@@ -15,9 +15,11 @@ from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.redis import make_redis
 from chatbot_project.lib.tests.counting import refusals
-from conversations import listening
+from conversations import connections, doorbell, listening
+from conversations.events import TypingSeen
 from conversations.hub import Hub
 from conversations.models import Message
+from conversations.presence import Transport
 from conversations.replies.live import LiveReply
 from conversations.replies.log import (
     KEEP_ENDED_SECONDS,
@@ -40,18 +42,18 @@ class Reader:
 
     credential, auth_epoch = "session:", 0
 
-    def __init__(self, hub: Hub, leave_at: str = "") -> None:
+    def __init__(self, hub: Hub, leave_at: str = "", transport: Transport = "http") -> None:
         self.hub, self.leave_at = hub, leave_at
         self.user_id: UUID = uuid7()
         self.heard: list[str] = []
         self.epochs: set[int] = set()
         self.changed = asyncio.Event()
-        hub.add(self)
+        hub.add(self, transport=transport)
 
     def offer(self, frame: bytes) -> None:
         event = json.loads(frame)
         self.heard.append(event["type"])
-        self.epochs.add(event["epoch"])
+        self.epochs.add(event.get("epoch", 0))
         self.changed.set()
         if self.heard[-1] == self.leave_at:
             self.hub.remove(self)
@@ -236,6 +238,21 @@ async def test_what_was_read_for_who_has_left_is_not_sent_to_who_follows_anew(
         await asyncio.sleep(0)
     assert reader.heard == []
     assert other.heard == []
+
+
+async def test_tabs_read_anew_what_was_told_while_nothing_could_be_heard(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "READ_ANEW_SPREAD_SECONDS", 0.0)
+    tab, stream = Reader(hub, transport="websocket"), Reader(hub)
+    async with asyncio.timeout(5):
+        while "typing.seen" not in tab.heard:
+            doorbell.tell_user(tab.user_id, TypingSeen(conversation=uuid7()))
+            await hub._redis.ping()
+    tab.heard.clear()
+    await hub._redis.client_kill_filter(_type="pubsub")
+    await tab.until(lambda: "conversations.cleared" in tab.heard)
+    assert stream.heard == []
 
 
 async def test_one_person_reads_so_many_streams_here_and_not_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
