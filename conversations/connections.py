@@ -124,6 +124,9 @@ class Connections:
                 await self.check_sessions(self.sockets)
             except (DatabaseError, InterfaceError) as error:
                 log.warning("hub.database_away", error=type(error).__name__)
+            except Exception:
+                # The edge of one look: without the next ones, who was signed out unheard would stay for ever.
+                log.exception("hub.sessions_not_checked")
 
     async def check_sessions(self, sockets: Iterable[Socket]) -> None:
         """Close those of ``sockets`` whose session is no longer good."""

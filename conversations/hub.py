@@ -301,7 +301,11 @@ class Hub(Connections):
                 log.warning("hub.database_away", error=type(error).__name__)
                 continue
             for followed in quiet:
-                await self._settle(followed, rows.get(followed.reply), places.get(followed.reply))
+                try:
+                    await self._settle(followed, rows.get(followed.reply), places.get(followed.reply))
+                except Exception:
+                    # The edge of one reply: the others, and it the next time, are looked after all the same.
+                    log.exception("hub.reply_not_settled", reply=str(followed.reply))
 
     async def _settle(self, followed: FollowedReply, row: Message | None, position: queue.Position | None) -> None:
         if row is None:

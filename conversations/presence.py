@@ -111,6 +111,10 @@ class Presence:
                 if not self._away:
                     log.warning("presence.redis_away", error=type(error).__name__)
                 self._away = True
+            except Exception:
+                # The edge of one telling: without the next ones, all who are here would count as gone.
+                self._changed.set()
+                log.exception("presence.not_told")
             await asyncio.sleep(CHANGES_SECONDS)
 
     async def leave(self) -> None:

@@ -184,9 +184,10 @@ RawEntries = Sequence[tuple[bytes, dict[bytes, bytes]]]
 
 
 def _split_ending(raw: RawEntries) -> tuple[RawEntries, bytes | None]:
-    """The entries that bring text, and the ending behind them, if it is there."""
+    """The entries that bring text, and the ending behind them, if it is there: the last of several,
+    as a reply that was continued may end anew before anything is said."""
     ending = raw[-1][1].get(b"e") if raw else None
-    return (raw, None) if ending is None else (raw[:-1], ending)
+    return [entry for entry in raw if b"f" in entry[1]], ending
 
 
 def put_together(raw: RawEntries) -> LoggedReply | None:

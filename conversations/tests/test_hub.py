@@ -15,9 +15,9 @@ from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.redis import make_redis
 from chatbot_project.lib.tests.counting import refusals
-from conversations import connections, doorbell, listening
+from conversations import connections, doorbell, listening, services
 from conversations.events import TypingSeen
-from conversations.hub import Hub
+from conversations.hub import FollowedReply, Hub
 from conversations.models import Message
 from conversations.presence import Transport
 from conversations.replies.live import LiveReply
@@ -253,6 +253,43 @@ async def test_tabs_read_anew_what_was_told_while_nothing_could_be_heard(
     await hub._redis.client_kill_filter(_type="pubsub")
     await tab.until(lambda: "conversations.cleared" in tab.heard)
     assert stream.heard == []
+
+
+async def test_a_reply_that_breaks_what_looks_after_it_keeps_no_other_from_its_ending(
+    hub: Hub, owner: User, persona: Persona, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(await run_db(ask, owner)).reply for _ in range(2)]
+    reader = Reader(hub)
+    for row in rows:
+        hub.follow(reader, row.conversation_id, row.pk)
+        await run_db(services.request_stop, user=owner, reply_id=row.pk)
+    settle = hub._settle
+
+    async def breaking(followed: FollowedReply, *arguments: Any) -> None:
+        if followed.reply == rows[0].pk:
+            raise KeyError("f")
+        await settle(followed, *arguments)
+
+    monkeypatch.setattr(hub, "_settle", breaking)
+    hub._missed_something.set()
+    await reader.until(lambda: "reply.stopped" in reader.heard)
+
+
+async def test_a_look_at_the_sessions_that_breaks_is_followed_by_another(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: asyncio.Queue[int] = asyncio.Queue()
+
+    async def breaking(sockets: set[Any]) -> None:
+        looked.put_nowait(len(sockets))
+        raise ValueError("nobody thought of this")
+
+    monkeypatch.setattr(connections, "SESSIONS_SECONDS", 0.01)
+    monkeypatch.setattr(hub, "check_sessions", breaking)
+    hub.run(hub.keep_checking())
+    async with asyncio.timeout(5):
+        for _look in range(3):  # one loop runs already: without this one's others, there would be two
+            await looked.get()
 
 
 async def test_one_person_reads_so_many_streams_here_and_not_one_more(monkeypatch: pytest.MonkeyPatch) -> None:

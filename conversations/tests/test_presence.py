@@ -141,6 +141,22 @@ async def test_redis_that_is_away_ends_nothing(settings: Any, monkeypatch: pytes
     await client.aclose()
 
 
+async def test_a_telling_that_breaks_is_followed_by_another(web: Presence, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "CHANGES_SECONDS", 0.05)
+    tell, tries = web._tell, iter([True])
+
+    async def breaking() -> None:
+        if next(tries, False):
+            raise ValueError("nobody thought of this")
+        await tell()
+
+    monkeypatch.setattr(web, "_tell", breaking)
+    tab = Tab()
+    web.add(tab, "websocket")
+    await eventually(lambda: people() == [tab.user_id], "the connection, told by the next one")
+    assert next(tries, None) is None
+
+
 async def test_what_another_version_told_is_passed_over(web: Presence) -> None:
     tab = Tab()
     web.add(tab, "websocket")

@@ -88,6 +88,14 @@ def test_a_log_that_ended_gives_what_was_said_and_then_the_ending() -> None:
     assert frames_behind(ended[3:], (1, 7)) is None
 
 
+def test_of_several_endings_the_last_counts() -> None:
+    entries = spoken(live(), ["abc"])
+    ended = [*raw(entries), (b"1-4", {b"e": b"FIRST"}), (b"3-4", {b"e": b"LAST"})]
+    assert put_together(ended) == (1, "abc", [], b"LAST")
+    assert frames_behind(ended, (1, 0)) == ([entries[1].frame], (1, 3), b"LAST")
+    assert put_together(ended[2:]) is None
+
+
 def test_nothing_new_is_nothing_to_send() -> None:
     reply = live()
     assert reply.take_entry()
