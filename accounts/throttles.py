@@ -49,7 +49,7 @@ def take_ask(user: User, request: HttpRequest | Request) -> None:
 
 
 def give_ask_back(user: User, request: HttpRequest | Request) -> None:
-    """Undo ``take_ask`` for a question that was turned away as too many wait."""
+    """Undo ``take_ask`` for a question that was turned away as too many wait, or was stored before."""
     plain = request._request if isinstance(request, Request) else request
     ratelimit.give_back(ask_budgets(user, client_source(plain)))
 

@@ -280,18 +280,31 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._accept(services.regenerate_reply, client_id=command.client_id, reply_id=command.reply)
 
     async def _continue(self, command: events.ReplyContinue) -> None:
-        await self._accept(services.continue_reply, client_id=command.client_id, reply_id=command.reply)
+        await self._accept(
+            services.continue_reply,
+            partial(services.continued_before, reply_id=command.reply),
+            client_id=command.client_id,
+            reply_id=command.reply,
+        )
 
-    async def _accept(self, service: Callable[..., services.Accepted], **arguments: Any) -> None:
-        """Acknowledge what ``service`` stored, and follow its reply."""
-        refuse_if_on(self.user)
+    async def _accept(
+        self,
+        service: Callable[..., services.Accepted],
+        before: Callable[..., services.Accepted | None] = services.stored_before,
+        **arguments: Any,
+    ) -> None:
+        """Acknowledge what ``service`` stored, or ``before`` finds of an earlier time, and follow its reply."""
         source = scope_source(self.scope)
-        await self._hub.take_ask(self.user, source)
         try:
-            accepted = await run_db(service, user=self.user, **arguments)
-        except Busy:
-            await self._hub.give_ask_back(self.user, source)
-            raise
+            refuse_if_on(self.user)
+            await self._hub.take_ask(self.user, source)
+        except ApplicationError:
+            found = await run_db(before, self.user, arguments["client_id"])
+            if found is None:
+                raise
+            accepted = found
+        else:
+            accepted = await self._ask(service, source, **arguments)
         reply = accepted.reply
         self.push(
             events.MessageAccepted(
@@ -304,6 +317,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
         )
         if reply.is_live:
             self._hub.follow(self, reply.conversation_id, reply.pk, (reply.epoch, 0), epoch=next_epoch(reply))
+
+    async def _ask(self, service: Callable[..., services.Accepted], source: str, **arguments: Any) -> services.Accepted:
+        """What ``service`` stored for a question that was taken from the budgets, and is given back where no model is
+        asked for it."""
+        try:
+            accepted = await run_db(service, user=self.user, **arguments)
+        except Busy:
+            await self._hub.give_ask_back(self.user, source)
+            raise
+        if accepted.again:
+            await self._hub.give_ask_back(self.user, source)
+        return accepted
 
     async def _stop(self, command: events.ReplyStop) -> None:
         reply = await run_db(services.request_stop, user=self.user, reply_id=command.reply)

@@ -116,7 +116,7 @@ class Hub(Connections):
         await ratelimit.take_async(self._redis, ask_budgets(user, source), closed=True)
 
     async def give_ask_back(self, user: User, source: str) -> None:
-        """Undo ``take_ask`` for a question that was turned away as too many wait."""
+        """Undo ``take_ask`` for a question that was turned away as too many wait, or was stored before."""
         await ratelimit.give_back_async(self._redis, ask_budgets(user, source))
 
     def remove(self, socket: Socket) -> None:

@@ -238,6 +238,18 @@ def stored_before(user: User, client_id: str) -> Accepted | None:
     return Accepted(found.conversation, found, reply, again=True) if reply else None
 
 
+def continued_before(user: User, client_id: str, reply_id: UUID) -> Accepted | None:
+    """The reply that ``client_id`` let go on, if it did."""
+    found = (
+        Message.objects.visible_to(user)
+        .replies()
+        .filter(pk=reply_id, continued_as=client_id)
+        .select_related("conversation__persona_version__persona", "parent")
+        .first()
+    )
+    return Accepted(found.conversation, found.parent, found, again=True) if found and found.parent else None
+
+
 def checked_text(text: str) -> str:
     """``text`` as a question is stored. Raises ``empty_text``."""
     cleaned = clean_text(text).strip()

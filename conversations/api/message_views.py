@@ -23,7 +23,7 @@ from conversations import services
 from conversations.api import examples
 from conversations.api.event_stream import MEDIA_TYPE
 from conversations.api.message_serializers import AnewSerializer, EditSerializer, FeedbackSerializer
-from conversations.api.replying import ReplyView, answer_reply, ask_taken, client_id_of, exactly_once
+from conversations.api.replying import ReplyView, answer_reply, ask_once, client_id_of, exactly_once
 from conversations.api.send_serializers import ExchangeSerializer
 from conversations.api.send_views import STREAM
 from conversations.api.serializers import MessageSerializer
@@ -105,14 +105,26 @@ class AskAgainView(ReplyView):
         """Call the one service."""
         raise NotImplementedError
 
+    def before(self, user: User, client_id: str, message_id: UUID) -> services.Accepted | None:
+        """What ``client_id`` stored by an earlier request, if it did."""
+        return services.stored_before(user, client_id)
+
+    def require_same(self, accepted: services.Accepted, client_id: str, message_id: UUID, data: dict[str, Any]) -> None:
+        """Raise ``reused`` (422) where ``accepted``, of an earlier request, is not what this one asks for."""
+
     def answer(self, request: Request, message_id: UUID) -> HttpResponseBase:
         """What the request's body asks for, taken from the person's budget, and its reply."""
         wanted = self.takes(data=request.data)
         wanted.is_valid(raise_exception=True)
         data, user = wanted.validated_data, person_of(request)
         client_id = client_id_of(request, data.get("client_id"))
-        with ask_taken(request):
-            accepted = self.ask(user, client_id, message_id, data)
+        accepted = ask_once(
+            request,
+            lambda: self.ask(user, client_id, message_id, data),
+            lambda: self.before(user, client_id, message_id),
+        )
+        if accepted.again:
+            self.require_same(accepted, client_id, message_id, data)
         return answer_reply(request, accepted, wait=data["wait"], client_id=client_id)
 
 
@@ -134,12 +146,12 @@ class EditView(AskAgainView):
         return self.answer(request, message_id)
 
     def ask(self, user: User, client_id: str, message_id: UUID, data: dict[str, Any]) -> services.Accepted:
-        accepted = services.edit_message(user=user, client_id=client_id, message_id=message_id, text=data["text"])
-        if accepted.again:
-            _require_beside(accepted.question, message_id, client_id)
-            if accepted.question.text != clean_text(data["text"]).strip():
-                raise reused()
-        return accepted
+        return services.edit_message(user=user, client_id=client_id, message_id=message_id, text=data["text"])
+
+    def require_same(self, accepted: services.Accepted, client_id: str, message_id: UUID, data: dict[str, Any]) -> None:
+        _require_beside(accepted.question, message_id, client_id)
+        if accepted.question.text != clean_text(data["text"]).strip():
+            raise reused()
 
 
 class RegenerateView(AskAgainView):
@@ -158,10 +170,10 @@ class RegenerateView(AskAgainView):
         return self.answer(request, message_id)
 
     def ask(self, user: User, client_id: str, message_id: UUID, data: dict[str, Any]) -> services.Accepted:
-        accepted = services.regenerate_reply(user=user, client_id=client_id, reply_id=message_id)
-        if accepted.again:
-            _require_beside(accepted.reply, message_id, client_id)
-        return accepted
+        return services.regenerate_reply(user=user, client_id=client_id, reply_id=message_id)
+
+    def require_same(self, accepted: services.Accepted, client_id: str, message_id: UUID, data: dict[str, Any]) -> None:
+        _require_beside(accepted.reply, message_id, client_id)
 
 
 class ContinueView(AskAgainView):
@@ -184,6 +196,9 @@ class ContinueView(AskAgainView):
 
     def ask(self, user: User, client_id: str, message_id: UUID, data: dict[str, Any]) -> services.Accepted:
         return services.continue_reply(user=user, client_id=client_id, reply_id=message_id)
+
+    def before(self, user: User, client_id: str, message_id: UUID) -> services.Accepted | None:
+        return services.continued_before(user, client_id, message_id)
 
 
 class StopView(APIView):

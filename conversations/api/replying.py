@@ -1,8 +1,8 @@
 """How an endpoint that asks a model answers: the reply as a stream, or whole once it has ended."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable
+from contextlib import aclosing
 from hashlib import sha256
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -48,19 +48,30 @@ def exactly_once(post: Post) -> Post:
     return post
 
 
-@contextmanager
-def ask_taken(request: Request) -> Iterator[None]:
-    """Takes one question from the budgets of who asks, and gives it back where it is turned away as too many wait.
+def ask_once(
+    request: Request, ask: Callable[[], services.Accepted], before: Callable[[], services.Accepted | None]
+) -> services.Accepted:
+    """What ``ask`` stores for one question that is taken from the budgets of who asks, and given back where it is
+    turned away as too many wait or was stored by an earlier request.
 
-    Raises as ``take_ask`` does.
+    Where nothing can be taken: what ``before`` finds of an earlier request, else raises as ``take_ask`` does.
     """
     user = person_of(request)
-    take_ask(user, request)
     try:
-        yield
+        take_ask(user, request)
+    except ApplicationError:
+        found = before()
+        if found is None:
+            raise
+        return found
+    try:
+        accepted = ask()
     except Busy:
         give_ask_back(user, request)
         raise
+    if accepted.again:
+        give_ask_back(user, request)
+    return accepted
 
 
 def client_id_of(request: Request, given: str | None) -> str:

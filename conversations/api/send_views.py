@@ -22,7 +22,7 @@ from conversations.api.event_stream import (
     heard_all,
     stream_reply,
 )
-from conversations.api.replying import ReplyView, answer_reply, ask_taken, client_id_of, exactly_once
+from conversations.api.replying import ReplyView, answer_reply, ask_once, client_id_of, exactly_once
 from conversations.api.send_serializers import ExchangeSerializer, SendSerializer
 from conversations.models import Conversation, Message
 from conversations.refusals import recorded
@@ -81,9 +81,11 @@ class SendView(ReplyView):
         wanted.is_valid(raise_exception=True)
         data = wanted.validated_data
         client_id = client_id_of(request, data.get("client_id"))
-        with ask_taken(request):
-            accepted = services.send_message(
-                user=person_of(request),
+        user = person_of(request)
+        accepted = ask_once(
+            request,
+            lambda: services.send_message(
+                user=user,
                 client_id=client_id,
                 text=data["text"],
                 conversation_id=data.get("conversation"),
@@ -91,7 +93,9 @@ class SendView(ReplyView):
                 parent_id=data.get("parent"),
                 channel=Conversation.Channel.API,
                 bypass_cache=data["bypass_cache"],
-            )
+            ),
+            lambda: services.stored_before(user, client_id),
+        )
         if accepted.again and accepted.question.text != clean_text(data["text"]).strip():
             raise reused()
         return answer_reply(request, accepted, wait=data["wait"])

@@ -176,3 +176,20 @@ def test_asking_again_takes_from_the_budget_of_asking(
     answer = client.post(f"messages/{reply.pk}/regenerate", {"wait": 0})
     assert refusal(answer) == (429, "rate_limited")
     assert Conversation.objects.get().messages.count() == 6 + 2 + 1
+
+
+def test_what_was_stored_is_answered_again_at_no_cost_and_where_nothing_more_may_be_asked(
+    client: ApiClient, owner: User, persona: Persona, settings: Any
+) -> None:
+    settings.RATE_LIMIT_ASKS = ((2, 3600),)
+    sent = {"text": "Once", "client_id": "once", "wait": 0}
+    first = [client.post("chat/send", sent) for _ in range(3)]
+    reply = Message.objects.replies().get()
+    end(reply, "Half", "stopped")
+    going_on = f"messages/{reply.pk}/continue", {"client_id": "on", "wait": 0}
+    second = [client.post(*going_on) for _ in range(3)]
+    assert refusal(client.post("chat/send", {"text": "More", "wait": 0})) == (429, "rate_limited")
+    answers = [*first, client.post("chat/send", sent), *second, client.post(*going_on)]
+    assert [answer.status_code for answer in answers] == [200] * 8  # which a server that runs makes an answer of
+    assert refusal(client.post("chat/send", {**sent, "text": "Twice"})) == (422, "idempotency_key_reused")
+    assert Message.objects.count() == 2

@@ -45,9 +45,9 @@ async def answered(tab: ChatClient, client_id: str) -> dict[str, Any]:
 
 
 async def ask(tab: ChatClient, **command: Any) -> dict[str, Any]:
-    client_id = uuid4().hex
-    await tab.send(**({"type": "message.send", "client_id": client_id, "text": "Hi"} | command))
-    return await answered(tab, client_id)
+    sent = {"type": "message.send", "client_id": uuid4().hex, "text": "Hi"} | command
+    await tab.send(**sent)
+    return await answered(tab, sent["client_id"])
 
 
 def codes(answers: list[dict[str, Any]]) -> Counter[str]:
@@ -87,6 +87,24 @@ async def test_every_way_of_asking_takes_from_the_same_budget(tabs: list[ChatCli
         client_id = uuid4().hex
         await tabs[3].send(type=kind, client_id=client_id, reply=reply)
         assert (await answered(tabs[3], client_id))["code"] == "rate_limited"
+
+
+async def test_what_was_stored_is_answered_again_at_no_cost_and_where_nothing_more_may_be_asked(
+    tabs: list[ChatClient],
+) -> None:
+    sent, on = {"client_id": uuid4().hex}, uuid4().hex
+    first = await ask(tabs[0], **sent)
+    again = await ask(tabs[1], **sent)
+    reply = first["reply"]["id"]
+    await tabs[0].send(type="reply.stop", reply=reply)
+    await tabs[0].ended(reply)
+    await tabs[0].send(type="reply.continue", client_id=on, reply=reply)
+    assert (await answered(tabs[0], on))["type"] == "message.accepted"
+    assert codes([await ask(tabs[2]) for _ in range(9)]) == {"accepted": 8, "rate_limited": 1}
+    refused = await ask(tabs[3], **sent)
+    await tabs[4].send(type="reply.continue", client_id=on, reply=reply)
+    for answer in (again, refused, await answered(tabs[4], on)):
+        assert (answer["type"], answer["again"], answer["reply"]["id"]) == ("message.accepted", True, reply)
 
 
 async def test_what_asks_no_model_goes_on(tabs: list[ChatClient]) -> None:
