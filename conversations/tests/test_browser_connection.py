@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocketRoute, expect
 
 from accounts.models import User
 from conversations.models import Message
@@ -92,3 +92,21 @@ def test_a_signed_out_tab_says_so(tab: Tab, owner: User) -> None:
     second.button("Sign out").click()
     expect(tab.page.locator("[data-connection]")).to_have_text("You are signed out. Sign in to go on.")
     expect(tab.button("Sign in", tab.toast)).to_be_visible()
+
+
+def test_a_connection_that_is_never_ready_is_given_up_for_another(tab: Tab) -> None:
+    tries: list[WebSocketRoute] = []
+
+    def stand_between(socket: WebSocketRoute) -> None:
+        tries.append(socket)
+        if len(tries) > 1:
+            socket.connect_to_server()
+
+    tab.page.route_web_socket(re.compile("/ws/chat/"), stand_between)
+    tab.page.clock.install()
+    tab.page.reload()
+    tab.ask("Kept meanwhile")
+    expect(tab.question).to_contain_text("Will be sent")
+    tab.page.clock.fast_forward(20_000)
+    tab.ends()
+    assert len(tries) == 2

@@ -3,6 +3,7 @@
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 30_000;
 const CROWDED_WAIT = 15_000;
+const READY_WITHIN = 20_000;
 const PING_EVERY = 25_000;
 const PONG_WITHIN = 10_000;
 const SETTLED_AFTER = 5_000;
@@ -39,6 +40,9 @@ export class ChatSocket {
     this.#setState(navigator.onLine === false ? "offline" : this.state ? "reconnecting" : "connecting");
     const socket = new WebSocket(this.url);
     this.socket = socket;
+    clearTimeout(this.timers.opening);
+    // A server that hangs, or a network that swallows all, ends no attempt by itself.
+    this.timers.opening = setTimeout(() => this.#drop(), READY_WITHIN);
     socket.addEventListener("message", ({ data }) => socket === this.socket && this.#receive(JSON.parse(data)));
     socket.addEventListener("close", ({ code }) => socket === this.socket && this.#closed(code));
   }
@@ -62,6 +66,7 @@ export class ChatSocket {
   }
 
   #opened() {
+    clearTimeout(this.timers.opening);
     this.#setState("open");
     this.timers.settled = setTimeout(() => (this.attempt = 0), SETTLED_AFTER);
     this.timers.ping = setInterval(() => this.#ping(), PING_EVERY);
@@ -110,6 +115,7 @@ export class ChatSocket {
     } else if (this.state === "reconnecting" || this.state === "offline") {
       if (this.socket?.readyState === WebSocket.CONNECTING) return;
       clearTimeout(this.timers.reconnect);
+      this.socket?.close(); // it may be open, and not ready yet
       this.connect();
     }
   }
