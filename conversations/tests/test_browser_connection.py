@@ -1,5 +1,6 @@
 """The chat page in a real browser while its connection comes and goes: nothing is sent twice or lost."""
 
+import json
 import re
 
 import pytest
@@ -110,3 +111,51 @@ def test_a_connection_that_is_never_ready_is_given_up_for_another(tab: Tab) -> N
     tab.page.clock.fast_forward(20_000)
     tab.ends()
     assert len(tries) == 2
+
+
+def answer_the_first_stop(tab: Tab, code: str, times: int = 1) -> list[str]:
+    """From the tab's next page on, its first stop is answered with so many errors. The types of what the page sends."""
+    sent: list[str] = []
+
+    def stand_between(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def pass_on(frame: str | bytes) -> None:
+            kind = json.loads(frame)["type"]
+            sent.append(kind)
+            if kind == "reply.stop" and sent.count(kind) == 1:
+                for _ in range(times):
+                    socket.send(json.dumps({"type": "error", "code": code, "detail": "Not now.", "client_id": ""}))
+            else:
+                server.send(frame)
+
+        socket.on_message(pass_on)
+
+    tab.page.route_web_socket(re.compile("/ws/chat/"), stand_between)
+    return sent
+
+
+def test_a_stop_that_could_not_be_stored_is_sent_again_once(tab: Tab, fake_model: FakeModelServer) -> None:
+    sent = answer_the_first_stop(tab, "unavailable", times=3)
+    tab.page.reload()
+    gate = held(fake_model)
+    tab.ask("Stop this")
+    gate.release(2)
+    expect(tab.text).to_have_text("tok0 tok1")
+    tab.button("Stop the reply").click()
+    tab.ends("stopped")
+    assert sent[sent.index("reply.stop") :] == ["reply.stop", "conversation.follow", "reply.stop"]
+
+
+def test_a_stop_that_was_refused_can_be_asked_for_again(tab: Tab, fake_model: FakeModelServer) -> None:
+    sent = answer_the_first_stop(tab, "internal_error")
+    tab.page.reload()
+    gate = held(fake_model)
+    tab.ask("Stop this")
+    gate.release(2)
+    expect(tab.text).to_have_text("tok0 tok1")
+    tab.button("Stop the reply").click()
+    expect(tab.toast).to_contain_text("Not now.")
+    tab.button("Stop the reply").click()
+    tab.ends("stopped")
+    assert sent.count("reply.stop") == 2

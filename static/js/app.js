@@ -180,7 +180,8 @@ export class ChatApp {
       this.outbox.postpone(clientId, detail, again);
       this.#sendAt(clientId, again);
     } else if (code === "unavailable") {
-      setTimeout(() => (entry ? this.#transmit(this.outbox.find(clientId)) : this.#reduce({ type: "ready" })), AGAIN_AFTER);
+      if (entry) setTimeout(() => this.#transmit(this.outbox.find(clientId)), AGAIN_AFTER);
+      else this.#askAnew();
     } else if (code === "not_found" && conversation) {
       this.#reduce({ type: "local.unfollow", conversation }); // what is gone is not asked for again; the page says so where it is shown
     } else if (entry && "text" in entry.command) {
@@ -191,6 +192,17 @@ export class ChatApp {
       if (entry) this.outbox.settle(clientId);
       toast(detail);
     }
+    // Only a stop goes without any name: it may be asked for again.
+    if (!clientId && !conversation && code !== "unavailable") this.stopping.clear();
+  }
+
+  /** Follow and stop once more after a while, once for all that could not be done meanwhile. */
+  #askAnew() {
+    this.anew ??= setTimeout(() => {
+      this.anew = undefined;
+      this.#reduce({ type: "ready" });
+      this.#stopAgain();
+    }, AGAIN_AFTER);
   }
 
   /** Send a postponed command at the time `again`, unless it was sent or discarded before. */
@@ -202,6 +214,10 @@ export class ChatApp {
 
   #sendAgain() {
     for (const entry of this.outbox.unanswered(Date.now())) this.#transmit(entry);
+    this.#stopAgain();
+  }
+
+  #stopAgain() {
     for (const reply of this.stopping) this.socket.send({ type: "reply.stop", reply });
   }
 
