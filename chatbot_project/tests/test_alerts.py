@@ -50,3 +50,11 @@ def test_an_alert_is_silent_over_series_that_it_reads(rule: dict[str, Any]) -> N
 
 def test_nothing_is_tried_that_is_no_alert() -> None:
     assert {test["alertname"] for test in TESTS} == {rule["alert"] for rule in RULES}
+
+
+def test_jobs_that_alerts_name_are_read() -> None:
+    """By prometheus.yml, whose jobs are those of compose (test_metrics.py) and of Kubernetes (test_kubernetes.py)."""
+    named = {name for rule in RULES for name in re.findall(r'\bjob="([^"]+)"', rule["expr"])}
+    configured = yaml.safe_load((MONITORING / "prometheus.yml").read_text())["scrape_configs"]
+    assert named
+    assert named <= {job["job_name"] for job in configured}
