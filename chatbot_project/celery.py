@@ -23,7 +23,7 @@ app.conf.beat_schedule = {
     "send-waiting-mail": {"task": "accounts.tasks.send_waiting_mail", "schedule": 60.0},
     "tend-data-requests": {"task": "accounts.privacy.tasks.tend_requests", "schedule": 60.0},
     "apply-retention": {"task": "accounts.tasks.apply_retention", "schedule": HOUR},
-    "clear-expired": {"task": "accounts.tasks.clear_expired", "schedule": 6 * HOUR},
+    "clear-expired": {"task": "accounts.tasks.clear_expired", "schedule": HOUR},
     # So long, at most, an event can be taken out unseen; a run that finds nothing asks one query.
     "seal-audit": {"task": "accounts.tasks.seal_audit", "schedule": 5.0, "options": {"expires": 5.0}},
     "checkpoint-audit": {"task": "accounts.tasks.checkpoint_audit", "schedule": HOUR},

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from django.conf import settings
 
+from chatbot_project.celery import app
+
 MONITORING = Path(settings.BASE_DIR) / "deploy" / "monitoring"
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"] for rule in group["rules"]
@@ -58,3 +60,12 @@ def test_jobs_that_alerts_name_are_read() -> None:
     configured = yaml.safe_load((MONITORING / "prometheus.yml").read_text())["scrape_configs"]
     assert named
     assert named <= {job["job_name"] for job in configured}
+
+
+def test_no_task_is_overdue_because_beat_was_started_anew() -> None:
+    """It counts an interval from its own start: nearly two may lie between runs."""
+    (rule,) = (rule for rule in RULES if rule["alert"] == "NonoTaskOverdue")
+    tasks, hours = re.search(r'task=~"([^"]+)".*> (\d+) \* 3600', rule["expr"], re.DOTALL).groups()
+    intervals = [each["schedule"] for each in app.conf.beat_schedule.values() if re.fullmatch(tasks, each["task"])]
+    assert len(intervals) == 3
+    assert 2 * max(intervals) < int(hours) * 3600
