@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from django.conf import settings
+from django.urls import resolve
 
 from chatbot_project.celery import app
 
@@ -69,3 +70,10 @@ def test_no_task_is_overdue_because_beat_was_started_anew() -> None:
     intervals = [each["schedule"] for each in app.conf.beat_schedule.values() if re.fullmatch(tasks, each["task"])]
     assert len(intervals) == 3
     assert 2 * max(intervals) < int(hours) * 3600
+
+
+def test_routes_that_alerts_leave_out_are_counted_by_these_names() -> None:
+    left_out = {routes for rule in RULES for routes in re.findall(r'\broute!~"([^"]+)"', rule["expr"])}
+    assert left_out
+    for route in "|".join(left_out).split("|"):
+        assert resolve(f"/{route}").route == route
