@@ -322,12 +322,19 @@ def test_the_adapter_gives_every_figure_that_scaling_asks_for(production: Render
 
 def test_prometheus_finds_processes_by_the_names_that_alerts_know(production: Rendered) -> None:
     (endpoint,) = production.one("PodMonitor", "nono")["spec"]["podMetricsEndpoints"]
-    (relabelling,) = endpoint["relabelings"]
+    (relabelling,) = (found for found in endpoint["relabelings"] if found.get("targetLabel") == "job")
     configured = yaml.safe_load((ROOT / "deploy" / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
     selected = [name for name, pod in production.pods.items() if _is_monitored(production, pod)]
     jobs = {relabelling["replacement"].replace("$1", name) for name in selected}
     assert jobs == {job["job_name"] for job in configured}
     assert all(endpoint["port"] in production.ports(name) for name in selected)
+
+
+def test_a_pod_that_waits_for_its_tables_is_not_told_to_be_down(production: Rendered) -> None:
+    """Its phase is Pending until its init container has ended, for as long as migrations take."""
+    (endpoint,) = production.one("PodMonitor", "nono")["spec"]["podMetricsEndpoints"]
+    dropped = {"sourceLabels": ["__meta_kubernetes_pod_phase"], "regex": "Pending", "action": "drop"}
+    assert dropped in endpoint["relabelings"]
 
 
 def _is_monitored(production: Rendered, pod: dict[str, Any]) -> bool:
