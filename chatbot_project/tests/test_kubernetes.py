@@ -189,6 +189,15 @@ def test_no_process_starts_before_the_tables_are_this_versions_and_erasures_are_
         assert first["image"] == deployment["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
+def test_a_deployment_has_not_failed_while_migrations_may_still_run(cluster: Rendered) -> None:
+    """Nor while its init container waits for its next try, or its containers start."""
+    migrating = cluster.one("Job", "nono-migrate")["spec"]["activeDeadlineSeconds"]
+    for deployment in cluster.of_kind("Deployment"):
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        starting = container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"]
+        assert deployment["spec"]["progressDeadlineSeconds"] > migrating + 300 + starting
+
+
 def test_processes_are_given_the_time_that_they_drain_in(cluster: Rendered) -> None:
     web = cluster.pods["web"]["spec"]
     leaving = cluster.container("web")["lifecycle"]["preStop"]["sleep"]["seconds"]
