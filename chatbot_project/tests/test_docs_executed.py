@@ -26,6 +26,7 @@ from accounts.tests.factories import make_admin, make_user
 from chatbot_project.backup import databases
 from chatbot_project.embedded.dotenv import parse_dotenv
 from chatbot_project.tests.backups import home, made, place, restored
+from chatbot_project.tests.cluster import render
 from chatbot_project.tests.documents import (
     LEFT_OUT,
     PAGES,
@@ -312,5 +313,7 @@ def test_settings_and_overlays_are_made_as_the_guides_say(tmp_path: Path) -> Non
         assert min(map(len, secrets.values())) >= 32
         assert (tmp_path / "secrets.env").stat().st_mode & 0o777 == 0o600
         rule = yaml.safe_load(in_a_shell(left.take("docs/deploy-kubernetes.md"), tmp_path, "kubectl() { cat; }\n"))
-        assert (rule["kind"], rule["metadata"]) == ("PrometheusRule", {"name": "nono", "namespace": "nono"})
+        # Found by Prometheus as the monitor is.
+        monitor = render("production").one("PodMonitor", "nono")
+        assert (rule["kind"], rule["metadata"]) == ("PrometheusRule", monitor["metadata"])
         assert rule["spec"] == yaml.safe_load((ROOT / "deploy" / "monitoring" / "alerts.yml").read_text())
