@@ -1,6 +1,8 @@
-"""The chat endpoint of every provider: a tiny completion of each model that settings or published personas name."""
+"""The endpoints of every provider: a tiny completion of each model that settings or published personas name, and a
+judgement of the one that moderates."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from django.conf import settings
@@ -15,6 +17,7 @@ from chatbot_project.management.commands.models import configured_models
 from personas.models import Persona
 
 FEW_TOKENS = ChatRequest([ChatMessage("user", "Say OK.")], max_tokens=16)
+HARMLESS = "Good morning."
 
 
 @check("models", "Every model answers")
@@ -24,10 +27,11 @@ async def examine_models(request: Request) -> Findings:
         return failed(
             "No model provider is configured.", "Set OPENAI_API_KEY, OLLAMA_HOST or LLM_PROVIDERS, and DEFAULT_MODEL."
         )
-    models = configured_models()
-    named = {model.partition("/")[0] for model in models}
+    models, judges = configured_models(), [settings.MODERATION_MODEL] if settings.MODERATION_MODEL else []
+    # Vectors are asked for by a check of their own.
+    named = {model.partition("/")[0] for model in (*models, *judges, settings.EMBEDDING_MODEL)}
     async with _client(request) as client:
-        asked = [_model(client, model) for model in models]
+        asked = [_model(client, model) for model in models] + [_judge(client, model) for model in judges]
         listed = [_provider(client, name) for name in providers if name not in named]
         return await asyncio.gather(*asked, *listed)
 
@@ -54,17 +58,30 @@ def _client(request: Request) -> LLMClient:
 
 async def _model(client: LLMClient, model: str) -> Finding:
     """A completion of a few tokens by ``model``."""
+
+    async def ask() -> None:
+        stream = await client.open_stream([model], FEW_TOKENS)
+        await stream.close()
+
+    return await _answer(model, ask, "First text")
+
+
+async def _judge(client: LLMClient, model: str) -> Finding:
+    """What ``model`` makes of a harmless text, whatever that is."""
+    return await _answer(model, lambda: client.moderate(model, HARMLESS), "A judgement")
+
+
+async def _answer(model: str, ask: Callable[[], Awaitable[object]], what: str) -> Finding:
     provider = settings.LLM_PROVIDERS.get(model.partition("/")[0])
     if provider is None:
         fix = f"Set that provider's variable, or another model than {model}."
         return failed("No provider of that name is configured.", fix, part=model)
     began = perf_counter()
     try:
-        stream = await client.open_stream([model], FEW_TOKENS)
-        await stream.close()
+        await ask()
     except LLMError as error:
         return await explained(error, provider, part=model)
-    return ok(f"First text after {(perf_counter() - began) * 1000:.0f} ms.", part=model)
+    return ok(f"{what} after {(perf_counter() - began) * 1000:.0f} ms.", part=model)
 
 
 async def _provider(client: LLMClient, name: str) -> Finding:

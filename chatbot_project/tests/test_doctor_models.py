@@ -20,7 +20,7 @@ def configured(settings: Any, fake_model: FakeModelServer) -> Callable[..., Find
     def at(base_url: str = "", **others: Provider) -> Finding:
         settings.LLM_PROVIDERS = {"fake": Provider("fake", base_url or fake_model.base_url, "key"), **others}
         settings.DEFAULT_MODEL, settings.FALLBACK_MODELS = "fake/fake", []
-        settings.TITLE_MODEL = settings.SUMMARY_MODEL = ""
+        settings.TITLE_MODEL = settings.SUMMARY_MODEL = settings.MODERATION_MODEL = ""
         found = examined("models", seconds=5)
         return found.get("models fake/fake", found["models"])
 
@@ -76,6 +76,30 @@ def test_a_provider_that_no_setting_uses_is_listed_and_costs_nothing(
     configured(spare=Provider("spare", fake_model.base_url))
     found = examined("models")
     assert found["models spare"].found == "Lists 2 models; no setting names one of them."
+
+
+def test_the_model_that_moderates_is_asked_for_a_judgement(
+    configured: Callable[..., Finding], fake_model: FakeModelServer, settings: Any
+) -> None:
+    away = Provider("away", f"http://127.0.0.1:{closed_port()}/v1", "key")
+    configured(judges=Provider("judges", fake_model.base_url, "key"), away=away)
+    found = {}
+    for name in ("judges/omni", "away/omni", "gone/omni"):
+        settings.MODERATION_MODEL = name
+        found[name] = examined("models")[f"models {name}"]
+    assert [each.status for each in found.values()] == ["ok", "failed", "failed"]
+    assert "See that it runs" in found["away/omni"].fix
+    (request,) = (request for request in fake_model.requests if request.path.endswith("/moderations"))
+    assert request.body["model"] == "omni"
+
+
+@pytest.mark.parametrize("setting", ["MODERATION_MODEL", "EMBEDDING_MODEL"])
+def test_of_a_provider_that_one_setting_names_it_is_not_said_that_none_does(
+    configured: Callable[..., Finding], fake_model: FakeModelServer, settings: Any, setting: str
+) -> None:
+    configured(named=Provider("named", fake_model.base_url, "key"))
+    setattr(settings, setting, "named/model")
+    assert "models named" not in examined("models")
 
 
 @pytest.mark.django_db(transaction=True)
