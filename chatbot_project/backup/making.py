@@ -67,11 +67,13 @@ def backups(place: Path) -> list[Backup]:
     return sorted(found, key=lambda each: each.manifest.made_at, reverse=True)
 
 
-def prune(place: Path, *, keep: int) -> list[Path]:
-    """Remove all but the ``keep`` newest; those removed. Raises BackupError."""
+def prune(place: Path, *, keep: int, spared: Backup | None = None) -> list[Path]:
+    """Remove all but the ``keep`` newest and ``spared``; those removed. Raises BackupError."""
     gone = []
     with _one_at_a_time(place):
         for old in backups(place)[keep:]:
+            if old == spared:
+                continue
             try:
                 # Under this name it is no backup any more, however much of it is left.
                 draft = old.folder.rename(place / f".{old.folder.name}{PARTIAL}")

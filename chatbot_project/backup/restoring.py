@@ -3,7 +3,7 @@
 Until then nothing of what is there is touched, and whatever fails, or is killed, leaves it as it was.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from accounts.audit.chain import seal
 from accounts.audit.checkpoints import Checkpoint, append, default_file, read_file, remove_cut_off
 from accounts.audit.verifying import verify as verify_audit
-from accounts.models import AuditCheckpoint
+from accounts.models import AuditCheckpoint, AuditEvent
 from accounts.privacy import erasure_log, erasures
 from accounts.privacy.registry import redis_keys
 from accounts.services import record_audit
@@ -113,6 +113,13 @@ def check_backup(folder: Path, *, say: Say, accepted: Collection[str] = ()) -> N
     with transaction.atomic():
         record_audit(actor=None, action="backup.verified", obj=TaskRecord, details=_details(run))
     say("It can be restored.")
+
+
+def newest_proved(found: Iterable[Backup]) -> Backup | None:
+    """The first of ``found`` that the audit trail knows to have come back as it was, checked or restored."""
+    events = AuditEvent.objects.filter(action__in=("backup.verified", "backup.restored"))
+    proved = {details["sha256"] for details in events.values_list("details", flat=True)}
+    return next((each for each in found if each.manifest.parts[DUMP].sha256 in proved), None)
 
 
 # --- Before anything is touched

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from accounts.models import AuditEvent
@@ -118,6 +119,22 @@ def test_the_newest_are_kept_and_what_is_no_backup_is_let_be(place: Path) -> Non
     for wrong in ("0", "-1", "all"):
         with pytest.raises(CommandError, match="a whole number from 1"):
             call_command("backup", f"--keep={wrong}")
+
+
+def test_where_verifying_fails_night_after_night_old_ones_go_but_the_last_that_came_back(place: Path) -> None:
+    """As while an older version works on a newer one's tables."""
+    run("backup", "--verify")
+    (proved,) = backups(place)
+    newer = MigrationRecorder.Migration.objects.create(app="accounts", name="9999_later")
+    try:
+        for _ in range(3):
+            with pytest.raises(CommandError, match="migrations that this version lacks"):
+                run("backup", "--keep", "1", "--verify")
+        assert [each == proved for each in backups(place)] == [False, True]
+    finally:
+        newer.delete()
+    run("backup", "--keep", "1", "--verify")
+    assert len(backups(place)) == 1
 
 
 def test_of_an_empty_database_there_is_none(place: Path, home: str) -> None:

@@ -12,7 +12,7 @@ from accounts.services import record_audit
 from chatbot_project.backup.errors import BackupError
 from chatbot_project.backup.making import Backup, backups, make_backup, prune
 from chatbot_project.backup.manifest import DUMP
-from chatbot_project.backup.restoring import check_backup
+from chatbot_project.backup.restoring import check_backup, newest_proved
 from chatbot_project.embedded.processes import ending_in_order
 from chatbot_project.models import TaskRecord
 from chatbot_project.task_records import recorded
@@ -50,10 +50,18 @@ class Command(BaseCommand):
         with transaction.atomic():
             record_audit(actor=None, action="backup.made", obj=TaskRecord, details=details)
         self.stdout.write(told(made))
-        if verify:
-            check_backup(made.folder, say=self.stdout.write)
+        try:
+            if verify:
+                check_backup(made.folder, say=self.stdout.write)
+        except BackupError:
+            # Or nights that fail one after the other would fill the disk.
+            self._prune(place, keep, spared=newest_proved(backups(place)))
+            raise
+        self._prune(place, keep)
+
+    def _prune(self, place: Path, keep: int | None, *, spared: Backup | None = None) -> None:
         if keep is not None:
-            for folder in prune(place, keep=keep):
+            for folder in prune(place, keep=keep, spared=spared):
                 self.stdout.write(f"{folder.name} is removed.")
 
 
