@@ -103,7 +103,7 @@ def _goes_on(text: Sequence[str]) -> bool:
     if not text:
         return False
     is_open = text[0].startswith("for ") and text[-1] != "done"
-    return is_open or text[-1].endswith(("\\", "|"))
+    return is_open or text[-1].endswith(("\\", "|", "&&"))
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ LEFT_OUT = [
     Entry("*", r"^kubectl ", "needs a cluster; see test_kubernetes.py"),
     Entry("docs/deploy-kubernetes.md", r"^curl ", "needs a cluster, and a host's name that leads to it"),
     Entry("README.md", r"^git clone ", "its address is that of whoever publishes it"),
-    Entry("docs/deploy.md", r"^git pull$", "needs a remote to pull from"),
+    Entry("docs/deploy.md", r"^git pull && docker ", "needs a remote to pull from, and a Docker engine"),
     Entry("README.md", r"^make test$", "is the run that this belongs to"),
     Entry("docs/backup.md", r"\| age ", "needs age and somebody's key"),
     Entry("docs/backup.md", r"^0 2 \* \* \* .*(rsync|docker)", "goes to another host, or needs a Docker engine"),

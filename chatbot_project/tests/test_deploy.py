@@ -131,10 +131,21 @@ def test_settings_for_compose_hold_new_secrets_that_production_accepts() -> None
 
 
 def test_an_upgrade_keeps_the_image_before_and_renews_the_celery_worker_first() -> None:
-    section = (ROOT / "docs/deploy.md").read_text().partition("\n## Upgrade\n")[2].partition("\n## ")[0]
-    told = [command.plain for command in commands_in("docs/deploy.md", section)]
+    told = _upgrade()[0].split(" && ")
     assert told.index("docker tag nono:local nono:before") < told.index("docker compose build")
     assert told.index("docker compose up -d --no-deps celery") < told.index("docker compose up -d")
+
+
+def test_an_upgrade_goes_no_further_where_its_migrations_fail() -> None:
+    first, *rest = _upgrade()
+    assert "docker compose run --rm migrate && docker compose up " in first
+    assert not [command for command in rest if "migrate" in command]
+
+
+def _upgrade() -> list[str]:
+    """What deploy.md tells to run, first of it the upgrade itself."""
+    section = (ROOT / "docs/deploy.md").read_text().partition("\n## Upgrade\n")[2].partition("\n## ")[0]
+    return [command.plain for command in commands_in("docs/deploy.md", section)]
 
 
 @pytest.mark.django_db

@@ -124,7 +124,8 @@ def test_blocks_are_read_as_people_read_them() -> None:
     page = (
         "```console\n$ one --a \\\n  b  # why\nsaid\n$ two\n```\n"
         "```sh\nthree |\n  four\nfor x in y; do\n  z\ndone\n# below\n```\n"
-        "```sh\nNAME=value x\nOTHER=1\n```\n```text\nnot a command\n```\n```python\na = 1\nb = 2\n```\n"
+        "```sh\nNAME=value x\nOTHER=1\n```\n```sh\nfive &&\nsix\n```\n"
+        "```text\nnot a command\n```\n```python\na = 1\nb = 2\n```\n"
     )
     found = list(commands_in("page", page))
     assert [(command.kind, command.plain, command.output) for command in found] == [
@@ -133,6 +134,7 @@ def test_blocks_are_read_as_people_read_them() -> None:
         ("shell", "three | four", ()),
         ("shell", "for x in y; do z done", ()),
         ("settings", "NAME=value x OTHER=1", ()),
+        ("shell", "five && six", ()),
         ("python", "a = 1 b = 2", ()),
     ]
     assert found[3].text.endswith("# below")
