@@ -137,9 +137,28 @@ def test_an_upgrade_keeps_the_image_before_and_renews_the_celery_worker_first() 
 
 
 def test_an_upgrade_goes_no_further_where_its_migrations_fail() -> None:
-    first, *rest = _upgrade()
-    assert "docker compose run --rm migrate && docker compose up " in first
-    assert not [command for command in rest if "migrate" in command]
+    assert "docker compose build && docker compose run --rm migrate && docker compose up " in _upgrade()[0]
+
+
+def test_after_a_way_back_the_next_upgrade_keeps_the_version_that_served() -> None:
+    upgrade, *back = _upgrade()
+    backing_up = back.pop()
+    images = {"nono:local": 1}
+    _tag(images, [upgrade], built=2)
+    _tag(images, back, built=0)
+    assert (images["nono:local"], images[backing_up.split()[0].removeprefix("NONO_IMAGE=")]) == (1, 2)
+    _tag(images, [upgrade], built=3)
+    assert (images["nono:local"], images["nono:before"]) == (3, 1)
+
+
+def _tag(images: dict[str, int], commands: list[str], *, built: int) -> None:
+    """Do to ``images``, by their names, what ``docker`` is told."""
+    for part in " && ".join(commands).split(" && "):
+        match part.split():
+            case ["docker", "tag", old, new]:
+                images[new] = images[old]
+            case ["docker", "compose", "build"]:
+                images["nono:local"] = built
 
 
 def _upgrade() -> list[str]:
