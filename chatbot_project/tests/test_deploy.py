@@ -140,6 +140,12 @@ def test_an_upgrade_goes_no_further_where_its_migrations_fail() -> None:
     assert "docker compose build && docker compose run --rm migrate && docker compose up " in _upgrade()[0]
 
 
+def test_whoever_has_a_file_of_the_checkout_mounted_is_started_anew(services: dict[str, Any]) -> None:
+    """``git pull`` puts another file in its place, and a container goes on with the one it was started with."""
+    with_files = [name for name, each in services.items() if any(v[0] == "." for v in each.get("volumes", []))]
+    assert _upgrade()[0].split(" && ")[-1] == f"docker compose restart {' '.join(with_files)}"
+
+
 def test_after_a_way_back_the_next_upgrade_keeps_the_version_that_served() -> None:
     upgrade, *back = _upgrade()
     backing_up = back.pop()

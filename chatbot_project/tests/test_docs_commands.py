@@ -29,7 +29,7 @@ END = re.compile(r"&&|\|\||[|;#>)\]]| -- ")
 TARGET = re.compile(r"(?:^|[`$(]\s*|&& )make ([a-z][a-z-]*)\b", re.MULTILINE)
 MODULE = re.compile(r"python -m ((?:stress_tests|docs)[\w.]*)")
 _OPTIONS = r"(?: --?[\w-]+(?:[= ]\w+=\d+)?)*"
-SERVICES = re.compile(rf"docker compose[^\n]*? (?:up|stop|logs){_OPTIONS}((?: [a-z]+)*)")
+SERVICES = re.compile(rf"docker compose[^\n]*? (?:up|stop|logs|restart){_OPTIONS}((?: [a-z]+)*)")
 SERVICE = re.compile(rf"docker compose[^\n]*? (?:exec|run){_OPTIONS}((?: [a-z]+)?)")
 NAMED = re.compile(r"\b(deployment|deploy|job|cronjob)[/ ](nono-[a-z]+)")
 GIVEN = re.compile(r" -[kf] (deploy/\S+)")
