@@ -23,4 +23,8 @@ DEFAULT_MODEL=ollama/llama3.2
 #EMAIL_URL=smtp+tls://user:password@mail.example.org:587
 #DEFAULT_FROM_EMAIL=Nono <nono@$host>
 #ALERT_MAIL=ops@example.org
+
+# How many web processes and reply workers there are
+#WEB_REPLICAS=2
+#REPLIES_REPLICAS=1
 END

@@ -164,7 +164,7 @@ class Compose:
         service = self.services[name]
         for other, wanted in service.get("depends_on", {}).items():
             self._wait(other, wanted["condition"])
-        count = service.get("deploy", {}).get("replicas", 1)
+        count = int(service.get("deploy", {}).get("replicas", 1))
         self.replicas[name] = [self._replica(name, number) for number in range(count)]
         for replica in self.replicas[name]:
             replica.start()

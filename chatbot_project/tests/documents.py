@@ -138,6 +138,7 @@ RUN = [
     Entry("docs/upgrading.md", r"^curl ", "green"),
     Entry("docs/deploy.md", r"^\(umask 077; sh deploy/new_env\.sh ", "deploying"),
     Entry("docs/deploy-kubernetes.md", r"^\(umask 077; sh deploy/new_env\.sh |^cp -r |^\{ printf ", "deploying"),
+    Entry("docs/deploy.md", r"^WEB_REPLICAS=", "replicas"),
 ]
 
 #: What is not run, and why not here.

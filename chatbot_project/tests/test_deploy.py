@@ -17,9 +17,11 @@ from django.core.management.base import CommandError
 
 from accounts.privacy import erasure_log
 from accounts.tests.factories import make_user
+from chatbot_project.embedded.dotenv import parse_dotenv
 from chatbot_project.lib.db import named_lock
 from chatbot_project.management.commands.runweb import KEEP_ALIVE_SECONDS
-from chatbot_project.tests.documents import commands_in
+from chatbot_project.tests.compose import interpolated
+from chatbot_project.tests.documents import commands_in, running
 from chatbot_project.tests.image import copied_from_the_checkout, files_of_the_image, is_let_in, rules_of
 from conversations.tests.stack import free_port
 from faqs.models import FAQ
@@ -107,6 +109,15 @@ def test_our_processes_run_as_nobody_in_particular_and_outlive_their_drain(servi
 def test_only_the_proxy_is_reached_from_outside_and_the_stores_reach_nothing(services: dict[str, Any]) -> None:
     assert [name for name, service in services.items() if "ports" in service] == ["proxy"]
     assert services["postgres"]["networks"] == services["redis"]["networks"] == ["inside"]
+
+
+def test_there_are_as_many_processes_as_the_settings_say_whatever_starts_them(services: dict[str, Any]) -> None:
+    with running("replicas") as left:
+        given = parse_dotenv(left.take("docs/deploy.md").text)
+    asked_for = [services[name]["deploy"]["replicas"] for name in ("web", "replies")]
+    assert interpolated(asked_for, {}) == ["2", "1"]
+    assert interpolated(asked_for, given) == ["4", "2"]
+    assert services["beat"]["deploy"]["replicas"] == 1
 
 
 def test_settings_for_compose_hold_new_secrets_that_production_accepts() -> None:
