@@ -144,7 +144,7 @@ async def _block(stack: Stack, plan: Plan, old: Sequence[Talker], new: Sequence[
         end_ms=percentiles_ms(ended)["p50"],
         page_ms=1000 * median(seconds for seconds, _ in pages),
         page_bytes=max(size for _, size in pages),
-        faults=Counter(each.fault for each in (*of_old, *of_new) if each.fault),
+        faults=dict(Counter(each.fault for each in (*of_old, *of_new) if each.fault)),  # as JSON keeps them
     )
 
 

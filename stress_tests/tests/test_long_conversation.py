@@ -1,7 +1,9 @@
 """What is said of a long conversation: flat is flat, and what grows with it is found out."""
 
+import json
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -116,6 +118,11 @@ async def test_old_and_new_conversations_take_turns_within_a_block(monkeypatch: 
     made, machine = await block_of(monkeypatch, lambda _: 5.0, 25)
     assert machine.went == [("old", 10), ("new", 10), ("new", 10), ("old", 10), ("old", 5), ("new", 5)]
     assert (made.turns, made.cost_ms, made.new_cost_ms) == (100, pytest.approx(50.0), pytest.approx(25.0))
+
+
+async def test_faults_of_a_block_are_kept_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = await block_of(monkeypatch, lambda _: 5.0, 1)
+    assert json.loads(json.dumps(asdict(made)))["faults"] == {"gap in the text": 4}
 
 
 async def test_a_machine_that_is_busy_for_a_while_meets_both(monkeypatch: pytest.MonkeyPatch) -> None:
