@@ -243,7 +243,8 @@ class Load:
             thread.shutdown()
 
     def take_turns(self, seconds: float) -> None:
-        """Each person's, one after the other, for so long; those begun by then are brought to their end."""
+        """Each person's, one after the other, for so long; those begun by then are brought to their end, which fails
+        where it does not come within LEASE_SECONDS: whoever took the reply up failed with it."""
         self._deadlocks_before, self._began = _deadlocks(), time.monotonic()
         self.all_do(lambda person: self._live(person, self._began + seconds))
 
@@ -274,6 +275,8 @@ class Load:
             accepted = self._ask(person, conversation)
             conversation = accepted.conversation.pk
             while Message.objects.get(pk=accepted.reply.pk).is_live:
+                if time.monotonic() > until + LEASE_SECONDS:
+                    raise TimeoutError("a reply has no ending: who took it up has failed")
                 self._answer_one()
             self.ended_at.append(time.monotonic())
 

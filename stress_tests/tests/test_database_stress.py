@@ -1,6 +1,7 @@
 """What is said of the database: a good run reaches everything, a doctored one misses what was doctored."""
 
 import json
+import time
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ from django.contrib.auth import get_user_model
 from django.db import connection, connections, transaction
 
 from conversations.models import Message
+from conversations.replies import queue
+from stress_tests import database_work
 from stress_tests.bench_seed import publish
 from stress_tests.database_test import OF_A_TURN, PLOTTED, judged, report_of, sizes
 from stress_tests.database_work import (
@@ -150,6 +153,24 @@ def test_versions_are_counted_beside_connections_whose_replies_are_under_way() -
     assert (figures["errors"], figures["deadlocks"], under_way) == ([], 0, 2)
     assert figures["turns"] >= 2
     assert found["conversations_message"]["dead_after"] == found["conversations_conversation"]["dead_after"] == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reply_that_nobody_ends_is_a_turn_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    until = time.monotonic() + 3
+
+    def claim(*_: Any) -> list[queue.Claim]:
+        if time.monotonic() > until:
+            raise RuntimeError("it asks on and on")
+        return []  # somebody else has it
+
+    monkeypatch.setattr(queue, "claim", claim)
+    monkeypatch.setattr(database_work, "LEASE_SECONDS", 0)
+    publish("database", "bench/fake")
+    with Load(people_of(1)) as load:
+        load.take_turns(0.1)
+    assert load.errors == ["TimeoutError: a reply has no ending: who took it up has failed"]
+    assert load.ended_at == []
 
 
 @contextmanager
