@@ -20,7 +20,7 @@ from ..bench_stack import KEPT_VARIABLES, ROOT, Stack, StackError
 from ..reporting import between, command_parser, describe_machine, run_command, say
 from ..reporting.command import Found, Options
 from .people import MOST_SECONDS, MOST_USERS, PEOPLE, STOP_SECONDS
-from .reports import figures_of, history_of, report_of
+from .reports import errors_of, figures_of, history_of, report_of
 
 START_SECONDS = 30
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
@@ -68,6 +68,7 @@ def _swarm(stack: Stack, people: list[dict[str, str]], options: Options, directo
     return {
         "requests": figures_of(json.loads(done.stdout), options.seconds),
         "failures": _failures((directory / "run_failures.csv").read_text()),
+        "errors": errors_of((directory / "run_exceptions.csv").read_text()),
         "history": history_of((directory / "run_stats_history.csv").read_text()),
     }
 

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gevent
 import websocket
 from locust import HttpUser, User, between, events, task
 from locust.exception import StopUser
+from locust.stats import CSV_STATS_INTERVAL_SEC
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
@@ -38,6 +40,12 @@ def _bounded(environment: Any, **_: Any) -> None:
     refusal = refusal_of(options) or (_why_not(options.host) if options.host else "")
     if refusal:
         raise SystemExit(f"Refused: {refusal}.")
+
+
+@events.quitting.add_listener
+def _tell_all(**_: Any) -> None:
+    """Failures and errors in tasks are written once so often: those of the last moment, too, before the files close."""
+    gevent.sleep(2 * CSV_STATS_INTERVAL_SEC)
 
 
 def _why_not(host: str | None) -> str:
@@ -110,6 +118,8 @@ class Program(HttpUser):
             timeout=PATIENCE_SECONDS,
         ) as answer:  # fmt: skip
             if answer.status_code != 200:
+                if answer.status_code:  # without one locust tells what went wrong
+                    answer.failure(f"status {answer.status_code}")
                 return
             said = answer.json()
             if said["reply"]["status"] != "completed":

@@ -8,7 +8,8 @@ from typing import Any
 from ..reporting import Check, Plot, Report, Series, Table, at_most, exactly, parameters_of
 from ..reporting.command import Options
 
-PATHS = ("page: ", "API: ", "chat: ")
+#: How the names begin of what each kind of people alone does.
+OF_KINDS = {"readers": "page: ", "programs": "API: ask", "tabs": "chat: ended"}
 MOST_FIRST_TEXT_MS = 1000.0
 AGGREGATED = "Aggregated"
 ENDED = frozenset({"completed", "stopped", "interrupted", "failed"})
@@ -55,16 +56,25 @@ def history_of(text: str) -> list[dict[str, float]]:
     ]
 
 
+def errors_of(text: str) -> list[dict[str, Any]]:
+    """What was raised in tasks, which counts as no request: each error, how often, and where."""
+    return [
+        {"error": row["Message"], "occurrences": int(row["Count"]), "traceback": row["Traceback"]}
+        for row in csv.DictReader(io.StringIO(text))
+    ]
+
+
 def judged(found: Mapping[str, Any]) -> Iterator[Check]:
-    """Every kind of person did something, nothing failed, the first text is not late, and every reply ended as it was
-    sent."""
+    """Every kind of person got something done, nothing failed or broke, the first text is not late, and every reply
+    ended as it was sent."""
     requests = found["requests"]
     failed = {each["name"]: each["failures"] for each in requests if each["failures"]}
     told = "; ".join(f"{name}: {number}" for name, number in failed.items())
     yield Check("requests that failed", "none", told or "none", not failed)
-    for path in PATHS:
-        number = sum(each["requests"] for each in requests if each["name"].startswith(path))
-        yield Check(f"requests of “{path.strip(': ')}”", "some", f"{number:,}", number > 0)
+    yield exactly("errors in tasks", sum(each["occurrences"] for each in found["errors"]), 0)
+    for kind, begins in OF_KINDS.items():
+        number = sum(each["requests"] - each["failures"] for each in requests if each["name"].startswith(begins))
+        yield Check(f"what {kind} got done (“{begins.strip(': ')}”)", "some", f"{number:,}", number > 0)
     first = next((each["p95"] for each in requests if each["name"] == "chat: first text"), None)
     yield at_most("first text, P95", first, MOST_FIRST_TEXT_MS, "ms")
     live = sum(number for status, number in found["audit"]["replies"].items() if status not in ENDED)
@@ -91,8 +101,9 @@ def report_of(found: Mapping[str, Any], options: Options, machine: Mapping[str, 
                 for each in requests
             ]),
             *([Table("What failed", ("what", "number"), [
-                (f"{each['name']}: {each['error']}", each["occurrences"]) for each in found["failures"]
-            ])] if found["failures"] else []),
+                *((f"{each['name']}: {each['error']}", each["occurrences"]) for each in found["failures"]),
+                *((f"in a task: {each['error']}", each["occurrences"]) for each in found["errors"]),
+            ])] if found["failures"] or found["errors"] else []),
         ],
         plots=[
             Plot("P95 of all requests", "seconds", "ms", [Series("P95", [(row["at"], row["p95"]) for row in history])]),

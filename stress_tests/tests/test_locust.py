@@ -19,7 +19,7 @@ from stress_tests.locust.people import (
     read_people,
     refusal_of,
 )
-from stress_tests.locust.reports import figures_of, history_of, judged, report_of
+from stress_tests.locust.reports import errors_of, figures_of, history_of, judged, report_of
 from stress_tests.reporting import report_page
 
 MACHINE = {"processors": 2, "processor_name": "Quick", "python": "3", "commit": "abc"}
@@ -33,6 +33,10 @@ HISTORY = """Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%
 100,0,,Aggregated,0.0,0.0,N/A,N/A
 101,5,GET,page: home,1.0,0.0,10,20
 101,5,,Aggregated,2.5,0.5,10,30
+"""
+ERRORS = """Count,Message,Traceback,Nodes
+2,'reply',"  File ""locustfile.py"", line 1, in ask
+",local
 """
 
 
@@ -131,7 +135,7 @@ def test_other_turns_events_change_nothing() -> None:
 
 def found(**changes: Any) -> dict[str, Any]:
     return {
-        "requests": figures_of(copy.deepcopy(STATS), 10), "failures": [], "history": history_of(HISTORY),
+        "requests": figures_of(copy.deepcopy(STATS), 10), "failures": [], "errors": [], "history": history_of(HISTORY),
         "audit": {"replies": {"completed": 4}, "wrong_text": 0},
     } | changes  # fmt: skip
 
@@ -156,10 +160,37 @@ def test_a_good_run_reaches_everything() -> None:
     assert page.count("<svg") == 2
 
 
+@pytest.mark.parametrize(
+    ("stats", "kind"),
+    [
+        (STATS[1:], "readers got done (“page”)"),
+        ([STATS[0], STATS[1] | {"name": "API: conversations"}, *STATS[2:]], "programs got done (“API: ask”)"),
+        ([*STATS[:3], STATS[3] | {"name": "chat: open"}], "tabs got done (“chat: ended”)"),
+    ],
+)
+def test_each_kind_of_people_is_known_by_what_it_alone_does(stats: list[dict[str, Any]], kind: str) -> None:
+    assert missed(found(requests=figures_of(stats, 10))) == [f"what {kind}"]
+
+
+def test_turns_that_all_failed_are_nothing_done() -> None:
+    failing = [*STATS[:3], STATS[3] | {"num_failures": 4}]
+    assert missed(found(requests=figures_of(failing, 10))) == [
+        "requests that failed", "what tabs got done (“chat: ended”)",
+    ]  # fmt: skip
+
+
+def test_errors_in_tasks_are_told_with_where_they_came_from() -> None:
+    assert errors_of(ERRORS) == [
+        {"error": "'reply'", "occurrences": 2, "traceback": '  File "locustfile.py", line 1, in ask\n'}
+    ]
+    page = report_page(report_of(found(errors=errors_of(ERRORS)), Namespace(users=20), MACHINE))
+    assert "<td>in a task: &#x27;reply&#x27;</td><td>2</td>" in page
+
+
 def test_failures_silence_and_wrong_texts_are_missed() -> None:
     failing = [STATS[0] | {"num_failures": 1}, *STATS[1:]]
     assert missed(found(requests=figures_of(failing, 10))) == ["requests that failed"]
-    assert missed(found(requests=figures_of(STATS[1:], 10))) == ["requests of “page”"]
+    assert missed(found(errors=errors_of(ERRORS))) == ["errors in tasks"]
     slow = [*STATS[:2], STATS[2] | {"response_times": {"1500": 4}}, STATS[3]]
     assert missed(found(requests=figures_of(slow, 10))) == ["first text, P95"]
     wrong = {"replies": {"completed": 4}, "wrong_text": 1}
