@@ -10,6 +10,8 @@ from ..reporting.command import Options
 
 #: How the names begin of what each kind of people alone does.
 OF_KINDS = {"readers": "page: ", "programs": "API: ask", "tabs": "chat: ended"}
+#: Of a turn, of which "chat: ended" tells as a request: times alone.
+STEPS = frozenset({"chat: accepted", "chat: first text"})
 MOST_FIRST_TEXT_MS = 1000.0
 AGGREGATED = "Aggregated"
 ENDED = frozenset({"completed", "stopped", "interrupted", "failed"})
@@ -41,7 +43,8 @@ def percentile(times: Mapping[str, int], share: float) -> float:
 
 
 def history_of(text: str) -> list[dict[str, float]]:
-    """By the second: users, requests and failures a second, P95 of all requests of the last ten."""
+    """By the second: users, what locust counted and what failed of it a second, P95 of all of it of the last ten;
+    steps of turns are among it."""
     rows = [row for row in csv.DictReader(io.StringIO(text)) if row["Name"] == AGGREGATED]
     begun = int(rows[0]["Timestamp"]) if rows else 0
     return [
@@ -84,12 +87,13 @@ def judged(found: Mapping[str, Any]) -> Iterator[Check]:
 
 def report_of(found: Mapping[str, Any], options: Options, machine: Mapping[str, Any]) -> Report:
     requests, history = found["requests"], found["history"]
-    total, failures = sum(each["requests"] for each in requests), sum(each["failures"] for each in requests)
-    ended = next((each["requests"] for each in requests if each["name"] == "chat: ended"), 0)
+    total = sum(each["requests"] for each in requests if each["name"] not in STEPS)
+    failures = sum(each["failures"] for each in requests)
+    whole = next((each["requests"] - each["failures"] for each in requests if each["name"] == "chat: ended"), 0)
     return Report(
         name="locust",
         title="Locust",
-        headline=f"{options.users:,} people: {total:,} requests, {ended:,} of them whole turns by WebSocket; "
+        headline=f"{options.users:,} people: {total:,} requests, {whole:,} of them whole turns by WebSocket; "
         f"{failures:,} failed.",
         machine=machine,
         parameters=parameters_of(options),
@@ -106,10 +110,12 @@ def report_of(found: Mapping[str, Any], options: Options, machine: Mapping[str, 
             ])] if found["failures"] or found["errors"] else []),
         ],
         plots=[
-            Plot("P95 of all requests", "seconds", "ms", [Series("P95", [(row["at"], row["p95"]) for row in history])]),
-            Plot("People and requests", "seconds", "number", [
+            Plot("P95 of requests and of turns' steps", "seconds", "ms", [
+                Series("P95", [(row["at"], row["p95"]) for row in history]),
+            ]),
+            Plot("People, requests and turns' steps", "seconds", "number", [
                 Series("people", [(row["at"], row["users"]) for row in history]),
-                Series("requests a second", [(row["at"], row["per_s"]) for row in history]),
+                Series("requests and steps a second", [(row["at"], row["per_s"]) for row in history]),
             ]),
         ],
     )  # fmt: skip

@@ -156,8 +156,14 @@ def missed(of: dict[str, Any]) -> list[str]:
 def test_a_good_run_reaches_everything() -> None:
     assert missed(found()) == []
     page = report_page(report_of(found(), Namespace(users=20), MACHINE))
-    assert "20 people: 16 requests, 4 of them whole turns by WebSocket; 0 failed." in page
+    assert "20 people: 12 requests, 4 of them whole turns by WebSocket; 0 failed." in page
     assert page.count("<svg") == 2
+
+
+def test_turns_that_failed_are_requests_and_no_whole_ones() -> None:
+    failing = [*STATS[:3], STATS[3] | {"num_failures": 1}]
+    headline = report_of(found(requests=figures_of(failing, 10)), Namespace(users=20), MACHINE).headline
+    assert headline == "20 people: 12 requests, 3 of them whole turns by WebSocket; 1 failed."
 
 
 @pytest.mark.parametrize(
