@@ -5,14 +5,15 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..reporting import Check, Plot, Report, Series, Table, at_most, exactly, parameters_of
+from ..reporting import Check, Plot, Report, Series, Table, exactly, ms, parameters_of
 from ..reporting.command import Options
 
 #: How the names begin of what each kind of people alone does.
 OF_KINDS = {"readers": "page: ", "programs": "API: ask", "tabs": "chat: ended"}
 #: Of a turn, of which "chat: ended" tells as a request: times alone.
 STEPS = frozenset({"chat: accepted", "chat: first text"})
-MOST_FIRST_TEXT_MS = 1000.0
+#: Locust keeps times to two digits: 1,000 ms may be 1,049.
+BELOW_FIRST_TEXT_MS = 1000.0
 AGGREGATED = "Aggregated"
 ENDED = frozenset({"completed", "stopped", "interrupted", "failed"})
 
@@ -79,7 +80,8 @@ def judged(found: Mapping[str, Any]) -> Iterator[Check]:
         number = sum(each["requests"] - each["failures"] for each in requests if each["name"].startswith(begins))
         yield Check(f"what {kind} got done (“{begins.strip(': ')}”)", "some", f"{number:,}", number > 0)
     first = next((each["p95"] for each in requests if each["name"] == "chat: first text"), None)
-    yield at_most("first text, P95", first, MOST_FIRST_TEXT_MS, "ms")
+    within = first is not None and first < BELOW_FIRST_TEXT_MS
+    yield Check("first text, P95", f"< {BELOW_FIRST_TEXT_MS:,g} ms", ms(first), within)
     live = sum(number for status, number in found["audit"]["replies"].items() if status not in ENDED)
     yield exactly("replies in the database without an end", live, 0)
     yield exactly("replies in the database that differ from the model's", found["audit"]["wrong_text"], 0)
