@@ -35,7 +35,7 @@ class Connections:
             if connection is not None:
                 connection.close()
             took = time.perf_counter() - began
-            return Answer(name, LOST, took, took)
+            return Answer(name, LOST, took, took, ended_at=began + took)
         self._free.append(connection)
         return answer
 

@@ -77,10 +77,10 @@ class Bench:
             say(f"reads, {name}")
             before = stack.parts().sample()
             answers = await read_all(stack.web_address, callers, seconds=self.seconds, think_s=think_s)
-            found[name] = read_figures(answers, self.seconds) | {"cpu_s": cpu_between(before, stack.parts().sample())}
+            found[name] = read_figures(answers) | {"cpu_s": cpu_between(before, stack.parts().sample())}
         say("figures, one client")
         answers = await read_all(stack.web_address, [admin], seconds=self.seconds / 2, think_s=0.05)
-        found["staff"] = read_figures(answers, self.seconds / 2)
+        found["staff"] = read_figures(answers)
         return found
 
     async def _asks(self, stack: Stack, callers: list[Any]) -> dict[str, Any]:
@@ -127,15 +127,18 @@ class Bench:
         }
 
 
-def read_figures(answers: Sequence[Answer], seconds: float) -> dict[str, Any]:
-    """Percentiles and rate of what was answered with 200, and percentiles of each address: a refusal is quick."""
+def read_figures(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Percentiles and rate, from the first sending to the last answer, of what was answered with 200, and percentiles
+    of each address: a refusal is quick."""
     by_name: dict[str, list[float]] = defaultdict(list)
     for answer in answers:
         if answer.status == 200:
             by_name[answer.name].append(answer.end_s)
+    began = min((answer.ended_at - answer.end_s for answer in answers), default=0.0)
+    took = max((answer.ended_at for answer in answers), default=0.0) - began
     return {
         "requests": len(answers),
-        "per_s": round(sum(map(len, by_name.values())) / seconds, 1),
+        "per_s": round(sum(map(len, by_name.values())) / took, 1) if took else 0.0,
         "statuses": dict(Counter(answer.status for answer in answers)),
         "all_ms": percentiles_ms(seconds for times in by_name.values() for seconds in times),
         "by_address": {name: percentiles_ms(times) for name, times in sorted(by_name.items())},

@@ -16,14 +16,15 @@ RETRY_AFTER = re.compile(rb"\r\nretry-after: *(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request's answer: seconds from sending to the first piece of text (``mark``) and to the end. ``retry_after``
-    are the seconds that it asks to wait."""
+    """One request's answer: seconds from sending to the first piece of text (``mark``) and to the end, which was at
+    ``ended_at`` (``time.perf_counter``). ``retry_after`` are the seconds that it asks to wait."""
 
     name: str
     status: int
     first_s: float
     end_s: float
     retry_after: int | None = None
+    ended_at: float = 0.0
 
 
 class Connection:
@@ -66,7 +67,7 @@ class Connection:
             await self._reader.readexactly(length)
         ended = time.perf_counter() - began
         wait = RETRY_AFTER.search(head)
-        return Answer(name, status, first or ended, ended, int(wait[1]) if wait else None)
+        return Answer(name, status, first or ended, ended, int(wait[1]) if wait else None, began + ended)
 
     async def _piece(self) -> bytes:
         assert self._reader is not None

@@ -66,7 +66,7 @@ def _swarm(stack: Stack, people: list[dict[str, str]], options: Options, directo
     if done.returncode:
         raise StackError(f"locust ended with {done.returncode}:\n{done.stderr[-3000:]}")
     return {
-        "requests": figures_of(json.loads(done.stdout), options.seconds),
+        "requests": figures_of(json.loads(done.stdout)),
         "failures": _failures((directory / "run_failures.csv").read_text()),
         "errors": errors_of((directory / "run_exceptions.csv").read_text()),
         "history": history_of((directory / "run_stats_history.csv").read_text()),

@@ -18,14 +18,17 @@ AGGREGATED = "Aggregated"
 ENDED = frozenset({"completed", "stopped", "interrupted", "failed"})
 
 
-def figures_of(stats: Sequence[Mapping[str, Any]], seconds: float) -> list[dict[str, Any]]:
-    """Each kind of request: number, failures, rate, percentiles in milliseconds."""
+def figures_of(stats: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each kind of request: number, failures, rate from the first answer of any kind to the last, percentiles in
+    milliseconds."""
+    began = min((each["start_time"] for each in stats), default=0.0)
+    seconds = max((each["last_request_timestamp"] for each in stats), default=0.0) - began
     return [
         {
             "name": each["name"],
             "requests": each["num_requests"],
             "failures": each["num_failures"],
-            "per_s": round(each["num_requests"] / seconds, 2),
+            "per_s": round(each["num_requests"] / seconds, 2) if seconds else 0.0,
             **{f"p{share}": percentile(each["response_times"], share / 100) for share in (50, 95, 99)},
             "max": each["max_response_time"],
         }

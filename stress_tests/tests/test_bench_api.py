@@ -19,15 +19,20 @@ def ask(seconds: list[float], statuses: dict[int, int]) -> dict[str, Any]:
     return {"statuses": statuses, "first_ms": percentiles_ms(seconds), "end_ms": percentiles_ms(seconds)}
 
 
+def answers(count: int, seconds: float, status: int = 200) -> list[Answer]:
+    """Of ``me``, one after the other without a pause; the first was sent at 100."""
+    return [Answer("me", status, seconds, seconds, ended_at=100 + number * seconds) for number in range(1, count + 1)]
+
+
 def found(*, reads: list[Answer] | None = None, sse: dict[str, Any] | None = None) -> dict[str, Any]:
-    read = [Answer("me", 200, 0.01, 0.01)] * 10 if reads is None else reads
+    read = answers(10, 0.01) if reads is None else reads
     asks = {way: ask([1.0], {200: 8}) for way in WAYS} | ({"chat/send as SSE": sse} if sse else {})
     for of in list(asks.values())[1:]:
         of["added_first_ms"] = less(of["first_ms"], asks["direct"]["first_ms"])
         of["added_end_ms"] = less(of["end_ms"], asks["direct"]["end_ms"])
     return {
         "messages": 1000, "people": 10, "callers": 5, "queries": {"me": 2}, "asks": asks,
-        "reads": dict.fromkeys(("think", "saturated", "staff"), read_figures(read, 2.0)),
+        "reads": dict.fromkeys(("think", "saturated", "staff"), read_figures(read)),
     }  # fmt: skip
 
 
@@ -38,16 +43,22 @@ def missed(of: dict[str, Any]) -> list[str]:
 def test_a_good_run_reaches_everything() -> None:
     assert missed(found()) == []
     page = report_page(report_of(found(), Namespace(callers=5), MACHINE))
-    assert "5 clients, 1,000 messages: 5 reads a second, P95 10 ms" in page
+    assert "5 clients, 1,000 messages: 100 reads a second, P95 10 ms" in page
     assert page.count("<svg") == 1
 
 
 def test_refusals_make_no_read_quick() -> None:
-    slow, refused = Answer("me", 200, 0.2, 0.2), Answer("me", 429, 0.001, 0.001)
-    assert read_figures([slow, *[refused] * 99], 2.0)["per_s"] == 0.5
-    assert missed(found(reads=[slow, *[refused] * 99])) == [
+    reads = [*answers(1, 0.5), *answers(2000, 0.001, 429)]
+    assert read_figures(reads)["per_s"] == 0.5
+    assert missed(found(reads=reads)) == [
         "requests answered with 200", "reads of clients that think, P95",
     ]  # fmt: skip
+
+
+def test_rates_are_of_the_seconds_that_all_answers_took() -> None:
+    late = Answer("me", 200, 3.0, 3.0, ended_at=105.0)
+    assert read_figures([*answers(9, 0.1), late])["per_s"] == 2.0
+    assert read_figures([])["per_s"] == 0.0
 
 
 def test_questions_without_an_answer_added_nothing_that_could_be_within_a_limit() -> None:

@@ -26,8 +26,8 @@ MACHINE = {"processors": 2, "processor_name": "Quick", "python": "3", "commit": 
 BOUNDED = {"num_users": 10, "run_time": 60, "headless": True, "web_host": ""}
 STATS = [
     {"name": name, "num_requests": 4, "num_failures": 0, "response_times": {"10": 2, "9": 1, "100": 1},
-     "max_response_time": 104.2}
-    for name in ("page: home", "API: ask", "chat: first text", "chat: ended")
+     "max_response_time": 104.2, "start_time": 101.0 + number, "last_request_timestamp": 107.0 + number}
+    for number, name in enumerate(("page: home", "API: ask", "chat: first text", "chat: ended"))
 ]  # fmt: skip
 HISTORY = """Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%
 100,0,,Aggregated,0.0,0.0,N/A,N/A
@@ -135,14 +135,14 @@ def test_other_turns_events_change_nothing() -> None:
 
 def found(**changes: Any) -> dict[str, Any]:
     return {
-        "requests": figures_of(copy.deepcopy(STATS), 10), "failures": [], "errors": [], "history": history_of(HISTORY),
+        "requests": figures_of(copy.deepcopy(STATS)), "failures": [], "errors": [], "history": history_of(HISTORY),
         "audit": {"replies": {"completed": 4}, "wrong_text": 0},
     } | changes  # fmt: skip
 
 
-def test_figures_are_of_all_requests_of_a_name() -> None:
+def test_figures_are_of_all_requests_of_a_name_and_rates_of_the_seconds_that_all_took() -> None:
     home = next(each for each in found()["requests"] if each["name"] == "page: home")
-    assert (home["per_s"], home["p50"], home["p95"], home["max"]) == (0.4, 10.0, 100.0, 104.2)
+    assert (home["per_s"], home["p50"], home["p95"], home["max"]) == (0.44, 10.0, 100.0, 104.2)
     assert found()["history"] == [
         {"at": 0, "users": 0.0, "per_s": 0.0, "failures_per_s": 0.0, "p95": 0.0},
         {"at": 1, "users": 5.0, "per_s": 2.5, "failures_per_s": 0.5, "p95": 30.0},
@@ -162,7 +162,7 @@ def test_a_good_run_reaches_everything() -> None:
 
 def test_turns_that_failed_are_requests_and_no_whole_ones() -> None:
     failing = [*STATS[:3], STATS[3] | {"num_failures": 1}]
-    headline = report_of(found(requests=figures_of(failing, 10)), Namespace(users=20), MACHINE).headline
+    headline = report_of(found(requests=figures_of(failing)), Namespace(users=20), MACHINE).headline
     assert headline == "20 people: 12 requests, 3 of them whole turns by WebSocket; 1 failed."
 
 
@@ -175,12 +175,12 @@ def test_turns_that_failed_are_requests_and_no_whole_ones() -> None:
     ],
 )
 def test_each_kind_of_people_is_known_by_what_it_alone_does(stats: list[dict[str, Any]], kind: str) -> None:
-    assert missed(found(requests=figures_of(stats, 10))) == [f"what {kind}"]
+    assert missed(found(requests=figures_of(stats))) == [f"what {kind}"]
 
 
 def test_turns_that_all_failed_are_nothing_done() -> None:
     failing = [*STATS[:3], STATS[3] | {"num_failures": 4}]
-    assert missed(found(requests=figures_of(failing, 10))) == [
+    assert missed(found(requests=figures_of(failing))) == [
         "requests that failed", "what tabs got done (“chat: ended”)",
     ]  # fmt: skip
 
@@ -195,11 +195,11 @@ def test_errors_in_tasks_are_told_with_where_they_came_from() -> None:
 
 def test_failures_silence_and_wrong_texts_are_missed() -> None:
     failing = [STATS[0] | {"num_failures": 1}, *STATS[1:]]
-    assert missed(found(requests=figures_of(failing, 10))) == ["requests that failed"]
+    assert missed(found(requests=figures_of(failing))) == ["requests that failed"]
     assert missed(found(errors=errors_of(ERRORS))) == ["errors in tasks"]
     for times, wanted in (({"990": 4}, []), ({"1000": 4}, ["first text, P95"])):
         late = [*STATS[:2], STATS[2] | {"response_times": times}, STATS[3]]
-        assert missed(found(requests=figures_of(late, 10))) == wanted
+        assert missed(found(requests=figures_of(late))) == wanted
     wrong = {"replies": {"completed": 4}, "wrong_text": 1}
     assert missed(found(audit=wrong)) == ["replies in the database that differ from the model's"]
     live = {"replies": {"completed": 4, "queued": 1, "streaming": 2}, "wrong_text": 0}
