@@ -20,7 +20,7 @@ from .chaos.checker import Verdict, check
 from .chaos.client import Client, Habits, Witness
 from .chaos.faults import suffered
 from .chaos.people import make_clients, told
-from .chaos.recoveries import KIND_HEAD, RECOVERY_SECONDS, Recovery, kind_rows, recovery_figures
+from .chaos.recoveries import KIND_HEAD, RECOVERY_SECONDS, Recovery, held_up_for, kind_rows, recovery_figures
 from .chaos.reports import chaos_report
 from .chaos.schedule import KINDS, Fault, schedule
 from .chaos.stack import BOUNDS, PERSONA, ChaosStack, StackError, model_script
@@ -100,24 +100,23 @@ class Run:
                 await asyncio.sleep(fault.seconds)
         over = time.monotonic()
         back = began if fault.leaves_part_up else over
-        await self._all_go_on(clients, over)
+        now = await self._all_go_on(clients, over)
         completed = next((at - back for at in self._witness.completed if at > back), None)
-        held_up = [
-            RECOVERY_SECONDS if client.waits.held_up_at(time.monotonic()) else seconds
-            for client in clients
-            if (seconds := client.waits.after(back, until=over + SOON_SECONDS)) is not None
-        ]
+        times = [held_up_for(client.waits, back, until=over + SOON_SECONDS, now=now) for client in clients]
+        held_up = [seconds for seconds in times if seconds is not None]
         self._recoveries.append(Recovery(str(fault), fault.part, fault.kind, completed, held_up))
         stack.check()
 
-    async def _all_go_on(self, clients: Sequence[Client], over: float) -> None:
-        """Until nobody is held up and a reply has been completed, but no longer than RECOVERY_SECONDS."""
+    async def _all_go_on(self, clients: Sequence[Client], over: float) -> float:
+        """Until nobody is held up and a reply has been completed, but no longer than RECOVERY_SECONDS. Returns when it
+        looked last."""
         completed = self._witness.completed
         await asyncio.sleep(SOON_SECONDS)
         while (now := time.monotonic()) < over + RECOVERY_SECONDS:
             if completed[-1] > over and not any(client.waits.held_up_at(now) for client in clients):
-                return
+                break
             await asyncio.sleep(LOOK_SECONDS)
+        return now
 
     def _figures(self, verdict: Verdict, seconds: float) -> dict[str, Any]:
         options = self._options

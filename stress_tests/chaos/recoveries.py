@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..bench_turns import percentile
+from .waits import Waits
 
-RECOVERY_SECONDS = 60.0  # for the next reply after a fault; one that did not come counts as this
+RECOVERY_SECONDS = 60.0  # for the next reply after a fault and for who is held up; what did not come counts as this
 
 KIND_HEAD = ("fault", "times", "next reply, P50", "P95", "max", "held up", "P50", "P95", "max")
 
@@ -22,6 +23,14 @@ class Recovery:
     kind: str
     seconds: float | None
     held_up: Sequence[float] = ()
+
+
+def held_up_for(waits: Waits, back: float, *, until: float, now: float) -> float | None:
+    """For how long after ``back`` a client was held up by what began before ``until``: RECOVERY_SECONDS where it still
+    is ``now``, None where it was not."""
+    if waits.since is not None and waits.since < until and waits.held_up_at(now):
+        return RECOVERY_SECONDS
+    return waits.after(back, until=until)
 
 
 def recovery_figures(recoveries: Sequence[Recovery]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from stress_tests.chaos.recoveries import RECOVERY_SECONDS, held_up_for
 from stress_tests.chaos.waits import Waits
 
 Line = dict[str, Any]
@@ -85,3 +86,15 @@ def test_only_what_lies_behind_the_fault_counts_for_it() -> None:
     assert waits.after(5.0, until=5.5) == 1.5
     assert waits.after(2.0, until=2.5) is None
     assert waits.after(3.0, until=4.5) == 2.5
+
+
+def test_who_is_held_up_by_the_fault_when_no_longer_waited_for_counts_as_that() -> None:
+    waits = read(*CONNECTED, asked(1.0))
+    assert waits.after(2.0, until=2.5) is None
+    assert held_up_for(waits, 2.0, until=2.5, now=62.0) == RECOVERY_SECONDS
+
+
+def test_who_went_on_and_waits_anew_was_held_up_until_then() -> None:
+    waits = read(*CONNECTED, asked(1.0), accepted(3.0), said(3.1, "completed"), closed(50.0))
+    assert held_up_for(waits, 2.0, until=2.5, now=62.0) == 1.0
+    assert held_up_for(waits, 10.0, until=10.5, now=62.0) is None
