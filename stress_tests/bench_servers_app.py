@@ -15,6 +15,7 @@ from chatbot_project.lib.collecting import keep_loaded
 from chatbot_project.management.commands.runweb import DRAIN_SECONDS
 from conversations.hub import running_hub
 
+threads.share_arenas()  # before any thread starts
 _looking: asyncio.Task[None] | None = None
 
 

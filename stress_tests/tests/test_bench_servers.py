@@ -2,12 +2,14 @@
 
 import copy
 import os
+import runpy
 import sys
 from argparse import ArgumentTypeError, Namespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from chatbot_project.lib import threads
 from stress_tests.bench_cpu import biggest, rss_bytes, tree_rss_bytes
 from stress_tests.bench_servers import SERVERS, installed, servers
 from stress_tests.bench_servers_report import judged, order_of, report_of, together
@@ -131,6 +133,14 @@ def test_what_a_python_has_is_asked_of_it() -> None:
     assert list(installed(sys.executable, ["daphne", "no-such-server"])) == ["daphne"]
     with pytest.raises(ValueError, match="/nowhere/python"):
         installed("/nowhere/python", ["daphne"])
+
+
+def test_threads_of_the_others_share_arenas_as_those_of_runweb_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+    monkeypatch.setattr(threads, "share_arenas", lambda: begun.append("arenas"))
+    monkeypatch.setitem(sys.modules, "chatbot_project.asgi", cast(Any, Namespace(application=None)))
+    runpy.run_module("stress_tests.bench_servers_app")
+    assert begun == ["arenas"]
 
 
 @pytest.mark.parametrize("name", SERVERS)
