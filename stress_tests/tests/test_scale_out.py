@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from stress_tests import scale_out_test
 from stress_tests.bench_report import by_part
+from stress_tests.bench_turns import Turn
 from stress_tests.reporting import report_page
 from stress_tests.scale_out_test import (
     Capacity,
     capacity,
     cores_for,
+    figures_of,
     judged,
     ratio,
     report_of,
@@ -56,13 +59,24 @@ def test_processes_of_one_kind_are_counted_together() -> None:
     }  # fmt: skip
 
 
-def test_rounds_are_added_up() -> None:
-    one = {"turns": 10, "completed": 9, "tokens": 600, "cpu": {
+def test_rounds_are_added_up_and_time_is_of_whole_turns() -> None:
+    one = {"turns": 10, "completed": 8, "tokens": 600, "cpu": {
         "product_seconds": 1.0, "seconds": {"web": 0.5}, "seconds_by_process": {"web": 0.25, "web2": 0.25},
     }}  # fmt: skip
     both = together([one, one])
-    assert (both["turns"], both["completed"], both["tokens"], both["cpu"]["seconds"]) == (20, 18, 1200, {"web": 1.0})
-    assert turn_seconds(both, 0.4) == {"web": 0.05, "generator": 0.02}
+    assert (both["turns"], both["completed"], both["tokens"], both["cpu"]["seconds"]) == (20, 16, 1200, {"web": 1.0})
+    assert turn_seconds(both, 0.4) == {"web": 0.0625, "generator": 0.025}
+
+
+def test_turns_that_were_refused_make_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"turns": 10, "completed": 5, "tokens": 300, "cpu": {
+        "product_seconds": 1.0, "seconds": {}, "seconds_by_process": {},
+    }}  # fmt: skip
+    monkeypatch.setattr(scale_out_test, "product_figures", lambda _run: figures)
+    monkeypatch.setattr(scale_out_test, "cost_of_tokens_and_turns", lambda *_: {})
+    for ended_at, per_s in ((3.0, 2.5), (0.0, 0.0)):
+        run: Any = Namespace(turns=[Turn(0, 1.0, ended_at=ended_at)], generator_cpu_s=0.0)
+        assert figures_of({name: [run] for name in ("many", "few", "rush")})["seen_per_s"] == per_s
 
 
 def found(**of_two: Any) -> dict[str, Any]:
@@ -88,9 +102,9 @@ def test_on_many_processors_what_is_seen_counts_as_well() -> None:
     assert verdicts(found(seen_per_s=60.0), 8) == ["reached", "reached", "MISSED"]
 
 
-def test_turns_that_broke_off_are_missed() -> None:
+def test_turns_that_broke_off_are_missed_and_leave_the_law_unclear() -> None:
     broken = {"turns": 100, "completed": 99, "cpu": {"seconds_by_process": {"web": 1.0}}}
-    assert verdicts(found(many=broken), 2) == ["MISSED", "reached"]
+    assert verdicts(found(many=broken), 8) == ["MISSED", "unclear", "unclear"]
 
 
 def test_the_page_shows_the_law_and_each_process() -> None:
