@@ -144,10 +144,8 @@ def measured(options: argparse.Namespace) -> tuple[Report, dict[str, Any]]:
     """The run, or the judgement of one whose figures were kept. Raises StackError or ValueError."""
     machine = describe_machine()
     if options.judge is not None:
-        kept = json.loads(options.judge.read_text())
-        found = Soaked(**{field.name: kept[field.name] for field in fields(Soaked)})
-        vars(options).update(kept["report"]["parameters"], judge=None)  # what is kept of it is that run's
-        machine = kept["report"]["machine"]
+        found, parameters, machine = read_kept(options.judge)
+        vars(options).update(parameters, judge=None)  # what is kept of it is that run's
     else:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -158,6 +156,18 @@ def measured(options: argparse.Namespace) -> tuple[Report, dict[str, Any]]:
         found, users=options.users, think=options.think, words=options.words, token_ms=options.token_ms
     )
     return soak_report(figures, found.samples, options, machine), figures
+
+
+def read_kept(path: Path) -> tuple[Soaked, Mapping[str, Any], dict[str, Any]]:
+    """A run that ``--json`` kept, its parameters and its machine. Raises ValueError where there is none."""
+    try:
+        kept = json.loads(path.read_text())
+        found = Soaked(**{field.name: kept[field.name] for field in fields(Soaked)})
+        return found, kept["report"]["parameters"], kept["report"]["machine"]
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds no soak that can be judged again: {error!r}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -28,7 +28,11 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 
 def run(options: Options) -> Found:
     """Raises StackError, and ValueError where locust is not installed."""
-    if subprocess.run([options.python, "-c", "import locust"], capture_output=True, check=False).returncode:
+    try:
+        asked = subprocess.run([options.python, "-c", "import locust"], capture_output=True, check=False)
+    except OSError as error:
+        raise ValueError(f"{options.python} does not start: {error.strerror}") from error
+    if asked.returncode:
         raise ValueError("locust is not installed there: pip install -r requirements-locust.txt, or name its --python")
     plan = Plan(name="locust", users=1, tokens=options.tokens, first_ms=200, token_ms=20)
     machine = describe_machine()
@@ -52,17 +56,21 @@ def _swarm(stack: Stack, people: list[dict[str, str]], options: Options, directo
     (directory / "people.json").write_text(json.dumps(people))
     environment = {name: os.environ[name] for name in (*KEPT_VARIABLES, "PYTHONPATH") if name in os.environ}
     say(f"{options.users} people for {options.seconds} s")
-    done = subprocess.run(
-        [
-            options.python, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--json", "--only-summary",
-            "--host", f"http://127.0.0.1:{stack.web_port}", "--users", str(options.users),
-            "--spawn-rate", str(options.spawn_rate), "--run-time", f"{options.seconds}s",
-            "--stop-timeout", str(STOP_SECONDS),
-            "--csv", str(directory / "run"), "--csv-full-history", "--exit-code-on-error", "0",
-        ],
-        cwd=ROOT, env=environment | {PEOPLE: str(directory / "people.json")}, capture_output=True, text=True,
-        check=False, timeout=START_SECONDS + options.seconds + options.users / options.spawn_rate + STOP_SECONDS,
-    )  # fmt: skip
+    command = [
+        options.python, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--json", "--only-summary",
+        "--host", f"http://127.0.0.1:{stack.web_port}", "--users", str(options.users),
+        "--spawn-rate", str(options.spawn_rate), "--run-time", f"{options.seconds}s",
+        "--stop-timeout", str(STOP_SECONDS),
+        "--csv", str(directory / "run"), "--csv-full-history", "--exit-code-on-error", "0",
+    ]  # fmt: skip
+    most_seconds = START_SECONDS + options.seconds + options.users / options.spawn_rate + STOP_SECONDS
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment | {PEOPLE: str(directory / "people.json")}, capture_output=True,
+            text=True, check=False, timeout=most_seconds,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise StackError(f"locust did not end within {most_seconds:g} s") from error
     if done.returncode:
         raise StackError(f"locust ended with {done.returncode}:\n{done.stderr[-3000:]}")
     return {

@@ -2,12 +2,15 @@
 
 import copy
 import json
+import subprocess
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stress_tests.bench_stack import StackError
+from stress_tests.locust import __main__ as command
 from stress_tests.locust.people import (
     MOST_SECONDS,
     MOST_USERS,
@@ -29,6 +32,7 @@ STATS = [
      "max_response_time": 104.2, "start_time": 101.0 + number, "last_request_timestamp": 107.0 + number}
     for number, name in enumerate(("page: home", "API: ask", "chat: first text", "chat: ended"))
 ]  # fmt: skip
+OPTIONS = Namespace(python="python", users=20, seconds=60, spawn_rate=10)
 HISTORY = """Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,95%
 100,0,,Aggregated,0.0,0.0,N/A,N/A
 101,5,GET,page: home,1.0,0.0,10,20
@@ -204,3 +208,17 @@ def test_failures_silence_and_wrong_texts_are_missed() -> None:
     assert missed(found(audit=wrong)) == ["replies in the database that differ from the model's"]
     live = {"replies": {"completed": 4, "queued": 1, "streaming": 2}, "wrong_text": 0}
     assert missed(found(audit=live)) == ["replies in the database without an end"]
+
+
+def test_locust_that_does_not_end_is_why_it_could_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hangs(locust: list[str], *, timeout: float, **_: Any) -> None:
+        raise subprocess.TimeoutExpired(locust, timeout)
+
+    monkeypatch.setattr(subprocess, "run", hangs)
+    with pytest.raises(StackError, match="locust did not end within 152 s"):
+        command._swarm(Namespace(web_port=8000), [], OPTIONS, tmp_path)  # type: ignore[arg-type]
+
+
+def test_python_that_is_none_is_why_it_could_not_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--python", "/nowhere/python"]) == 2
+    assert "/nowhere/python does not start" in capsys.readouterr().err

@@ -140,3 +140,17 @@ def test_what_a_run_kept_is_judged_again(tmp_path: Path, capsys: pytest.CaptureF
     said = capsys.readouterr().out
     assert "1,796 messages" in said
     assert "of that run" in said
+
+
+@pytest.mark.parametrize(
+    ("kept", "why"),
+    [(None, "No such file"), ("{}", "KeyError('samples')"), ("[]", "holds no soak"), ("half a li", "Expecting value")],
+)
+def test_what_holds_no_run_that_was_kept_is_refused(
+    kept: str | None, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "soak.json"
+    if kept is not None:
+        path.write_text(kept)
+    assert main(["--judge", str(path)]) == 2
+    assert why in capsys.readouterr().err
