@@ -2,8 +2,9 @@
 # Settings for `docker compose up`, with secrets made just now: (umask 077; sh deploy/new_env.sh chat.example.org >.env)
 set -eu
 host="${1:?Name the host that people open, such as chat.example.org (localhost to try it)}"
-secret() { head -c 48 /dev/urandom | base64 | tr -d '\n' | tr '+/' '-_'; }
-word() { head -c 24 /dev/urandom | base64 | tr -d '\n' | tr '+/' '-_'; }
+# Letters and digits alone: what begins with a hyphen, Redis' server takes for another option.
+secret() { head -c 48 /dev/urandom | base64 | tr -d '\n' | tr '+/' 'xy'; }
+word() { head -c 24 /dev/urandom | base64 | tr -d '\n' | tr '+/' 'xy'; }
 cat <<END
 # Keep this file apart from backups: with a backup of the database and these, everything can be read.
 ALLOWED_HOSTS=$host

@@ -131,6 +131,7 @@ def test_settings_for_compose_hold_new_secrets_that_production_accepts() -> None
     )
     secret = {"SECRET_KEY", "AUDIT_SIGNING_KEYS", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "METRICS_TOKEN"}
     assert all(first[name] != second[name] for name in secret)
+    assert all(first[name].isalnum() and second[name].isalnum() for name in secret)  # no option of any command
     environment = {"PATH": os.environ["PATH"], "VAR_DIR": str(settings.VAR_DIR), "NONO_ENV": "production"} | first
     environment["DATABASE_URL"] = f"postgresql://nono:{first['POSTGRES_PASSWORD']}@postgres/nono"
     environment["REDIS_URL"] = f"redis://:{first['REDIS_PASSWORD']}@redis:6379/0"
