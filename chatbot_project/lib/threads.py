@@ -15,8 +15,8 @@ def share_arenas() -> None:
     """Have all threads that start from now on allocate from the same ARENAS arenas of the C library, where it has any.
 
     Left to itself glibc gives each thread one of its own, up to eight for each processor, and each grows for hours by
-    what is free in it and lies badly: of a reply worker that was all that grew. Threads that hold the interpreter's
-    lock while they allocate do not wait for each other.
+    what is free in it and lies badly. Threads that hold the interpreter's lock while they allocate do not wait for each
+    other.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -135,8 +135,10 @@ class Client:
             await self._until(lambda: self._shown[reply].status)
 
     def _question(self, number: int) -> str:
-        """Unlike any other, and no two words of any two are the same, so that nothing mixed can hide."""
-        return " ".join(f"{self.name}q{number}w{place}" for place in range(self._habits.words)) + f" Grüße🌍{number}"
+        """Unlike any other, and no two words of any two are the same, so that nothing mixed can hide. The hundredth is
+        as long as the first: a process that keeps its last texts would seem to grow."""
+        words = (f"{self.name}q{number:05d}w{place}" for place in range(self._habits.words))
+        return f"{' '.join(words)} Grüße🌍{number:05d}"
 
     async def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         """Send a command, under the same ``client_id`` until it is acknowledged."""
