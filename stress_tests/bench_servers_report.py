@@ -151,7 +151,7 @@ def report_of(
                 "Readers that do not read", ("server", "readers", "closed with", "KiB of one", "whole afterwards"),
                 [(name, slow["readers"], _counted(slow["closed"]), slow["kib_per_reader"], slow["whole_afterwards"])
                  for name, each in found.items() for slow in each["slow"]],
-                "Each asked for 7 MiB.",
+                "Each asked for 7 MiB. Memory is that of each but the first, in which is what a first use loads.",
             )] if options.slow else []),
             Table(
                 "Rounds",

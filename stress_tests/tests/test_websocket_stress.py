@@ -150,6 +150,12 @@ async def test_pong_of_an_earlier_phase_answers_none_of_the_next() -> None:
     assert (found["due"], found["answered"]) == (1, 0)
 
 
+def test_memory_of_one_reader_alone_is_unclear() -> None:
+    found = doctored("slow/kib_per_reader", None)
+    assert [check.name for check in judged(found) if check.verdict != "reached"] == ["memory of one of them"]
+    assert {check.verdict for check in judged(found)} == {"reached", "unclear"}
+
+
 def test_a_run_without_storms_is_told_as_well() -> None:
     found = good() | {"storms": []}
     assert {check.verdict for check in judged(found)} == {"reached"}
