@@ -108,8 +108,9 @@ def test_questions_that_come_at_once_go_together_and_each_gets_its_own_vector(
         rows = list(threads.map(lambda text: endpoint.embed([text])[0], texts))
     assert np.allclose(rows, expected, atol=1e-6)
     sent = [len(request.body["input"]) for request in list(fake_model.requests)[before:]]
-    assert sent[:CALLS] == [1] * CALLS  # while there is room each goes alone
-    assert sent[CALLS:] == [len(texts) - CALLS]  # and all that waited goes together
+    # While there is room each goes alone, and all that waited goes together; which the server meets first is up to
+    # their connections.
+    assert sorted(sent) == [1] * CALLS + [len(texts) - CALLS]
 
 
 def test_a_line_that_has_ended_is_opened_anew(endpoint: EndpointEmbedder) -> None:
