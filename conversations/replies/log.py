@@ -21,9 +21,10 @@ KEEP_ENDED_SECONDS = 20
 KEEP_FOLLOWERS_SECONDS = 300  # of an ended reply: long enough for one that waits again to be taken up
 START, DELTA, END, NOTE = 0, 1, 2, 3
 
-# ARGV[1] is a MessagePack [entries, endings] of strings and numbers (Redis' decoder knows no "bin"), and then come
-# channel and message of each publication. The answer lists the places of the entries whose log is gone, belongs to a
-# newer epoch, or holds the entry already: their replies need a new epoch.
+# ARGV[1] is a MessagePack [entries, endings] of strings and numbers (Redis' decoder knows no "bin"); then come each
+# ending as a message, and channel and message of each publication. Who began to follow a reply unheard by its worker is
+# sent its ending all the same: they are in the set before they read the log. The answer lists the places of the entries
+# whose log is gone, belongs to a newer epoch, or holds the entry already: their replies need a new epoch.
 _APPEND = """
 local batch = cmsgpack.unpack(ARGV[1])
 local lost = {}
@@ -45,8 +46,13 @@ for place, entry in ipairs(batch[1]) do
     if type(answer) == 'table' and answer.err then lost[#lost + 1] = place - 1 end
   end
 end
-for i = 2, #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
-for _, ending in ipairs(batch[2]) do
+for i = 2 + #batch[2], #ARGV, 2 do redis.call('PUBLISH', ARGV[i], ARGV[i + 1]) end
+for place, ending in ipairs(batch[2]) do
+  local known = {}
+  for _, web in ipairs(ending[5]) do known[web] = true end
+  for _, web in ipairs(redis.call('SMEMBERS', ending[4])) do
+    if not known[web] then redis.call('PUBLISH', 'nono:web:' .. web, ARGV[1 + place]) end
+  end
   local answer = redis.pcall('XADD', ending[1], 'NOMKSTREAM', ending[2], 'e', ending[3])
   if type(answer) == 'string' then
     redis.call('EXPIRE', ending[1], KEEP_ENDED)
@@ -111,11 +117,13 @@ class LiveLog:
         lines: list[tuple[str, str, str, int]] = []
         replies: list[UUID] = []
         mail: dict[str, list[_Packed]] = {}
-        endings: list[tuple[str, str, str, str]] = []
+        endings: list[tuple[str, str, str, str, list[str]]] = []
+        late: list[bytes] = []
         for entry, followers in entries:
             if entry.kind == END:
                 last = (log_key(entry.reply), f"{entry.epoch}-{entry.seq + 1}", entry.frame.decode())
-                endings.append((*last, followers_key(entry.reply)))
+                endings.append((*last, followers_key(entry.reply), list(followers)))
+                late.append(_pack([(entry.reply.bytes, *entry[1:])]))
             elif entry.kind != NOTE:
                 first = entry.epoch if entry.kind == START else 0
                 lines.append((log_key(entry.reply), f"{entry.epoch}-{entry.seq}", entry.frame.decode(), first))
@@ -124,7 +132,7 @@ class LiveLog:
             for web in followers:
                 mail.setdefault(web, []).append(packed)
         publications = [part for web, packed in mail.items() for part in (web_channel(web), _pack(packed))]
-        lost = await self._append(args=[_pack((lines, endings)), *publications])
+        lost = await self._append(args=[_pack((lines, endings)), *late, *publications])
         return [replies[place] for place in lost]
 
     async def followers(self, replies: Sequence[UUID]) -> list[set[str]]:

@@ -1,5 +1,6 @@
 """From a growing text to events and back: whatever the pieces, what a follower puts together is the text."""
 
+import asyncio
 import json
 from typing import Any
 from unittest.mock import Mock
@@ -11,9 +12,21 @@ from hypothesis import strategies as st
 
 from chatbot_project.lib import markdown
 from chatbot_project.lib.ids import uuid7
+from chatbot_project.lib.redis import make_redis
 from conversations import events
 from conversations.replies.live import LiveReply, ending_event
-from conversations.replies.log import DELTA, END, START, Entry, LiveLog, frames_behind, put_together, unpack_entries
+from conversations.replies.log import (
+    DELTA,
+    END,
+    START,
+    Entry,
+    LiveLog,
+    followers_key,
+    frames_behind,
+    put_together,
+    unpack_entries,
+    web_channel,
+)
 from conversations.replies.queue import Ending
 
 pieces = st.lists(st.sampled_from(["a", "Grü", "🌍", "\n", "\n\n", "# T\n", "```\n", "x = 1\n", "- i\n", "**b**", " "]))
@@ -141,7 +154,9 @@ async def test_what_is_published_is_what_followers_unpack() -> None:
     log = LiveLog.__new__(LiveLog)
 
     async def append(args: list[Any]) -> list[int]:
-        published.extend(args[1:])
+        _batch, for_the_unheard, *mail = args
+        assert unpack_entries(for_the_unheard) == [end]
+        published.extend(mail)
         return [1]
 
     log._client, log._append = Redis(), append
@@ -167,3 +182,27 @@ def test_what_was_said_before_the_log_began_is_its_second_entry(kept: str, first
         ("reply.delta", len(kept) + 8, "At once."),
     ]
     assert [(entry.kind, entry.before) for entry in entries] == [(START, 0), (DELTA, len(kept))]
+
+
+async def test_whoever_began_to_follow_unheard_is_sent_the_ending_once() -> None:
+    """A reply may be over before its worker has heard who follows it, and their look at the log, too."""
+    client, reader, reply = make_redis(), make_redis(timeout=None), live()
+    pubsub, heard = reader.pubsub(), dict[str, list[int]]()
+    try:
+        await pubsub.subscribe(web_channel("late"), web_channel("known"))
+        await client.sadd(followers_key(reply.reply), "late", "known")
+        log = LiveLog(client)
+        await log.append([(entry, {"known"}) for entry in spoken(reply, ["Hi"])])
+        await log.append([(Entry(reply.reply, 1, 2, 2, END, b"{}"), {"known"})])
+        async with asyncio.timeout(5):
+            while sum(map(len, heard.values())) < 4:
+                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=0.05)
+                if message is not None:
+                    kinds = [entry.kind for entry in unpack_entries(message["data"])]
+                    heard.setdefault(message["channel"].decode(), []).extend(kinds)
+        assert await pubsub.get_message(ignore_subscribe_messages=True, timeout=0.1) is None
+    finally:
+        await pubsub.aclose()
+        await reader.aclose()
+        await client.aclose()
+    assert heard == {web_channel("late"): [END], web_channel("known"): [START, DELTA, END]}
