@@ -110,6 +110,13 @@ def test_a_phase_without_a_good_turn_added_nothing_that_could_be_within_a_limit(
     assert report_page(report)
 
 
+def test_a_token_cannot_cost_less_than_nothing() -> None:
+    found = good()
+    found["cost"]["product"]["us_per_token"] = -1.7
+    told = [check for check in report_of(found, {}).checks if check.name.startswith("processor time per")]
+    assert [check.verdict for check in told] == ["unclear", "unclear"]
+
+
 def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
     found = {name: value for name, value in good().items() if name not in ("cost", "cost_users", "few_tokens")}
     unclear = [check for check in report_of(found, {}).checks if check.passed is None]
