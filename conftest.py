@@ -14,6 +14,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import pytest_django
 
 # The suite starts some two hundred processes: what one has compiled, the others read. Many containers set this.
 sys.dont_write_bytecode = False
@@ -89,6 +90,7 @@ import django  # the environment comes first
 django.setup()
 
 from django.conf import settings
+from django.core.management import call_command
 from django.core.signals import setting_changed
 from django.db import OperationalError, connection, transaction
 from django.test import TransactionTestCase
@@ -148,6 +150,23 @@ def _lock_and_empty_tables() -> None:
 
 
 TransactionTestCase._fixture_teardown = _empty_tables
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--divided", action="store_true", help="messages and audit events are in partitions (docs/scaling.md)"
+    )
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker
+) -> None:
+    """The session's database, its greatest tables divided where that is asked for."""
+    if request.config.getoption("divided"):
+        with django_db_blocker.unblock():
+            call_command("partition", "messages")
+            call_command("partition", "audit")
 
 
 @pytest.hookimpl(tryfirst=True)

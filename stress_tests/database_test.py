@@ -8,7 +8,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .bench_database import own_database
@@ -40,7 +40,8 @@ def judged(found: Mapping[str, Any]) -> list[Check]:
     smallest, largest = found["sizes"][0], found["sizes"][-1]
     whole = {
         name: ", ".join(of["whole"])
-        for size in found["sizes"] for name, of in size["operations"].items() if of["whole"]
+        for each in (*found["sizes"], *filter(None, [found.get("divided")]))
+        for name, of in each["operations"].items() if of["whole"]
     }  # fmt: skip
     grown = {
         name: f"{before['pages']:,} to {after['pages']:,}"
@@ -87,6 +88,7 @@ def report_of(found: Mapping[str, Any], options: Options, machine: Mapping[str, 
                 [_operation_row(name, sizes) for name in largest["operations"]],
                 EXPLAINED_NOTE,
             ),
+            *_tables_of_partitions(found),
             Table("Under load", ("step", "P50 ms", "P95 ms", "P99 ms", "max ms"), [
                 (name, of["p50"], of["p95"], of["p99"], of["max"]) for name, of in load["times"].items()
             ], f"{load['threads']} connections at once, {load['turns']:,} turns; "
@@ -120,6 +122,20 @@ OF_A_TURN = ("ask, in a long conversation", "claim", "read the branch, long", "c
 PLOTTED = (*OF_A_TURN, "history, newest page")
 
 
+def _tables_of_partitions(found: Mapping[str, Any]) -> Iterator[Table]:
+    if divided := found.get("divided"):
+        before, after = found["sizes"][-1]["operations"], divided["operations"]
+        yield Table(
+            f"Messages in {divided['partitions']} partitions",
+            ("operation", "ms", "of one table", "planning ms", "of one table", "pages", "of one table"),
+            [
+                (name, *(each[what] for what in ("ms", "planning_ms", "pages") for each in (after[name], before[name])))
+                for name in after
+            ],
+            "Statements as above, then once more with messages divided. Load and row versions are of the divided ones.",
+        )
+
+
 def _heads(size: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return f"statements, {size['messages']:,}", "ms", "planning ms", "pages"
 
@@ -142,6 +158,7 @@ def run(options: Options) -> Found:
     machine = describe_machine()
     wanted = {
         "sizes": options.sizes, "threads": options.threads, "seconds": options.seconds, "faqs": options.faqs,
+        "divided": options.divided,
     }  # fmt: skip
     try:
         with own_database("stress", RATE_LIMIT_ASKS="off") as python:
@@ -164,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sizes", type=sizes, default=sizes("10000,100000"), help="messages in it, with commas")
     parser.add_argument("--threads", type=between(1, 8), default=8, help="connections that ask and answer at once")
     parser.add_argument("--seconds", type=between(0.5, 600, float), default=10, help="of that")
+    parser.add_argument("--divided", action="store_true", help="messages go into partitions before people ask at once")
     parser.add_argument("--faqs", type=between(50, 9600), default=2000, help="of five phrasings each")
     return run_command(parser, run, arguments)
 

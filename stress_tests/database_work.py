@@ -18,6 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatbot_project.settings")
 django.setup()
 
 import psycopg  # noqa: E402
+from django.core.management import call_command  # noqa: E402
 from django.db import connection, connections, transaction  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
@@ -25,6 +26,7 @@ from accounts.models import User  # noqa: E402
 from chatbot_project.lib.api.paging import read_page  # noqa: E402
 from chatbot_project.lib.ids import uuid7  # noqa: E402
 from conversations import services  # noqa: E402
+from conversations.dividing import MESSAGES  # noqa: E402
 from conversations.models import LIST_ORDERINGS, Conversation, Message  # noqa: E402
 from conversations.replies import queue, work  # noqa: E402
 from conversations.selectors import find_conversation  # noqa: E402
@@ -335,8 +337,10 @@ def versions_left() -> dict[str, Any]:
     """What the load left behind: dead versions of rows before and after VACUUM, and how many updates touched no index
     (heap-only). A transaction that anybody has open keeps those that died after it began."""
     statistics = """
-        SELECT n_tup_upd, n_tup_hot_upd, n_dead_tup, pg_total_relation_size(relid)
-        FROM pg_stat_user_tables WHERE relname = '{table}'
+        SELECT sum(n_tup_upd)::int8, sum(n_tup_hot_upd)::int8, sum(n_dead_tup)::int8,
+               sum(pg_total_relation_size(relid))::int8
+        FROM pg_stat_user_tables WHERE relid = '{table}'::regclass
+           OR relid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = '{table}'::regclass)
     """
     found: dict[str, Any] = {}
     for table in ("conversations_message", "conversations_conversation"):
@@ -395,7 +399,17 @@ def vectors(faqs: int) -> dict[str, Any]:
     }
 
 
-def main(sizes: list[int], threads: int, seconds: float, faqs: int) -> dict[str, Any]:
+def in_partitions(person: User, conversation: Conversation) -> dict[str, Any]:
+    """The same operations with messages in partitions, as many as the product makes of them."""
+    call_command("partition", "messages")
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+    connection.close()  # its plans are of one table
+    count = len(MESSAGES.partitions())
+    return {"partitions": count, "operations": Operations(person, conversation).measure()}
+
+
+def main(sizes: list[int], threads: int, seconds: float, faqs: int, *, divided: bool) -> dict[str, Any]:
     publish("database", "bench/fake")
     version = Conversation._meta.get_field("persona_version").related_model.objects.get().pk
     everybody = people_of(PEOPLE + threads + 1)
@@ -414,6 +428,9 @@ def main(sizes: list[int], threads: int, seconds: float, faqs: int) -> dict[str,
                 "operations": Operations(asker, conversation).measure(),
             }
         )
+    if divided:
+        say("partitions")
+        found["divided"] = in_partitions(asker, conversation)
     say(f"{threads} ask at once")
     with Load(crowd) as load:
         load.take_turns(seconds)

@@ -135,6 +135,7 @@ RUN = [
     Entry("docs/doctor.md", r"manage\.py maintenance", "commands"),
     Entry("docs/audit.md", r"^CREATE ROLE ", "commands"),
     Entry("docs/backup.md", r"^\S+python manage\.py (backup|restore) ", "backups"),
+    Entry("docs/scaling.md", r"manage\.py partition", "partitions"),
     Entry("docs/upgrading.md", r"^curl ", "green"),
     Entry("docs/deploy.md", r"^\(umask 077; sh deploy/new_env\.sh ", "deploying"),
     Entry("docs/deploy-kubernetes.md", r"^\(umask 077; sh deploy/new_env\.sh |^cp -r |^\{ printf ", "deploying"),

@@ -119,6 +119,36 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
         super().execute(sql, params)
         self._wait_as_usual()
 
+    def add_index(self, model: Any, index: Any, concurrently: bool = False) -> None:
+        """Concurrently also where the table is divided (``lib/postgres/partitions.py``): of each partition by itself,
+        which PostgreSQL does not do by the table's name."""
+        if not concurrently or not (partitions := self._partitions(model)):
+            super().add_index(model, index, concurrently=concurrently)
+            return
+        above = index.create_sql(model, self)
+        above.parts["table"] = f"ONLY {above.parts['table']}"
+        self.execute(above, params=None)
+        for number, name in enumerate(partitions):
+            below = index.create_sql(model, self, concurrently=True)
+            below.parts["table"], below.parts["name"] = name, self.quote_name(f"{index.name}_{number}")
+            self.execute(below, params=None)
+            self.execute(f"ALTER INDEX {above.parts['name']} ATTACH PARTITION {below.parts['name']}")
+
+    def remove_index(self, model: Any, index: Any, concurrently: bool = False) -> None:
+        """At once where the table is divided: PostgreSQL has no other way there, and none that takes long."""
+        super().remove_index(model, index, concurrently=concurrently and not self._partitions(model))
+
+    def _partitions(self, model: Any) -> list[str]:
+        if self.collect_sql:
+            return []
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT inhrelid::regclass::text FROM pg_inherits JOIN pg_class p ON p.oid = inhparent"
+                " WHERE inhparent = to_regclass(%s) AND p.relkind = 'p' ORDER BY 1",
+                [model._meta.db_table],
+            )
+            return [name for (name,) in cursor.fetchall()]
+
     def _bound_waiting(self, *, is_local: bool) -> None:
         with self.connection.cursor() as cursor:
             milliseconds = f"{MIGRATION_LOCK_SECONDS * 1000:.0f}"
