@@ -9,6 +9,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import uvloop
@@ -35,7 +36,8 @@ MIB = 1024 * 1024
 SETTLE_SECONDS = 3.0
 LEAVE_SECONDS = 0.5
 SIZES, QUICK_SIZES = (10, 100, 500, 1000), (10, 50)
-FEW_TOKENS = 6
+FEW_TOKENS, MANY_TOKENS = 6, 120
+COST_ROUNDS = 2
 BURST_ROUNDS = 3
 BURST = {"users": 50, "turns": 1, "think_s": 0.0, "spread_s": 0.0, "tokens": 200, "first_ms": 0.0, "token_ms": 0.0}
 
@@ -62,26 +64,17 @@ class Bench:
 
     @property
     def cost_plans(self) -> tuple[Plan, Plan] | None:
-        """The phase at 500 users, and one like it with few tokens whose turns follow each other at the same pace."""
-        many = next((plan for plan in self.phases if plan.users == COST_USERS), None)
-        if many is None and self.quick:
-            many = max(self.phases[:-1], key=lambda plan: plan.users)
-        if many is None:
+        """Of few tokens and of many, whose turns follow each other at the pace of the phase at 500 users."""
+        like = next((plan for plan in self.phases if plan.users == COST_USERS), None)
+        if like is None and self.quick:
+            like = max(self.phases[:-1], key=lambda plan: plan.users)
+        if like is None:
             return None
-        saved_s = (many.tokens - FEW_TOKENS) * many.token_ms / 1000
-        few = Plan(
-            name=f"{many.users} users, {FEW_TOKENS} tokens",
-            users=many.users,
-            turns=many.turns,
-            think_s=many.think_s + saved_s,
-            tokens=FEW_TOKENS,
-        )
-        return many, few
+        return _with_tokens(like, FEW_TOKENS), _with_tokens(like, min(MANY_TOKENS, 2 * like.tokens))
 
     def plans(self) -> list[Plan]:
         """Every plan that goes through the product."""
-        few = [self.cost_plans[1]] if self.cost_plans else []
-        return [self.memory, *self.phases, *few, *self.bursts]
+        return [self.memory, *self.phases, *(self.cost_plans or ()), *self.bursts]
 
     def run(self) -> dict[str, Any]:
         """Start everything, measure, stop everything. Raises StackError."""
@@ -106,12 +99,15 @@ class Bench:
         }
         result["phases"] = [await self._measure_phase(stack, plan) for plan in self.phases]
         if self.cost_plans:
-            many, few = self.cost_plans
-            found = next(phase["product"] for phase in result["phases"] if phase["name"] == many.name)
-            result["few_tokens"] = report.product_figures(await product(stack, few))
-            result["cost_users"] = many.users
+            result["cost_users"] = self.cost_plans[0].users
+            result["cost_rounds"] = []
+            for number in range(1 if self.quick else COST_ROUNDS):
+                # Now the one first and now the other: what else the machine does changes meanwhile.
+                order = self.cost_plans if number % 2 == 0 else self.cost_plans[::-1]
+                found = [report.product_figures(await product(stack, plan)) for plan in order]
+                result["cost_rounds"].append(report.CostRound(*(found if number % 2 == 0 else found[::-1])))
             with contextlib.suppress(ValueError):
-                result["cost"] = report.cost_of_tokens_and_turns(found, result["few_tokens"])
+                result["cost"] = report.cost_of_rounds(result["cost_rounds"])
         return result
 
     async def _measure_phase(self, stack: Stack, plan: Plan) -> dict[str, Any]:
@@ -151,6 +147,12 @@ class Bench:
             "kib_per_streaming_socket": round((per_idle + (streaming - idle) / self.memory.users) / report.KIB, 1),
             **report.completeness(outcomes),
         }
+
+
+def _with_tokens(like: Plan, tokens: int) -> Plan:
+    """As ``like``, at its pace: what replies take less, thoughts take more."""
+    saved_s = (like.tokens - tokens) * like.token_ms / 1000
+    return replace(like, name=f"{like.users} users, {tokens} tokens", tokens=tokens, think_s=like.think_s + saved_s)
 
 
 async def product(stack: Stack, plan: Plan) -> Run:

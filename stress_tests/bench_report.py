@@ -3,7 +3,7 @@
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .bench_cpu import cpu_between, shares_between
 from .bench_load import Run
@@ -104,15 +104,37 @@ def added(product: dict[str, Any], direct: dict[str, Any]) -> dict[str, dict[str
     return {name: less(product[name], direct[name]) for name in LATENCIES}
 
 
-def cost_of_tokens_and_turns(many: dict[str, Any], few: dict[str, Any]) -> dict[str, Any]:
+class CostRound(NamedTuple):
+    """Figures of two runs with the same turns per second and different numbers of tokens."""
+
+    few: Mapping[str, Any]
+    many: Mapping[str, Any]
+
+
+def cost_of_rounds(rounds: Sequence[CostRound]) -> dict[str, Any]:
+    """As ``cost_of_tokens_and_turns`` of all rounds together; and what a token came to in each. Raises as that."""
+    each = [cost_of_tokens_and_turns(one.many, one.few)["product"]["us_per_token"] for one in rounds]
+    few, many = (_together(runs) for runs in zip(*rounds, strict=True))
+    return cost_of_tokens_and_turns(many, few) | {"us_per_token_of_rounds": each}
+
+
+def _together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    parts = {name: sum(run["cpu"]["seconds"][name] for run in runs) for name in PRODUCT}
+    return {
+        **{name: sum(run[name] for run in runs) for name in ("turns", "completed", "tokens")},
+        "cpu": {"seconds": parts, "product_seconds": sum(parts.values())},
+    }
+
+
+def cost_of_tokens_and_turns(many: Mapping[str, Any], few: Mapping[str, Any]) -> dict[str, Any]:
     """Split processor time into what a turn costs and what each of its tokens does.
 
     Two runs with the same turns per second and different numbers of tokens: per turn, cost = turn + tokens × token.
-    Two equations, two unknowns; for all of the product and for each part. Raises ValueError where replies had no more
-    tokens in the one run than in the other: they broke off.
+    Two equations, two unknowns; for all of the product and for each part. Raises ValueError where replies broke off,
+    or had no more tokens in the one run than in the other.
     """
     tokens_many, tokens_few = many["tokens"] / many["turns"], few["tokens"] / few["turns"]
-    if tokens_many <= tokens_few:
+    if tokens_many <= tokens_few or any(run["completed"] < run["turns"] for run in (many, few)):
         raise ValueError("replies broke off: what a token costs cannot be told")
 
     def split(name: str) -> dict[str, float]:
@@ -127,7 +149,7 @@ def cost_of_tokens_and_turns(many: dict[str, Any], few: dict[str, Any]) -> dict[
     return {"product": split("product")} | {name: split(name) for name in PRODUCT}
 
 
-def _spent(figures: dict[str, Any], name: str) -> float:
+def _spent(figures: Mapping[str, Any], name: str) -> float:
     spent = figures["cpu"]["product_seconds"] if name == "product" else figures["cpu"]["seconds"][name]
     return float(spent)
 
@@ -202,8 +224,9 @@ def _phases(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any],
     """Every phase by name: figures through the product, and those of the direct run."""
     for phase in result["phases"]:
         yield phase["name"], phase["product"], phase["direct"]
-    if few := result.get("few_tokens"):
-        yield "few tokens", few, None
+    for number, each in enumerate(result.get("cost_rounds", ()), 1):
+        yield f"few tokens, {number}", each.few, None
+        yield f"many tokens, {number}", each.many, None
     yield "burst", result["burst"]["product"], result["burst"]["direct"]
     yield "memory", result["memory"], None
 
@@ -340,6 +363,7 @@ def _cost_tables(result: Mapping[str, Any]) -> Iterator[Table]:
     if cost := result.get("cost"):
         yield Table(
             f"What a token and a turn cost at {result['cost_users']} users", ("part", "µs a token", "ms a turn"),
-            [(name, each["us_per_token"], each["ms_per_turn"]) for name, each in cost.items()],
-            "By runs of many and of few tokens: a turn without its tokens.",
+            [(name, cost[name]["us_per_token"], cost[name]["ms_per_turn"]) for name in ("product", *PRODUCT)],
+            "By runs of few and of many tokens: a turn without its tokens. A token of the product, round by round: "
+            f"{', '.join(f'{each:g}' for each in cost['us_per_token_of_rounds'])} µs.",
         )  # fmt: skip

@@ -8,7 +8,16 @@ import pytest
 
 from stress_tests import bench
 from stress_tests.bench_load import Plan, Run
-from stress_tests.bench_report import PRODUCT, added, burst_figures, completeness, cost_of_tokens_and_turns, report_of
+from stress_tests.bench_report import (
+    PRODUCT,
+    CostRound,
+    added,
+    burst_figures,
+    completeness,
+    cost_of_rounds,
+    cost_of_tokens_and_turns,
+    report_of,
+)
 from stress_tests.bench_turns import Outcome, Turn
 from stress_tests.reporting import report_page, report_text
 
@@ -46,10 +55,13 @@ def good() -> dict[str, Any]:
     found = {
         "machine": MACHINE,
         "phases": [phase(through())],
-        "few_tokens": WHOLE,
+        "cost_rounds": [CostRound(WHOLE, WHOLE)],
         "burst": {"product": burst, "direct": burst},
         "memory": WHOLE | {"mib_idle": 200.0, "idle_sockets": 1000, "kib_per_idle_socket": 37.0},
-        "cost": {"product": {"us_per_token": 55.0, "ms_per_turn": 7.0}},
+        "cost": {
+            **{name: {"us_per_token": 55.0, "ms_per_turn": 7.0} for name in ("product", *PRODUCT)},
+            "us_per_token_of_rounds": [55.0],
+        },
         "cost_users": 500,
         "audit": {"replies": {"completed": 30}, "wrong_text": 0},
     }
@@ -71,7 +83,8 @@ def test_a_good_run_reaches_everything() -> None:
     ("name", "change"),
     [
         ("1000 users", lambda f: f["phases"][0].update(product=through(**BROKEN))),
-        ("few tokens", lambda f: f.update(few_tokens=BROKEN)),
+        ("few tokens, 1", lambda f: f.update(cost_rounds=[CostRound(BROKEN, WHOLE)])),
+        ("many tokens, 2", lambda f: f.update(cost_rounds=[CostRound(WHOLE, WHOLE), CostRound(WHOLE, BROKEN)])),
         ("burst", lambda f: f["burst"].update(product=f["burst"]["product"] | BROKEN)),
         ("memory", lambda f: f["memory"].update(BROKEN)),
         ("memory", lambda f: f["memory"].update(turns=0, completed=0)),
@@ -118,7 +131,7 @@ def test_a_token_cannot_cost_less_than_nothing() -> None:
 
 
 def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
-    found = {name: value for name, value in good().items() if name not in ("cost", "cost_users", "few_tokens")}
+    found = {name: value for name, value in good().items() if name not in ("cost", "cost_users", "cost_rounds")}
     unclear = [check for check in report_of(found, {}).checks if check.passed is None]
     assert [check.found for check in unclear] == ["not measured"] * 2
 
@@ -143,9 +156,28 @@ def test_a_bursts_broken_turns_are_counted_over_all_rounds() -> None:
     assert (found["tokens_per_s"], found["turns"], found["completed"]) == (0, 2, 0)
 
 
-def test_cost_of_replies_that_broke_off_cannot_be_told() -> None:
+def spent(tokens: int, seconds: float, *, turns: int = 10, completed: int = 10) -> dict[str, Any]:
+    """A run of ten turns; each part of the product took ``seconds``."""
+    parts = dict.fromkeys(PRODUCT, seconds)
+    return {
+        "turns": turns, "completed": completed, "tokens": tokens * turns,
+        "cpu": {"seconds": parts, "product_seconds": sum(parts.values())},
+    }  # fmt: skip
+
+
+def test_a_tokens_cost_is_told_from_a_turns_over_all_rounds() -> None:
+    # A turn takes 1 ms of each of four parts and a token 10 µs; the second round's long run had a hiccup of 2 ms.
+    rounds = [CostRound(spent(6, 0.0106), spent(106, 0.0206)), CostRound(spent(6, 0.0106), spent(106, 0.0226))]
+    cost = cost_of_rounds(rounds)
+    assert cost["us_per_token_of_rounds"] == [40.0, 48.0]
+    assert cost["product"] == {"us_per_token": 44.0, "ms_per_turn": 3.98}
+    assert cost["web"] == {"us_per_token": 11.0, "ms_per_turn": 0.99}
+
+
+@pytest.mark.parametrize("broken", [spent(0, 0.01), spent(60, 0.01, completed=9)])
+def test_cost_of_replies_that_broke_off_cannot_be_told(broken: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="broke off"):
-        cost_of_tokens_and_turns({"tokens": 0, "turns": 10}, {"tokens": 0, "turns": 10})
+        cost_of_tokens_and_turns(broken, spent(6, 0.01))
 
 
 @pytest.mark.parametrize("wrong", [["--sizes", "0"], ["--sizes", "10,20000"], ["--sizes", "many"], ["--web", "17"]])
