@@ -31,7 +31,7 @@ class BoundedTask(Task):  # type: ignore[misc]  # Celery ships no types
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Put the task into the queue. Raises kombu's OperationalError where the broker is away or, as QueueFull, where
         too many wait. Beat gets nothing back then: the next is due soon."""
-        if not is_full(self.app.conf.task_default_queue):
+        if not self._is_refused(tries_again=options.get("retry", self.app.conf.task_publish_retry)):
             return super().apply_async(args, kwargs, **options)
         log.warning("task.not_queued", task=self.name)
         if "celery_beat_task" in (options.get("headers") or ()):
@@ -39,10 +39,18 @@ class BoundedTask(Task):  # type: ignore[misc]  # Celery ships no types
             return None
         raise QueueFull(f"{MOST_WAITING} tasks wait.")
 
+    def _is_refused(self, *, tries_again: bool) -> bool:
+        try:
+            return is_full(self.app.conf.task_default_queue)
+        except OperationalError:
+            if not tries_again:
+                raise
+            return False  # a moment's stall: sending tries for longer
+
 
 def is_full(queue: str) -> bool:
     """Whether MOST_WAITING tasks wait, or did within the last LOOK_SECONDS. Raises kombu's OperationalError while Redis
-    is away: it is found out sooner here than by sending."""
+    is away: who does not try again finds it out sooner here than by sending."""
     global _length, _looked_at
     if monotonic() - _looked_at >= LOOK_SECONDS:
         _looked_at = monotonic()

@@ -15,6 +15,7 @@ log = structlog.get_logger(__name__)
 
 RETRIES = 5
 WAIT_SECONDS = 30
+SPARE_SECONDS = 150  # for the last answer, and storing it
 WITHIN_SECONDS = 24 * 3600  # waiting for a worker and tried again, in all
 WORTH_ANOTHER_TRY = frozenset(
     {"translator_rate_limited", "translator_timeout", "translator_unavailable"}
@@ -30,7 +31,8 @@ def draft_translation(self: "Task[Any, Any]", faq_id: str, language: str, actor_
     if faq is None:
         return
     try:
-        draft = translation.draft_translation(faq=faq, language=language, actor=actor)
+        translator = translation.make_translator(seconds=settings.CELERY_TASK_TIME_LIMIT - SPARE_SECONDS)
+        draft = translation.draft_translation(faq=faq, language=language, actor=actor, translator=translator)
     except ApplicationError as error:
         log.warning("translation.not_drafted", faq=faq_id, language=language, code=error.code)
         if error.code in WORTH_ANOTHER_TRY:

@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from time import monotonic
 from typing import Any, Protocol
 
 import aiohttp
@@ -22,7 +23,7 @@ from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, RetryPolicy
 TRANSLATORS = ("llm", "deepl", "google")
 MAX_BODY = 4 * 1024 * 1024  # bytes of an answer
 SECONDS = 60.0  # for one request
-MODEL_SECONDS = 240.0  # for all requests to a language model; an FAQ is translated with two calls at most
+MODEL_SECONDS = 120.0  # for one answer of a language model, with all tries
 RETRIES = RetryPolicy()
 
 LLM_PROMPT = (
@@ -55,11 +56,12 @@ class Translator(Protocol):
         """
 
 
-def make_translator() -> Translator:
-    """The translator that TRANSLATOR names. Raises TranslationError where it is unknown or has no key."""
+def make_translator(*, seconds: float | None = None) -> Translator:
+    """The translator that TRANSLATOR names. A language model is asked no more once ``seconds`` have passed: a long FAQ
+    takes many answers. Raises TranslationError where it is unknown or has no key."""
     kind = settings.TRANSLATOR
     if kind == "llm":
-        return LLMTranslator(settings.TRANSLATION_MODEL or settings.DEFAULT_MODEL)
+        return LLMTranslator(settings.TRANSLATION_MODEL or settings.DEFAULT_MODEL, seconds=seconds)
     if kind == "deepl" and settings.DEEPL_API_KEY:
         return DeepLTranslator(settings.DEEPL_API_KEY, settings.DEEPL_URL)
     if kind == "google" and settings.GOOGLE_TRANSLATE_API_KEY:
@@ -72,8 +74,9 @@ class LLMTranslator:
 
     MOST_CHARACTERS = 6000  # of one request: about 2,000 tokens to read and as many to write
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, seconds: float | None = None) -> None:
         self.name = model
+        self._until = None if seconds is None else monotonic() + seconds
 
     def translate(self, fragments: Sequence[str], *, source: str, target: str) -> list[str]:
         prompt = LLM_PROMPT.format(source=language_name(source), target=language_name(target))
@@ -81,10 +84,7 @@ class LLMTranslator:
 
     async def _translate(self, fragments: Sequence[str], prompt: str) -> list[str]:
         done: dict[int, str] = {}
-        async with (
-            answered_within(self.name, MODEL_SECONDS),
-            LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines()) as llm,
-        ):
+        async with LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines()) as llm:
             for batch in batches(fragments, count=40, characters=self.MOST_CHARACTERS):
                 done |= await self._ask(llm, prompt, fragments, batch)
                 for number in batch:
@@ -99,7 +99,12 @@ class LLMTranslator:
         text = "\n".join(f'<s id="{place}">{fragments[number]}</s>' for place, number in enumerate(batch, 1))
         messages = [ChatMessage("system", prompt), ChatMessage("user", text)]
         request = ChatRequest(messages, temperature=0.0, max_tokens=200 + 3 * estimate_tokens(text))
-        found = _ELEMENT.findall((await llm.complete([self.name], request)).text)
+        if self._until is not None and monotonic() > self._until:
+            detail = _("%(model)s takes too long for so much text: let manage.py translate_faqs ask it.")
+            raise TranslationError("translator_slow", detail % {"model": self.name}, status=504)
+        async with answered_within(self.name, MODEL_SECONDS):
+            answer = await llm.complete([self.name], request)
+        found = _ELEMENT.findall(answer.text)
         given = [int(place) for place, _translated in found]
         return {
             batch[int(place) - 1]: translated.strip()

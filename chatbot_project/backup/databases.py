@@ -12,7 +12,9 @@ from psycopg import sql
 
 from chatbot_project.backup.errors import BackupError
 
-NOT_LIBPQ = {"pool", "prepare_threshold"}
+#: Not for what reads and writes whole tables, where a server that is busy may take nothing for a while; keepalives find
+#: one that is gone.
+NOT_LIBPQ = {"pool", "prepare_threshold", "tcp_user_timeout"}
 PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 LONGEST_NAME = 63  # bytes of a name in PostgreSQL
 _TRIES = 6  # to have all others out; each waits 5 s for those who do not go

@@ -67,12 +67,16 @@ def backups(place: Path) -> list[Backup]:
     return sorted(found, key=lambda each: each.manifest.made_at, reverse=True)
 
 
-def prune(place: Path, *, keep: int, spared: Backup | None = None) -> list[Path]:
-    """Remove all but the ``keep`` newest and ``spared``; those removed. Raises BackupError."""
+def prune(place: Path, *, keep: int, proved: Backup | None = None) -> list[Path]:
+    """Remove all but the ``keep`` newest; those removed. ``proved`` is the newest one that is known to come back, where
+    the newest of all did not: it stays, and what came between the two goes first. Raises BackupError."""
     gone = []
     with _one_at_a_time(place):
-        for old in backups(place)[keep:]:
-            if old == spared:
+        found = backups(place)
+        failed = found[1 : found.index(proved)] if proved in found else []
+        kept = [each for each in found if each not in failed][:keep]
+        for old in found:
+            if old in kept or old == proved:
                 continue
             try:
                 # Under this name it is no backup any more, however much of it is left.

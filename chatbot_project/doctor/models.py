@@ -11,7 +11,7 @@ from chatbot_project.doctor.endpoints import explained
 from chatbot_project.doctor.registry import Finding, Findings, Request, check, failed, ok
 from chatbot_project.doctor.running import in_database
 from chatbot_project.lib.llm.client import LLMClient
-from chatbot_project.lib.llm.errors import LLMError
+from chatbot_project.lib.llm.errors import LLMError, LLMTimeout
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines, RetryPolicy
 from chatbot_project.management.commands.models import configured_models
 from personas.models import Persona
@@ -52,7 +52,10 @@ def _named_by_personas() -> list[str]:
 def _client(request: Request) -> LLMClient:
     """One that tries once, and leaves time to say what came of it."""
     bound = request.seconds * 0.8
-    deadlines = Deadlines(connect=min(settings.LLM_CONNECT_SECONDS, bound), first_token=bound, idle=bound, total=bound)
+    deadlines = Deadlines(
+        connect=min(settings.LLM_CONNECT_SECONDS, bound), first_token=bound, idle=bound, total=bound,
+        moderation=min(settings.MODERATION_SECONDS, bound),
+    )  # fmt: skip
     return LLMClient(settings.LLM_PROVIDERS, deadlines=deadlines, retries=RetryPolicy(attempts=1))
 
 
@@ -67,11 +70,14 @@ async def _model(client: LLMClient, model: str) -> Finding:
 
 
 async def _judge(client: LLMClient, model: str) -> Finding:
-    """What ``model`` makes of a harmless text, whatever that is."""
-    return await _answer(model, lambda: client.moderate(model, HARMLESS), "A judgement")
+    """What ``model`` makes of a harmless text, whatever that is, within the time that questions wait for it."""
+    late = (
+        "See that it is not overloaded; questions wait for it for MODERATION_SECONDS, the doctor for --timeout at most."
+    )
+    return await _answer(model, lambda: client.moderate(model, HARMLESS), "A judgement", late=late)
 
 
-async def _answer(model: str, ask: Callable[[], Awaitable[object]], what: str) -> Finding:
+async def _answer(model: str, ask: Callable[[], Awaitable[object]], what: str, *, late: str = "") -> Finding:
     provider = settings.LLM_PROVIDERS.get(model.partition("/")[0])
     if provider is None:
         fix = f"Set that provider's variable, or another model than {model}."
@@ -80,6 +86,8 @@ async def _answer(model: str, ask: Callable[[], Awaitable[object]], what: str) -
     try:
         await ask()
     except LLMError as error:
+        if late and isinstance(error, LLMTimeout):
+            return failed(error.detail, late, part=model)
         return await explained(error, provider, part=model)
     return ok(f"{what} after {(perf_counter() - began) * 1000:.0f} ms.", part=model)
 

@@ -11,19 +11,22 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
+from unittest.mock import Mock
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import DatabaseError
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from accounts.models import AuditEvent
 from accounts.tests.factories import make_user
-from chatbot_project.backup import databases, making, postgres_tools
+from chatbot_project.backup import databases, making, postgres_tools, restoring
 from chatbot_project.backup.errors import BackupError
 from chatbot_project.backup.making import Backup, backups, make_backup
 from chatbot_project.backup.manifest import DUMP, MANIFEST
 from chatbot_project.backup.postgres_tools import Tools, tools_for
+from chatbot_project.management.commands import backup
 from chatbot_project.models import TaskRecord
 from chatbot_project.task_records import note_tasks
 from chatbot_project.tests.backups import home, place, run, started
@@ -124,17 +127,40 @@ def test_the_newest_are_kept_and_what_is_no_backup_is_let_be(place: Path) -> Non
 def test_where_verifying_fails_night_after_night_old_ones_go_but_the_last_that_came_back(place: Path) -> None:
     """As while an older version works on a newer one's tables."""
     run("backup", "--verify")
-    (proved,) = backups(place)
+    run("backup", "--verify")
+    proved, older = backups(place)
     newer = MigrationRecorder.Migration.objects.create(app="accounts", name="9999_later")
     try:
         for _ in range(3):
             with pytest.raises(CommandError, match="migrations that this version lacks"):
-                run("backup", "--keep", "1", "--verify")
-        assert [each == proved for each in backups(place)] == [False, True]
+                run("backup", "--keep", "3", "--verify")
+        assert backups(place)[1:] == [proved, older]
+        with pytest.raises(CommandError, match="migrations that this version lacks"):
+            run("backup", "--keep", "1", "--verify")
+        assert backups(place)[1:] == [proved]
     finally:
         newer.delete()
     run("backup", "--keep", "1", "--verify")
     assert len(backups(place)) == 1
+
+
+def test_whatever_fails_in_the_check_old_ones_go_and_it_is_told_before_what_fails_then(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_run: object) -> None:
+        raise DatabaseError("no room for an index")
+
+    for _ in range(2):
+        run("backup", "--verify")
+    proved = backups(place)[0]
+    monkeypatch.setattr(restoring, "_migrate", fails)
+    with pytest.raises(DatabaseError, match="no room for an index"):
+        run("backup", "--keep", "1", "--verify")
+    assert backups(place)[1:] == [proved]
+    monkeypatch.setattr(backup, "prune", Mock(side_effect=BackupError("cannot be removed")))
+    with pytest.raises(DatabaseError, match="no room for an index"):
+        run("backup", "--keep", "1", "--verify")
+    assert "cannot be removed" in capsys.readouterr().err
 
 
 def test_of_an_empty_database_there_is_none(place: Path, home: str) -> None:

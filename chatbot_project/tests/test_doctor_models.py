@@ -1,6 +1,8 @@
 """``manage.py doctor``: the models that answer."""
 
+import socket
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -91,6 +93,18 @@ def test_the_model_that_moderates_is_asked_for_a_judgement(
     assert "See that it runs" in found["away/omni"].fix
     (request,) = (request for request in fake_model.requests if request.path.endswith("/moderations"))
     assert request.body["model"] == "omni"
+
+
+def test_a_judgement_that_comes_later_than_questions_wait_for_it_is_late(
+    configured: Callable[..., Finding], settings: Any
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+        configured(judges=Provider("judges", f"http://127.0.0.1:{hangs.getsockname()[1]}/v1", "key"))
+        settings.MODERATION_MODEL, settings.MODERATION_SECONDS = "judges/omni", 0.2
+        began = monotonic()
+        late = examined("models", seconds=60)["models judges/omni"]
+    assert (late.status, monotonic() - began < 30) == ("failed", True)
+    assert "MODERATION_SECONDS" in late.fix
 
 
 @pytest.mark.parametrize("setting", ["MODERATION_MODEL", "EMBEDDING_MODEL"])

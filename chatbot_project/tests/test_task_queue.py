@@ -60,6 +60,17 @@ def test_the_length_is_looked_up_once_a_second_at_most(monkeypatch: pytest.Monke
         tasks.make_title.apply_async((str(uuid7()),), retry=False)
 
 
+def test_a_moments_stall_of_redis_is_left_to_sending_where_that_tries_again(
+    full_at_two: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a task's that is tried again later, or beat's: nobody would send those anew."""
+    stalled = Mock(llen=Mock(side_effect=RedisError))
+    monkeypatch.setattr(task_queue, "blocking_redis", lambda: stalled)
+    tasks.make_title.apply_async((str(uuid7()),))
+    stalled.llen.assert_called_once_with(QUEUE)
+    assert blocking_redis().llen(QUEUE) == 1
+
+
 def test_nobody_waits_for_ever_for_a_broker_that_hangs() -> None:
     with app.connection_for_write() as connection:
         parameters = connection.default_channel._connparams()

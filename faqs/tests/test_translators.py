@@ -12,6 +12,7 @@ from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.llm.errors import LLMError, LLMTimeout
 from chatbot_project.lib.llm.providers import Provider
 from faqs import translators
+from faqs.translation_tasks import SPARE_SECONDS, WORTH_ANOTHER_TRY
 from faqs.translators import (
     DeepLTranslator,
     GoogleTranslator,
@@ -211,13 +212,26 @@ def test_a_model_that_refuses_raises_its_own_error(llm: LLMTranslator, fake_mode
 
 
 def test_a_model_that_hangs_is_given_up_in_time(
-    llm: LLMTranslator, fake_model: FakeModelServer, monkeypatch: pytest.MonkeyPatch, settings: Any
+    llm: LLMTranslator, fake_model: FakeModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert 2 * translators.MODEL_SECONDS < settings.CELERY_TASK_TIME_LIMIT
+    assert translators.MODEL_SECONDS < SPARE_SECONDS
     monkeypatch.setattr(translators, "MODEL_SECONDS", 0.05)
     fake_model.default = Script(first_ms=60_000)
     with pytest.raises(LLMTimeout):
         llm.translate(["one"], source="en", target="de")
+
+
+def test_a_model_that_is_slow_is_asked_no_more(
+    llm: LLMTranslator, fake_model: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.0, 9.0, 11.0])  # made, and before each request
+    monkeypatch.setattr(translators, "monotonic", lambda: next(times))
+    fake_model.default = Script(echo=True)
+    texts = ["word " * 500 + str(number) for number in range(6)]
+    with pytest.raises(TranslationError) as slow:
+        LLMTranslator(llm.name, seconds=10).translate(texts, source="en", target="de")
+    assert (slow.value.code, len(fake_model.requests)) == ("translator_slow", 1)
+    assert slow.value.code not in WORTH_ANOTHER_TRY
 
 
 def test_long_texts_go_to_the_model_in_several_requests(llm: LLMTranslator, fake_model: FakeModelServer) -> None:

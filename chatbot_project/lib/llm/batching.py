@@ -25,6 +25,7 @@ class Batcher(Generic[Item, Answer]):
     def __init__(self, call: Callable[[list[Item]], Awaitable[Sequence[Answer]]], *, most: int, calls: int) -> None:
         self._call, self._most, self._calls = call, most, calls
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._alone: deque[tuple[Item, asyncio.Future[Answer]]] = deque()  # refused together, the next to be asked
         self._under_way: dict[asyncio.Task[None], Batch[Item, Answer]] = {}
         self._is_closed = False
 
@@ -44,10 +45,11 @@ class Batcher(Generic[Item, Answer]):
     async def close(self) -> None:
         """End what is under way and refuse what waits."""
         self._is_closed, self._calls = True, 0
-        tasks, left = list(self._under_way), [*chain(*self._under_way.values()), *self._waiting]
+        tasks, left = list(self._under_way), [*chain(*self._under_way.values()), *self._alone, *self._waiting]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._alone.clear()
         self._waiting.clear()
         _fail(left, _closed())
 
@@ -69,6 +71,10 @@ class Batcher(Generic[Item, Answer]):
 
     def _next(self) -> "Batch[Item, Answer]":
         """The first who still wait: whoever gave up is passed over."""
+        while self._alone:
+            alone = self._alone.popleft()
+            if not alone[1].done():
+                return [alone]
         batch: Batch[Item, Answer] = []
         while self._waiting and len(batch) < self._most:
             item, answer = self._waiting.popleft()
@@ -85,9 +91,7 @@ class Batcher(Generic[Item, Answer]):
                     raise
                 if isinstance(error, LLMMalformed):
                     self._most = 1
-                for each in batch:
-                    if not each[1].done():
-                        await self._answer([each])
+                self._alone += batch
                 return
             for (_item, answer), given in zip(batch, answers, strict=True):
                 if not answer.done():

@@ -60,6 +60,8 @@ class LLMClient:
         self._connections = connections
         self._slots = Slots(slots or {})
         self._router = Router(self._providers, retries, make_breaker=make_breaker)
+        # With breakers of its own: an endpoint for judging may hang while the same provider's models answer.
+        self._judges_router = Router(self._providers, retries, make_breaker=make_breaker)
         self._session: aiohttp.ClientSession
         self._sdks: dict[str, ProviderSDK] = {}
         self._headers: dict[str, dict[str, str]] = {}
@@ -82,7 +84,7 @@ class LLMClient:
         await self._session.close()
 
     def breaker_state(self, provider: str) -> State:
-        """Whether requests go to a configured provider now."""
+        """Whether requests to a configured provider's models go there now; judging is asked for apart from that."""
         return self._router.breaker(provider).state
 
     def resting(self) -> list[str]:
@@ -206,7 +208,7 @@ class LLMClient:
         async def attempt(provider: Provider, name: str) -> list[dict[str, float]]:
             return await self._sdks[provider.name].moderate(name, texts)
 
-        return await self._router.first([model], attempt)
+        return await self._judges_router.first([model], attempt)
 
     async def list_models(self, provider: str) -> list[str]:
         """The names a provider offers, sorted. One try, whatever the breaker says."""

@@ -59,7 +59,8 @@ class ProviderSDK:
         if not isinstance(answer, ChatCompletion) or not choices:
             raise LLMMalformed(f"{ref} answered with something that is not a chat completion.")
         text = getattr(getattr(choices[0], "message", None), "content", None)
-        if not isinstance(text, str) or not text or not choices[0].finish_reason:
+        reason: object = choices[0].finish_reason
+        if not isinstance(text, str) or not text or not isinstance(reason, str) or not reason:
             raise LLMMalformed(f"{ref} sent an empty reply.")
         if len(text) > self._bounds.reply:
             raise LLMTooLarge(f"{ref} sent a reply of more than {self._bounds.reply} characters.")
@@ -67,7 +68,7 @@ class ProviderSDK:
         if answer.usage is not None and is_count(answer.usage.prompt_tokens, answer.usage.completion_tokens):
             usage = Usage(answer.usage.prompt_tokens or 0, answer.usage.completion_tokens, estimated=False)
         text = without_surrogates(text).replace("\0", REPLACEMENT)
-        return ChatResult(text, choices[0].finish_reason.replace("\0", REPLACEMENT), usage, ref)
+        return ChatResult(text, reason.replace("\0", REPLACEMENT), usage, ref)
 
     async def embed(self, name: str, texts: list[str]) -> list[list[float]]:
         """One vector for each of ``texts``, in their order, all of one dimension and of finite numbers."""

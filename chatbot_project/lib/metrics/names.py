@@ -148,14 +148,15 @@ MODEL_REQUESTS = counter(
 )
 MODEL_FIRST_TOKEN = histogram(
     "nono_model_first_token_seconds",
-    "From asking for a reply until the model's first text, tries before it included, but not the wait for a slot.",
+    "From asking for a reply until the model's first text, tries before it included, but not the wait for the first "
+    "slot: that for one of a model that stands in is.",
     ["provider"],
     buckets=_REPLY,
     told_by=WORKER,
 )
 MODEL_BREAKER = gauge(
     "nono_model_breaker_state",
-    "Whether a provider is asked: 0 yes (closed), 1 one request tries (half open), 2 no (open).",
+    "Whether a provider is asked for replies: 0 yes (closed), 1 one request tries (half open), 2 no (open).",
     ["provider"],
     told_by=WORKER,
 )

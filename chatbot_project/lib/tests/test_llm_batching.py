@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from chatbot_project.lib.llm.batching import Batcher
 from chatbot_project.lib.llm.client import JUDGING, LLMClient
 from chatbot_project.lib.llm.errors import LLMCut, LLMMalformed, LLMRefused, LLMTimeout, LLMUnavailable
+from chatbot_project.lib.llm.types import ChatMessage, ChatRequest
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
@@ -66,6 +67,29 @@ async def test_what_is_refused_fails_alone() -> None:
     answers = await asyncio.gather(*(batcher.ask(item) for item in range(9)), return_exceptions=True)
     assert [answer for answer in answers if not isinstance(answer, LLMRefused)] == [0, 2, 4, 6, 8, 12, 14, 16]
     assert isinstance(answers[5], LLMRefused)
+
+
+async def test_where_several_are_refused_nobody_waits_behind_one_that_nobody_asks_any_more() -> None:
+    hung = asyncio.Event()
+
+    async def endpoint(items: list[int]) -> list[int]:
+        if len(items) > 1:
+            raise LLMRefused("no")
+        if items == [0]:
+            hung.set()
+            await asyncio.Event().wait()
+        return items
+
+    batcher = Batcher(endpoint, most=4, calls=1)
+    batcher._calls = 0  # until all of them wait
+    asked = [asyncio.create_task(batcher.ask(item)) for item in range(3)]
+    await asyncio.sleep(0)
+    batcher._calls = 1
+    batcher._begin()
+    await hung.wait()
+    asked[0].cancel()
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*asked[1:]) == [1, 2]
 
 
 async def test_an_endpoint_that_takes_one_at_a_time_is_found_out_once() -> None:
@@ -172,8 +196,10 @@ async def test_a_call_goes_on_for_as_long_as_one_waits_for_it() -> None:
         assert await asyncio.gather(*both) == [1, 2]
 
 
-async def test_a_moderation_that_hangs_is_late_and_counts_against_its_endpoint(
-    make_client: Callable[..., AbstractAsyncContextManager[LLMClient]], monkeypatch: pytest.MonkeyPatch
+async def test_a_moderation_that_hangs_is_late_and_counts_against_its_endpoint_alone(
+    make_client: Callable[..., AbstractAsyncContextManager[LLMClient]],
+    fake_model: FakeModelServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def hang(**_arguments: object) -> None:
         await asyncio.Event().wait()
@@ -183,4 +209,7 @@ async def test_a_moderation_that_hangs_is_late_and_counts_against_its_endpoint(
         for _ in range(5):
             with pytest.raises(LLMTimeout):
                 await client.moderate(MODEL, "a")
-        assert client.breaker_state("fake") != "closed"
+        assert client._judges_router.breaker("fake").state != "closed"
+        assert client.resting() == []
+        stream = await client.open_stream([MODEL], ChatRequest([ChatMessage("user", "Hello?")], max_tokens=5))
+        await stream.close()

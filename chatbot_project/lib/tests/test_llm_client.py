@@ -208,6 +208,7 @@ async def test_a_whole_reply_is_cleaned_as_a_stream_is(client, fake_model):
         (Script(html=True), LLMMalformed),
         (Script(tokens=0), LLMMalformed),
         (Script(finish_reason=None), LLMMalformed),
+        (Script(finish_reason=1), LLMMalformed),
         (Script(error={"message": "x"}), LLMMalformed),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from accounts.services import record_audit
 from chatbot_project.backup.errors import BackupError
@@ -53,15 +53,18 @@ class Command(BaseCommand):
         try:
             if verify:
                 check_backup(made.folder, say=self.stdout.write)
-        except BackupError:
-            # Or nights that fail one after the other would fill the disk.
-            self._prune(place, keep, spared=newest_proved(backups(place)))
+        except Exception:
+            # Or nights that fail one after the other, by whatever, would fill the disk.
+            try:
+                self._prune(place, keep, proved=newest_proved(backups(place)))
+            except (BackupError, DatabaseError) as error:
+                self.stderr.write(str(error))  # the first one is what has to be told
             raise
         self._prune(place, keep)
 
-    def _prune(self, place: Path, keep: int | None, *, spared: Backup | None = None) -> None:
+    def _prune(self, place: Path, keep: int | None, *, proved: Backup | None = None) -> None:
         if keep is not None:
-            for folder in prune(place, keep=keep, spared=spared):
+            for folder in prune(place, keep=keep, proved=proved):
                 self.stdout.write(f"{folder.name} is removed.")
 
 
