@@ -13,7 +13,7 @@ from chatbot_project.lib.llm.stream import ChatStream
 from chatbot_project.lib.llm.tokens import estimate_prompt
 from chatbot_project.lib.llm.types import ChatRequest
 from chatbot_project.lib.pii import Pseudonyms, Restorer
-from chatbot_project.lib.token_budget import TokenBudget
+from chatbot_project.lib.token_budget import Spending, TokenBudget
 from conversations.replies import metering
 from conversations.replies.cache.joining import ReplyCache
 from conversations.replies.knowledge import approved_ending, consult_faqs, offline_ending
@@ -64,31 +64,10 @@ async def answer(
         return before
     # With a long conversation to read through, not in the loop that all others stream in.
     request = await asyncio.to_thread(ask, reply) if takes_out(reply) else ask(reply)
-    asked = estimate_prompt(request.messages)
-    most = asked + reply.work.reply_tokens
+    most = estimate_prompt(request.messages) + reply.work.reply_tokens
     try:
         async with budget.reserved(person=reply.work.owner, reply=reply.reply, tokens=most) as spending:
-            with tracing.step("model") as call:
-                try:
-                    stream = await llm.open_stream(reply.work.models, request, reply.note_asked)
-                    metering.began(stream.model, reply.asked_at)
-                    call.note("first token")
-                except asyncio.CancelledError:
-                    if reply.asked_at is not None:
-                        spending.used = asked  # stopped while it was read: that is used up, too
-                    raise
-                reply.model = stream.model
-                try:
-                    async with watched(reply, llm) as watch:
-                        await relay(stream, reply, next_tick, say, watch)
-                finally:
-                    try:
-                        spending.used = stream.usage.prompt_tokens + stream.usage.completion_tokens
-                        metering.used(stream.model, stream.usage)
-                        call.say(model=stream.model, prompt_tokens=stream.usage.prompt_tokens)
-                        call.say(completion_tokens=stream.usage.completion_tokens)
-                    finally:
-                        await stream.close()
+            stream = await relay_from_models(reply, llm, request, spending, next_tick, say)
     except LLMError as error:
         if (approved := offline_ending(reply, error)) is not None:
             say(reply, True)
@@ -98,6 +77,35 @@ async def answer(
         return await judged_shown(reply, llm, broken_off(reply, error))
     ending = blocked_output(reply) if is_blocked(reply) else completed(reply, stream)
     return await judged_shown(reply, llm, ending)
+
+
+async def relay_from_models(
+    reply: LiveReply, llm: LLMClient, request: ChatRequest, spending: Spending, next_tick: NextTick, say: Say
+) -> ChatStream:
+    """Relay the reply of the first of its models that begins one, and note what that took as ``spending``. Its stream,
+    closed. Raises LLMError."""
+    with tracing.step("model") as call:
+        try:
+            stream = await llm.open_stream(reply.work.models, request, reply.note_asked)
+            metering.began(stream.model, reply.asked_at)
+            call.note("first token")
+        except asyncio.CancelledError:
+            if reply.asked_at is not None:
+                spending.used = estimate_prompt(request.messages)  # stopped while it was read: used up, too
+            raise
+        reply.model = stream.model
+        try:
+            async with watched(reply, llm) as watch:
+                await relay(stream, reply, next_tick, say, watch)
+        finally:
+            try:
+                spending.used = stream.usage.prompt_tokens + stream.usage.completion_tokens
+                metering.used(stream.model, stream.usage)
+                call.say(model=stream.model, prompt_tokens=stream.usage.prompt_tokens)
+                call.say(completion_tokens=stream.usage.completion_tokens)
+            finally:
+                await stream.close()
+    return stream
 
 
 def takes_out(reply: LiveReply) -> bool:
