@@ -203,7 +203,8 @@ BUSY_SECONDS = env.whole("BUSY_SECONDS", 120, minimum=1)
 BUSY_QUEUE = env.whole("BUSY_QUEUE", 10_000, minimum=1)
 REPLY_LEASE_SECONDS = env.whole("REPLY_LEASE_SECONDS", 8, minimum=2, maximum=60)
 # How long a reply worker that has to end lets its replies end first; then it hands them over.
-REPLY_DRAIN_SECONDS = env.whole("REPLY_DRAIN_SECONDS", 22, minimum=0)
+# With what comes before and after it, less than deploy/ gives a worker until it is killed.
+REPLY_DRAIN_SECONDS = env.whole("REPLY_DRAIN_SECONDS", 22, minimum=0, maximum=22)
 LLM_CONNECT_SECONDS = env.whole("LLM_CONNECT_SECONDS", 5, minimum=1)
 LLM_FIRST_TOKEN_SECONDS = env.whole("LLM_FIRST_TOKEN_SECONDS", 60, minimum=1)
 LLM_IDLE_SECONDS = env.whole("LLM_IDLE_SECONDS", 30, minimum=1)
@@ -356,7 +357,10 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Nono <nono@localhost>")
 # --- Transport and headers
 SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", not IS_LOCAL)
 SECURE_HSTS_SECONDS = env.whole("SECURE_HSTS_SECONDS", 0 if IS_LOCAL else 31_536_000)
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
+# For the name alone: others below it may have no HTTPS, and a browser that was told otherwise remembers it for a year.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("SECURE_HSTS_INCLUDE_SUBDOMAINS", False)
+SECURE_HSTS_PRELOAD = env.flag("SECURE_HSTS_PRELOAD", False)
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # that these two are wanted
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 if TRUSTED_PROXY_HOPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -103,18 +103,27 @@ class Connections:
                 wait = random.uniform(0, READ_ANEW_SPREAD_SECONDS)  # noqa: S311  spreads tabs, no secret
                 self._loop.call_later(wait, socket.offer, frame)
 
-    async def drain(self, seconds: float) -> None:
-        """Tell every client to go elsewhere, each after a random wait, then close what is left, with a code."""
+    async def drain(self, seconds: float, *, answers_seconds: float) -> None:
+        """Tell every client to go elsewhere, each after a random wait, then close what is left, with a code: sockets
+        after ``seconds``, answers over HTTP, whose readers mostly know of nowhere else to go on, after theirs."""
         self.draining = True
+        began = self._loop.time()
         frame = events.encode(events.ServerDraining(within=DRAIN_SPREAD_MILLISECONDS))
         for socket in list(self.sockets):
             socket.offer(frame)
-        if self.sockets:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), seconds)
+        await self._emptied(began + seconds)
+        for socket, transport in list(self._transports.items()):
+            if transport != "http":
+                socket.close_soon(events.CLOSE_GOING_AWAY)
+        await self._emptied(began + answers_seconds)
         for socket in list(self.sockets):
             socket.close_soon(events.CLOSE_GOING_AWAY)
         await asyncio.sleep(0.2)
+
+    async def _emptied(self, until: float) -> None:
+        if self.sockets:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), until - self._loop.time())
 
     async def keep_checking(self) -> None:
         """Close sockets whose session has ended, whoever ended it and wherever, within SESSIONS_SECONDS; for ever."""

@@ -7,20 +7,24 @@ from uuid import UUID
 
 from chatbot_project.lib.postgres.partitions import DividedTable, Range
 
-# What the unique index message_client_id holds within a partition. Of two at once the second waits for the first.
+# What the unique index message_client_id holds within a partition. Of two at once the second waits for the first; not
+# so where a guest's messages become somebody's, however many: nobody asks as that guest any more.
 _ONCE = """
     CREATE OR REPLACE FUNCTION message_client_id_once() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        PERFORM pg_advisory_xact_lock(hashtextextended(NEW.client_id, hashtextextended(NEW.owner_id::text, 0)));
+        IF TG_OP = 'INSERT' THEN
+            PERFORM pg_advisory_xact_lock(hashtextextended(NEW.client_id, hashtextextended(NEW.owner_id::text, 0)));
+        END IF;
         IF EXISTS (SELECT FROM conversations_message
-                   WHERE owner_id = NEW.owner_id AND client_id = NEW.client_id AND client_id IS NOT NULL) THEN
+                   WHERE owner_id = NEW.owner_id AND client_id = NEW.client_id AND client_id IS NOT NULL
+                     AND id <> NEW.id) THEN
             RAISE unique_violation USING MESSAGE = 'This client_id was used before.', CONSTRAINT = 'message_client_id';
         END IF;
         RETURN NEW;
     END $$
 """
 _BEFORE_EACH = """
-    CREATE TRIGGER message_client_id_once BEFORE INSERT ON conversations_message
+    CREATE TRIGGER message_client_id_once BEFORE INSERT OR UPDATE OF owner_id, client_id ON conversations_message
     FOR EACH ROW WHEN (NEW.client_id IS NOT NULL) EXECUTE FUNCTION message_client_id_once()
 """
 

@@ -24,7 +24,6 @@ MAX_PER_PERSON = 50
 _ENDINGS = frozenset(map(events.tag_of, events.leaves(events.ReplyEnding)))
 _REPLY = b'{"type":"reply.'
 _DELTA = b'{"type":"reply.delta"'
-_DRAINING = b'{"type":"server.draining"'
 
 
 class Heading(msgspec.Struct):
@@ -50,7 +49,8 @@ read_heading = msgspec.json.Decoder(Heading).decode
 
 
 class ReplyListener:
-    """A follower of one reply (a ``Socket``) that is read by ``next``. What is not read is bounded as a socket's.
+    """A follower of one reply (a ``Socket``) that is read by ``next``. What is not read is bounded as a socket's. That
+    its server ends it hears by being closed: until then the reply may end.
 
     With ``endings_only`` it is not woken by pieces of text, of which there are thirty a second.
     """
@@ -74,8 +74,6 @@ class ReplyListener:
                 self._frames.clear()
                 self.close_soon(events.CLOSE_TOO_SLOW)
             self._news.set()
-        elif frame.startswith(_DRAINING):
-            self.close_soon(events.CLOSE_GOING_AWAY)
 
     def close_soon(self, code: int) -> None:
         """Let ``next`` end once all that was offered is read."""

@@ -70,7 +70,7 @@ class Bench:
             like = max(self.phases[:-1], key=lambda plan: plan.users)
         if like is None:
             return None
-        return _with_tokens(like, FEW_TOKENS), _with_tokens(like, min(MANY_TOKENS, 2 * like.tokens))
+        return _with_tokens(like, FEW_TOKENS), _with_tokens(like, min(MANY_TOKENS, like.tokens + _spare_tokens(like)))
 
     def plans(self) -> list[Plan]:
         """Every plan that goes through the product."""
@@ -147,6 +147,11 @@ class Bench:
             "kib_per_streaming_socket": round((per_idle + (streaming - idle) / self.memory.users) / report.KIB, 1),
             **report.completeness(outcomes),
         }
+
+
+def _spare_tokens(like: Plan) -> int:
+    """How many more a reply may have while people still think in the time that is left to a turn."""
+    return int(0.8 * like.think_s * 1000 / like.token_ms)
 
 
 def _with_tokens(like: Plan, tokens: int) -> Plan:

@@ -113,6 +113,8 @@ class CostRound(NamedTuple):
 
 def cost_of_rounds(rounds: Sequence[CostRound]) -> dict[str, Any]:
     """As ``cost_of_tokens_and_turns`` of all rounds together; and what a token came to in each. Raises as that."""
+    if any(run["completed"] < run["turns"] for one in rounds for run in one):
+        raise ValueError("replies broke off: what a token costs cannot be told")
     each = [cost_of_tokens_and_turns(one.many, one.few)["product"]["us_per_token"] for one in rounds]
     few, many = (_together(runs) for runs in zip(*rounds, strict=True))
     return cost_of_tokens_and_turns(many, few) | {"us_per_token_of_rounds": each}
@@ -130,11 +132,11 @@ def cost_of_tokens_and_turns(many: Mapping[str, Any], few: Mapping[str, Any]) ->
     """Split processor time into what a turn costs and what each of its tokens does.
 
     Two runs with the same turns per second and different numbers of tokens: per turn, cost = turn + tokens × token.
-    Two equations, two unknowns; for all of the product and for each part. Raises ValueError where replies broke off,
-    or had no more tokens in the one run than in the other.
+    Two equations, two unknowns; for all of the product and for each part. Raises ValueError where replies had no more
+    tokens in the one run than in the other: they broke off.
     """
     tokens_many, tokens_few = many["tokens"] / many["turns"], few["tokens"] / few["turns"]
-    if tokens_many <= tokens_few or any(run["completed"] < run["turns"] for run in (many, few)):
+    if tokens_many <= tokens_few:
         raise ValueError("replies broke off: what a token costs cannot be told")
 
     def split(name: str) -> dict[str, float]:

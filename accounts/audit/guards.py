@@ -4,7 +4,7 @@ A role that does not own the tables cannot take them off. The owner can: ``verif
 what was done meanwhile.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import connection
 
@@ -49,11 +49,20 @@ GUARDS = (
     Guard("accounts_user", "audit_identify", INSERTED, IDENTIFY),
 )
 
+# Of the tables and of their partitions, where they are divided (chatbot_project/lib/postgres/partitions.py).
 STANDING = """
-SELECT c.relname, t.tgname, t.tgtype, p.prosrc
-FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
-WHERE c.oid IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)
-  AND t.tgenabled IN ('O', 'A') AND t.tgqual IS NULL AND t.tgattr = ''::int2vector
+SELECT coalesce(whole.relname, c.relname), c.relname, t.tgname, t.tgtype, p.prosrc
+FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid LEFT JOIN pg_class whole ON whole.oid = i.inhparent
+LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A') AND t.tgqual IS NULL
+  AND t.tgattr = ''::int2vector
+LEFT JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE coalesce(i.inhparent, c.oid) IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)
+"""
+RIGHTS = """
+SELECT c.relname, pg_has_role(c.relowner, 'USAGE'), has_table_privilege(c.oid, 'UPDATE'),
+       has_table_privilege(c.oid, 'DELETE'), has_table_privilege(c.oid, 'TRUNCATE')
+FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
+WHERE coalesce(i.inhparent, c.oid) IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name) ORDER BY c.relname
 """
 
 
@@ -65,12 +74,16 @@ def grant(role: str) -> list[str]:
 
 
 def missing_guards() -> list[Guard]:
-    """Those that are gone, disabled or not what they were. One query."""
-    tables = sorted({guard.table for guard in GUARDS})
+    """Those that are gone, disabled or not what they were, of a table or of one of its partitions. One query."""
+    parts: dict[str, set[str]] = {guard.table: {guard.table} for guard in GUARDS}
+    standing = set()
     with connection.cursor() as cursor:
-        cursor.execute(STANDING, [tables])
-        standing = {Guard(table, name, kind, body.strip()) for table, name, kind, body in cursor.fetchall()}
-    return [guard for guard in GUARDS if guard not in standing]
+        cursor.execute(STANDING, [sorted(parts)])
+        for table, part, name, kind, body in cursor.fetchall():
+            parts[table].add(part)
+            standing.add(Guard(part, name, kind, (body or "").strip()))
+    wanted = [replace(guard, table=part) for guard in GUARDS for part in sorted(parts[guard.table])]
+    return [guard for guard in wanted if guard not in standing]
 
 
 def are_triggers_off() -> bool:
@@ -83,13 +96,7 @@ def are_triggers_off() -> bool:
 def too_many_rights() -> list[str]:
     """Tables of the trail that the present role owns, or may change or empty: "table: how". One query."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT c.relname, pg_has_role(c.relowner, 'USAGE'), has_table_privilege(c.oid, 'UPDATE'),"
-            " has_table_privilege(c.oid, 'DELETE'), has_table_privilege(c.oid, 'TRUNCATE')"
-            " FROM pg_class c WHERE c.oid IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)"
-            " ORDER BY c.relname",
-            [list(APPEND_ONLY)],
-        )
+        cursor.execute(RIGHTS, [list(APPEND_ONLY)])
         rows = cursor.fetchall()
     found = []
     for table, *rights in rows:

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,16 +67,15 @@ def backups(place: Path) -> list[Backup]:
     return sorted(found, key=lambda each: each.manifest.made_at, reverse=True)
 
 
-def prune(place: Path, *, keep: int, proved: Backup | None = None) -> list[Path]:
-    """Remove all but the ``keep`` newest; those removed. ``proved`` is the newest one that is known to come back, where
-    the newest of all did not: it stays, and what came between the two goes first. Raises BackupError."""
+def prune(place: Path, *, keep: int, spared: Backup | None = None, failed: Sequence[Backup] = ()) -> list[Path]:
+    """Remove all but the ``keep`` newest and ``spared``; those removed. Of ``failed``, which do not come back, only the
+    newest of all counts. Raises BackupError."""
     gone = []
     with _one_at_a_time(place):
         found = backups(place)
-        failed = found[1 : found.index(proved)] if proved in found else []
-        kept = [each for each in found if each not in failed][:keep]
+        kept = [each for each in found if each == found[0] or each not in failed][:keep]
         for old in found:
-            if old in kept or old == proved:
+            if old in kept or old == spared:
                 continue
             try:
                 # Under this name it is no backup any more, however much of it is left.

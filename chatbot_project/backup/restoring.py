@@ -117,9 +117,19 @@ def check_backup(folder: Path, *, say: Say, accepted: Collection[str] = ()) -> N
 
 def newest_proved(found: Iterable[Backup]) -> Backup | None:
     """The first of ``found`` that the audit trail knows to have come back as it was, checked or restored."""
-    events = AuditEvent.objects.filter(action__in=("backup.verified", "backup.restored"))
-    proved = {details["sha256"] for details in events.values_list("details", flat=True)}
+    proved = _told_of("backup.verified", "backup.restored")
     return next((each for each in found if each.manifest.parts[DUMP].sha256 in proved), None)
+
+
+def known_to_fail(found: Iterable[Backup]) -> list[Backup]:
+    """Those of ``found`` that the audit trail knows to have failed a check, and not to have come back."""
+    failed = _told_of("backup.failed") - _told_of("backup.verified", "backup.restored")
+    return [each for each in found if each.manifest.parts[DUMP].sha256 in failed]
+
+
+def _told_of(*actions: str) -> set[str]:
+    events = AuditEvent.objects.filter(action__in=actions)
+    return {details["sha256"] for details in events.values_list("details", flat=True)}
 
 
 # --- Before anything is touched

@@ -1,22 +1,29 @@
 """PostgreSQL: does it answer, is it of the shape that the code expects, does it know vectors."""
 
+from datetime import timedelta
 from time import perf_counter
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
 
+from accounts.audit.dividing import EVENTS
 from chatbot_project.doctor.endpoints import explained
 from chatbot_project.doctor.registry import Finding, Findings, Request, check, failed, ok, warning
 from chatbot_project.doctor.running import in_database, in_thread, one_line
 from chatbot_project.lib.llm.errors import LLMError
+from chatbot_project.lib.postgres.partitions import DividedTable
+from conversations.dividing import MESSAGES, made_at
 from faqs.embedding import EmbeddingError, embedder
 from faqs.models import KnowledgeState
 
 LEAST_VERSION = 14
 BUSY = 0.8  # of all connections
 HALFVEC_VERSION = (0, 7)
+ROOM = timedelta(days=90)
 
 
 @check("database", "PostgreSQL answers")
@@ -69,6 +76,26 @@ def _migrations() -> tuple[list[str], list[str]]:
     apps = {app for app, _name in loader.disk_migrations}
     missing, unknown = set(loader.graph.nodes) - applied, {key for key in applied - known if key[0] in apps}
     return sorted(map(".".join, missing)), sorted(map(".".join, unknown))
+
+
+@check("partitions", "Divided tables have room for what comes", needs=("database",))
+async def examine_partitions(request: Request) -> Findings:
+    tables = {"messages": MESSAGES, "audit": EVENTS}
+    return [await in_database(_partitions, name, table, seconds=request.seconds) for name, table in tables.items()]
+
+
+def _partitions(name: str, table: DividedTable) -> Finding:
+    mend = f"Run: manage.py partition {name}"
+    if table.is_bounded:
+        return failed("Dividing it was begun and broke off: it refuses what comes in some weeks.", mend, part=name)
+    end = table.last_end
+    if end is None:
+        return ok("One table.", part=name)
+    if table.has_rest:
+        return warning("Something lies in no partition but the one for the rest.", f"{mend}, each month.", part=name)
+    if table is MESSAGES and made_at(UUID(end)) < timezone.now() + ROOM:
+        return warning(f"The last partition ends on {made_at(UUID(end)):%Y-%m-%d}.", f"{mend}, each month.", part=name)
+    return ok(f"{len(table.partitions())} partitions.", part=name)
 
 
 @check("pgvector", "Vectors can be compared", needs=("database",))

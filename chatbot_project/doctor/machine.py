@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import resource
 import shutil
 import tempfile
 import time
@@ -25,6 +26,7 @@ from chatbot_project.lib.llm.transport import make_session
 SMALL_SKEW, LARGE_SKEW = 2.0, 30.0  # seconds; codes of an authenticator app change every thirty
 SCARCE, NO_BYTES = 2e9, 2e8
 SCARCE_SHARE = 0.05
+DESCRIPTORS = 8192  # of which 4,000 are sockets, as deploy/k8s gives a web process
 _CLOCK_FIX = "Keep all machines' clocks by NTP (timedatectl set-ntp true); in a virtual machine see its host's."
 
 
@@ -84,6 +86,16 @@ def skew_of(there: float, began: float, ended: float, *, step: float = 0.0) -> f
     if there > ended:
         return there - ended
     return min(0.0, there + step - began)
+
+
+@check("descriptors", "There are descriptors enough for sockets")
+async def examine_descriptors(request: Request) -> Findings:
+    """How many a process of ours may have, which it takes by itself, as far as others are started as this one is."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < DESCRIPTORS:
+        mend = "Raise it where processes are started: systemd's LimitNOFILE=, Compose's ulimits, limits.conf."
+        return warning(f"A process may open {hard:,}, of which each socket takes one.", mend)
+    return ok(f"A process may open {hard:,}.")
 
 
 @check("disk", "There is room on the disk")

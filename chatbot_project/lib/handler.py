@@ -75,10 +75,13 @@ class RequestHandler(ASGIHandler):
         super(ASGIHandler, self).__init__()
         self.load_middleware(is_async=False)
         self._threads = started(settings.REQUEST_THREADS, "request")
-        self._probe_threads = started(2, "probe")
+        # Whoever asks the slow one as often as they like shall hold up none of the others.
+        self._probe_threads = {"/healthz": started(1, "healthz"), "/readyz": started(1, "readyz")}
+        self._other_probe_threads = started(2, "probe")
         for code in ("internal_error", "busy", "maintenance"):  # from 0: alerts see the first one as a rise
             metrics.ERRORS.labels("http", code)
         self.under_way = 0  # requests that wait for a thread or have one, probes apart
+        self.probing = 0  # the same of probes
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request. Who leaves meanwhile cancels what is awaited, not what a thread is doing."""
@@ -104,15 +107,16 @@ class RequestHandler(ASGIHandler):
 
     async def _in_thread(self, scope: Any, body: Any, exchange: _Exchange) -> Any:
         """What ``_respond`` gives, once a thread is free for it."""
-        if scope["path"] in PROBES:
-            threads, counts = self._probe_threads, 0
-        else:
-            threads, counts = self._threads, 1
-        self.under_way += counts
+        path = scope["path"]
+        probes = int(path in PROBES)
+        threads = self._probe_threads.get(path, self._other_probe_threads) if probes else self._threads
+        self.under_way += 1 - probes
+        self.probing += probes
         try:
             return await sync_to_async(self._respond, thread_sensitive=False, executor=threads)(scope, body, exchange)
         finally:
-            self.under_way -= counts
+            self.under_way -= 1 - probes
+            self.probing -= probes
 
     def _respond(self, scope: Any, body: Any, exchange: _Exchange) -> Any:
         """The whole of a request's work, in its thread. An answer that is made is closed as well, which ends the

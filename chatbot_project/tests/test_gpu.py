@@ -29,11 +29,12 @@ def vllm() -> Rendered:
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
-    """An overlay of somebody's own with the component."""
-    folder = tmp_path_factory.mktemp("ours")
-    base, component = (
-        os.path.relpath(K8S / name, folder) for name in ("overlays/small", "components/models-in-cluster")
-    )
+    return in_overlay_of_ones_own(tmp_path_factory.mktemp("ours"), "overlays/small")
+
+
+def in_overlay_of_ones_own(folder: Path, like: str) -> Rendered:
+    """With the component."""
+    base, component = (os.path.relpath(K8S / name, folder) for name in (like, "components/models-in-cluster"))
     kustomization = {"namespace": "nono", "resources": [base], "components": [component]}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     return render_folder(folder)
@@ -83,11 +84,15 @@ def test_nono_may_reach_the_model_server_and_it_lets_nono_in(vllm: Rendered, our
     ]
 
 
-def test_reply_workers_ask_no_more_than_the_server_takes_at_once(vllm: Rendered, ours: Rendered) -> None:
+def test_reply_workers_ask_no_more_than_the_server_takes_at_once(
+    vllm: Rendered, ours: Rendered, tmp_path: Path
+) -> None:
     most = int(options(" ".join(served(vllm)["args"]))["max-num-seqs"])
     slots = json.loads(ours.of_kind("ConfigMap")[0]["data"]["PROVIDER_SLOTS"])["vllm"]
-    least_workers = 2  # of `production`
-    assert slots * least_workers <= most
+    production = render_folder(K8S / "overlays/production").one("HorizontalPodAutoscaler", "nono-replies")["spec"]
+    assert slots * production["minReplicas"] <= most
+    scaled = in_overlay_of_ones_own(tmp_path, "overlays/production").one("HorizontalPodAutoscaler", "nono-replies")
+    assert slots * scaled["spec"]["maxReplicas"] <= most
 
 
 def test_compose_and_kubernetes_run_the_same_server(vllm: Rendered) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.test import AsyncClient, Client
 
 from chatbot_project import health
@@ -181,3 +181,27 @@ async def test_a_restored_database_that_lacks_erasures_is_not_ready_until_they_a
     assert await ready() == (200, set())
     settings.ERASURE_LOG.write_text("no line\n")
     assert await ready() == (503, {"erasures"})
+
+
+async def test_however_many_ask_each_part_is_asked_once(
+    ready: Callable[[], Any], fake_model: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_model.requests.clear()
+    assert await asyncio.gather(*(ready() for _ in range(20))) == [(200, set())] * 20
+    assert await ready() == (200, set())
+    assert len(fake_model.requests) == 1
+    monkeypatch.setattr(health, "KEPT_SECONDS", 0.0)
+    await ready()
+    assert len(fake_model.requests) == 2
+
+
+async def test_a_database_that_only_reads_is_named(ready: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that stands by for another, to which an address still leads."""
+
+    def of_a_standby(work: Callable[[], Any]) -> Any:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION READ ONLY")
+            return work()
+
+    monkeypatch.setattr(health, "run_db", lambda work: run_db(of_a_standby, work))
+    assert await ready() == (503, {"database"})

@@ -27,9 +27,11 @@ from accounts.models import AuditEvent, AuditLink, User
 from accounts.services import record_audit
 from accounts.tests.factories import make_user
 from chatbot_project.backup import databases
+from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.postgres import partitions
 from chatbot_project.management.commands import partition as command
 from chatbot_project.tests.backups import home, made, place, restored, run
+from chatbot_project.tests.doctor_running import examined
 from chatbot_project.tests.documents import running
 from conversations import dividing, services
 from conversations.models import Citation, Conversation, Feedback, Message
@@ -136,7 +138,6 @@ def test_people_go_on_asking_and_are_erased(divided: str) -> None:
     user = User.objects.get(email="somebody@example.org")
     accepted = ask(user)
     assert Message.objects.get(pk=accepted.reply.pk).parent_id == accepted.question.pk
-    rows("SET CONSTRAINTS ALL IMMEDIATE")
     with pytest.raises(IntegrityError):
         Feedback.objects.create(message_id=in_a_year(), value=1)
     Conversation.objects.filter(owner=user).delete()
@@ -167,7 +168,10 @@ def test_of_two_at_once_the_second_waits_for_the_first(divided: str) -> None:
         with databases.connect(divided) as session, databases.connect(divided, autocommit=True) as looking:
             _insert_later(session.execute, user, "twice")
             stored.set()
-            waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            waiting = (
+                "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
             return wait_until(lambda: len(looking.execute(waiting).fetchall()), "the other waits")
 
     with ThreadPoolExecutor(1) as pool:
@@ -249,17 +253,137 @@ def test_a_message_of_a_time_to_come_is_in_the_way_and_nothing_has_changed(undiv
     assert shape(TABLES[0]) == before
 
 
-def test_whoever_uses_the_table_for_long_is_left_alone_and_nothing_has_changed(
-    undivided: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("used", ["conversations_feedback", "conversations_message", "conversations_conversation"])
+def test_whoever_uses_a_table_is_left_alone_and_nothing_has_changed(
+    undivided: str, monkeypatch: pytest.MonkeyPatch, used: str
 ) -> None:
-    monkeypatch.setattr(partitions, "LOCK_SECONDS", 0.1)
     before = shape(TABLES[0])
-    with databases.connect(undivided) as session:
-        session.execute("SELECT FROM conversations_feedback")
+    with databases.connect(undivided) as session, monkeypatch.context() as soon:
+        soon.setattr(partitions, "TRY_SECONDS", 0.1)
+        # What refers to it, and it itself, must be nobody's; of what it refers to nobody may write the rows.
+        session.execute(
+            f"LOCK TABLE {used} IN {'ROW EXCLUSIVE' if used.endswith('conversation') else 'ACCESS SHARE'} MODE"
+        )
         with pytest.raises(CommandError, match="Nothing has changed"):
             run("partition", "messages")
+        session.execute("SELECT FROM conversations_message LIMIT 1")  # nobody waits for it either
     assert shape(TABLES[0]) == before
     assert "partitions made" in run("partition", "messages")
+
+
+def test_nor_is_anybody_held_up_when_it_runs_again(divided: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "AHEAD_MONTHS", command.AHEAD_MONTHS + 6)
+    with databases.connect(divided) as session, monkeypatch.context() as soon:
+        soon.setattr(partitions, "TRY_SECONDS", 0.1)
+        session.execute("SELECT FROM conversations_message")
+        with pytest.raises(CommandError, match="Nothing has changed"):
+            run("partition", "messages")
+    assert "1 partitions made" in run("partition", "messages")
+
+
+def test_people_ask_and_clear_up_while_it_is_divided(undivided: str) -> None:
+    """Each on a connection with prepared statements of its own. Nobody is refused, and nothing is lost."""
+    ending, began, kept = Event(), Event(), []
+    version = Conversation.objects.values_list("persona_version", flat=True)[0]
+
+    def live(number: int) -> None:
+        with databases.connect(undivided, autocommit=True) as session:
+            session.prepare_threshold = 0
+            owner = session.execute(
+                "SELECT id FROM accounts_user ORDER BY id LIMIT 1 OFFSET %s", [number]
+            ).fetchone()  # fmt: skip
+            while not ending.is_set():
+                kept.extend(_lives_a_little(session, owner[0], version))
+                began.set()
+
+    for _ in range(3):
+        make_user()
+    with ThreadPoolExecutor(3) as pool:
+        lives = [pool.submit(live, number) for number in range(3)]
+        assert began.wait(30)
+        run("partition", "messages")
+        ending.set()
+        for each in lives:
+            each.result(30)
+    assert set(kept) <= set(Message.objects.values_list("pk", flat=True))
+    assert len(kept) > 3
+
+
+def _lives_a_little(session: Any, owner: UUID, version: UUID) -> Iterator[UUID]:
+    """A conversation with a question that stays, and one that is deleted again, in the order in which the product locks
+    their rows."""
+    for stays in (True, False):
+        conversation, question = uuid7(), uuid7()
+        with session.transaction():
+            session.execute(
+                "INSERT INTO conversations_conversation (id, owner_id, persona_version_id, title, channel, created_at,"
+                " updated_at, revision) VALUES (%s, %s, %s, '', 'web', now(), now(), 0)",
+                [conversation, owner, version],
+            )
+            session.execute(
+                "INSERT INTO conversations_message (id, conversation_id, owner_id, role, status, text, client_id,"
+                " created_at, provider, epoch, worker, stop_requested, model, finish_reason, error_code,"
+                " usage_estimated) VALUES (%s, %s, %s, 'user', 'sent', '', %s, now(), '', 0, '', false, '', '', '', false)",
+                [question, conversation, owner, question.hex],
+            )
+        if stays:
+            yield question
+            continue
+        with session.transaction():
+            session.execute("UPDATE conversations_conversation SET revision = 1 WHERE id = %s", [conversation])
+            session.execute("DELETE FROM conversations_message WHERE conversation_id = %s", [conversation])
+            session.execute("DELETE FROM conversations_conversation WHERE id = %s", [conversation])
+
+
+def test_what_lies_in_no_range_stays_there_and_the_next_ones_come_after_it(
+    divided: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where nobody ran it for years."""
+    for table in dividing.MESSAGES.partitions():
+        if not table.endswith(("_first", "_rest")):
+            rows(f"DROP TABLE {table}")
+    with transaction.atomic():
+        _insert_later(rows, User.objects.get(email="somebody@example.org"), "later")
+    assert examined("partitions")["partitions messages"].status == "warning"
+    monkeypatch.setattr(command.timezone, "now", lambda: datetime.now(UTC) + timedelta(days=400))
+    assert "partitions made" in run("partition", "messages")
+    assert rows("SELECT tableoid::regclass::text FROM conversations_message WHERE client_id = 'later'") == [
+        ("conversations_message_rest",)
+    ]
+    assert run("partition", "messages") == "No partition is missing.\n"
+
+
+def test_the_oldest_may_go_and_others_are_made_after_it(divided: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows("DELETE FROM conversations_conversation")
+    rows("DROP TABLE conversations_message_first")
+    monkeypatch.setattr(command, "AHEAD_MONTHS", command.AHEAD_MONTHS + 6)
+    assert "1 partitions made" in run("partition", "messages")
+    assert set(_unique_indexes()) == set(dividing.MESSAGES.partitions())
+
+
+def test_an_index_that_was_not_made_to_its_end_is_told_before_anything_is_done(undivided: str) -> None:
+    rows("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'message_live'::regclass")
+    with pytest.raises(CommandError, match="message_live was not made to its end"):
+        run("partition", "messages")
+    assert not dividing.MESSAGES.is_divided
+
+
+def test_where_it_broke_off_the_doctor_says_so_and_it_goes_on(undivided: str) -> None:
+    assert examined("partitions")["partitions messages"].status == "ok"
+    rows(f"ALTER TABLE {TABLES[0]} ADD CONSTRAINT {TABLES[0]}_before CHECK (id < '{in_a_year()}') NOT VALID")
+    found = examined("partitions")["partitions messages"]
+    assert (found.status, found.fix) == ("failed", "Run: manage.py partition messages")
+    run("partition", "messages")
+    assert examined("partitions")["partitions messages"].status == "ok"
+
+
+def test_what_guards_the_trail_is_looked_for_in_each_partition(divided: str) -> None:
+    rows("ALTER TABLE accounts_auditevent_first DISABLE TRIGGER audit_refuse_change")
+    rows("DROP TRIGGER audit_refuse_truncate ON accounts_auditevent_rest")
+    assert [(guard.table, guard.name) for guard in missing_guards()] == [
+        ("accounts_auditevent_first", "audit_refuse_change"),
+        ("accounts_auditevent_rest", "audit_refuse_truncate"),
+    ]
 
 
 def test_what_was_not_looked_through_when_it_was_killed_is_when_it_runs_again(
@@ -297,6 +421,10 @@ def test_a_backup_of_divided_tables_comes_back(divided: str, place: Path) -> Non
         assert missing_guards() == []
 
 
+def test_tables_are_divided_where_that_is_asked_for(pytestconfig: pytest.Config) -> None:
+    assert dividing.MESSAGES.is_divided == pytestconfig.getoption("divided")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "modules",
@@ -307,5 +435,6 @@ def test_a_backup_of_divided_tables_comes_back(divided: str, place: Path) -> Non
 )
 def test_what_uses_them_passes_its_tests_on_divided_tables(modules: list[str]) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--divided", *modules]
+    command.append(f"{__file__}::test_tables_are_divided_where_that_is_asked_for")
     done = subprocess.run(command, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -7,6 +7,7 @@ database is the queue.
 """
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -108,7 +109,8 @@ class ReplyWorker:
         if tasks:
             await asyncio.wait(tasks, timeout=5)
         await self._sender.send()
-        await asyncio.gather(*self._afterwards)
+        if self._afterwards:
+            await asyncio.wait(self._afterwards, timeout=3)  # a broker that hangs has them no longer
 
     # --- claiming
 
@@ -359,15 +361,22 @@ class ReplyWorker:
     # --- others' replies
 
     async def _reap_loop(self) -> None:
+        """Not for a lease's length after the database failed this worker: others could not renew theirs either, and do
+        so first, whatever became of the database (a restart, another server in its place, a network that is back)."""
+        failed_at = -math.inf
         while not self.draining:
             await asyncio.sleep(REAP_SECONDS)
             try:
+                if time.monotonic() - failed_at < settings.REPLY_LEASE_SECONDS:
+                    await run_db(queue.depth)  # is it back for good?
+                    continue
                 for orphan in await run_db(queue.orphans):
                     if orphan.reply not in self.live:
                         await self._settle(orphan)
                 for reply in await run_db(queue.stop_paused):  # web processes find it, as they look up what waits
                     log.warning("reply.paused", reply=str(reply))
             except DATABASE_ERRORS as error:
+                failed_at = time.monotonic()
                 log.warning("worker.database_away", step="reap", error=type(error).__name__)
 
     async def _settle(self, orphan: Orphan) -> None:

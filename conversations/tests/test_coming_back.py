@@ -208,6 +208,33 @@ async def test_a_worker_looks_for_what_waits_for_somebody_who_is_paused(worker: 
     await cancel_until_done([reaping])
 
 
+async def test_after_the_database_failed_it_a_worker_ends_nobodys_replies_for_as_long_as_a_lease(
+    worker: ReplyWorker, monkeypatch: Any, settings: Any
+) -> None:
+    """Others could not renew theirs either, and the database itself may never have been away: a standby took over."""
+    looks: list[object] = []
+    failing = [True]
+
+    async def look(work: Any) -> Any:
+        looks.append(work)
+        if failing:
+            failing.clear()
+            raise OperationalError("another server takes over")
+        return []
+
+    settings.REPLY_LEASE_SECONDS = 0.3
+    monkeypatch.setattr(workers, "REAP_SECONDS", 0.01)
+    monkeypatch.setattr(workers, "run_db", look)
+    began = monotonic()
+    reaping = asyncio.create_task(worker._reap_loop())
+    async with asyncio.timeout(5):
+        while looks.count(queue.orphans) < 2:
+            await asyncio.sleep(0.01)
+    await cancel_until_done([reaping])
+    assert monotonic() - began >= 0.3
+    assert looks.index(queue.depth) == 1
+
+
 async def test_lines_are_read_on_whatever_broke_one_look(monkeypatch: Any) -> None:
     """Else what was accepted since the last would count for ever, until everybody is turned away."""
     looks = [KeyError("paces"), {("fake", 1): 7}]

@@ -5,13 +5,14 @@ codes: 0 all that was wanted was found, 1 something was missed, 2 it could not r
 import argparse
 import dataclasses
 import json
-import resource
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+from chatbot_project.lib.descriptors import raise_limit
 
 from ..bench_stack import StackError
 from .machine import at_end
@@ -72,7 +73,7 @@ def run_command(
     if not sys.platform.startswith("linux"):
         parser.error("processor time and memory are read from Linux's /proc; run it on Linux")
     signal.signal(signal.SIGTERM, _interrupt)
-    _raise_file_limit()
+    raise_limit()
     try:
         report, figures = run(options)
     except (StackError, ValueError) as error:
@@ -118,9 +119,3 @@ def say(what: str) -> None:
 
 def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _raise_file_limit() -> None:
-    """As many descriptors as this process may have: a socket is one."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

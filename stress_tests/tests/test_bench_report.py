@@ -15,7 +15,6 @@ from stress_tests.bench_report import (
     burst_figures,
     completeness,
     cost_of_rounds,
-    cost_of_tokens_and_turns,
     report_of,
 )
 from stress_tests.bench_turns import Outcome, Turn
@@ -177,7 +176,7 @@ def test_a_tokens_cost_is_told_from_a_turns_over_all_rounds() -> None:
 @pytest.mark.parametrize("broken", [spent(0, 0.01), spent(60, 0.01, completed=9)])
 def test_cost_of_replies_that_broke_off_cannot_be_told(broken: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="broke off"):
-        cost_of_tokens_and_turns(broken, spent(6, 0.01))
+        cost_of_rounds([CostRound(spent(6, 0.01), broken)])
 
 
 @pytest.mark.parametrize("wrong", [["--sizes", "0"], ["--sizes", "10,20000"], ["--sizes", "many"], ["--web", "17"]])

@@ -125,10 +125,13 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
         if not concurrently or not (partitions := self._partitions(model)):
             super().add_index(model, index, concurrently=concurrently)
             return
+        # What was broken off before; what is not whole above holds nobody's statements up when it goes.
+        self.execute(f"DROP INDEX IF EXISTS {self.quote_name(index.name)}")
         above = index.create_sql(model, self)
         above.parts["table"] = f"ONLY {above.parts['table']}"
         self.execute(above, params=None)
         for number, name in enumerate(partitions):
+            self.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.quote_name(f'{index.name}_{number}')}")
             below = index.create_sql(model, self, concurrently=True)
             below.parts["table"], below.parts["name"] = name, self.quote_name(f"{index.name}_{number}")
             self.execute(below, params=None)

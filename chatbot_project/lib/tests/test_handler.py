@@ -69,6 +69,8 @@ urlpatterns = [
     path("plain", plain),
     path("held", held),
     path("healthz", plain),
+    path("readyz", held),
+    path("status/", plain),
     path("counting", counting),
     path("late", late),
     path("pieces", pieces),
@@ -139,6 +141,18 @@ async def test_probes_are_answered_while_every_thread_is_held(handler: RequestHa
     finally:
         gate.set()
     assert await asyncio.gather(*holding) == [(200, b"let go")] * 3
+
+
+async def test_whoever_asks_for_what_takes_long_holds_up_no_other_probe(handler: RequestHandler) -> None:
+    """`/readyz` waits for a model that hangs: were `/healthz` behind it, the process would be taken for dead."""
+    holding = [asyncio.create_task(ask(handler, "/readyz")) for _ in range(5)]
+    try:
+        await until(lambda: handler.probing == 5)
+        assert await ask(handler, "/healthz") == await ask(handler, "/status/") == (200, b"here")
+    finally:
+        gate.set()
+    assert await asyncio.gather(*holding) == [(200, b"let go")] * 5
+    assert (handler.probing, handler.under_way) == (0, 0)
 
 
 @pytest.mark.django_db(transaction=True)

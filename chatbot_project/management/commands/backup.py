@@ -1,6 +1,7 @@
 """``manage.py backup``: all that PostgreSQL holds, of one moment, as a folder that can be restored."""
 
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from accounts.services import record_audit
 from chatbot_project.backup.errors import BackupError
 from chatbot_project.backup.making import Backup, backups, make_backup, prune
 from chatbot_project.backup.manifest import DUMP
-from chatbot_project.backup.restoring import check_backup, newest_proved
+from chatbot_project.backup.restoring import check_backup, known_to_fail, newest_proved
 from chatbot_project.embedded.processes import ending_in_order
 from chatbot_project.models import TaskRecord
 from chatbot_project.task_records import recorded
@@ -56,15 +57,20 @@ class Command(BaseCommand):
         except Exception:
             # Or nights that fail one after the other, by whatever, would fill the disk.
             try:
-                self._prune(place, keep, proved=newest_proved(backups(place)))
+                with transaction.atomic():
+                    record_audit(actor=None, action="backup.failed", obj=TaskRecord, details=details)
+                found = backups(place)
+                self._prune(place, keep, spared=newest_proved(found), failed=known_to_fail(found))
             except (BackupError, DatabaseError) as error:
                 self.stderr.write(str(error))  # the first one is what has to be told
             raise
         self._prune(place, keep)
 
-    def _prune(self, place: Path, keep: int | None, *, proved: Backup | None = None) -> None:
+    def _prune(
+        self, place: Path, keep: int | None, *, spared: Backup | None = None, failed: Sequence[Backup] = ()
+    ) -> None:
         if keep is not None:
-            for folder in prune(place, keep=keep, proved=proved):
+            for folder in prune(place, keep=keep, spared=spared, failed=failed):
                 self.stdout.write(f"{folder.name} is removed.")
 
 

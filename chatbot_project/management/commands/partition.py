@@ -8,14 +8,23 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, OperationalError, connection
 from django.utils import timezone
+from psycopg.errors import LockNotAvailable, QueryCanceled
 
 from accounts.audit import dividing as events
 from accounts.models import AuditEvent
 from chatbot_project.lib.db import named_lock
-from chatbot_project.lib.postgres.partitions import LEAST_VERSION, LOCK_SECONDS, DividedTable, Range
+from chatbot_project.lib.postgres.partitions import (
+    CHANGE_SECONDS,
+    LEAST_VERSION,
+    TRY_SECONDS,
+    DividedTable,
+    NotDividable,
+    Range,
+)
 from conversations import dividing as messages
 
 AHEAD_MONTHS, AHEAD_RANGES = 24, 4
+TABLES = {"messages": messages.MESSAGES, "audit": events.EVENTS}
 
 
 class Command(BaseCommand):
@@ -26,15 +35,19 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("what", choices=["messages", "audit"])
+        parser.add_argument("what", choices=[*TABLES])
         parser.add_argument("--months", type=int, default=6, help="of messages in a partition (6)")
         parser.add_argument(
-            "--events", type=int, default=50_000_000, help="of the audit trail in a partition (50000000)"
+            "--events",
+            type=int,
+            dest="events_each",
+            default=50_000_000,
+            help="of the audit trail in a partition (50000000)",
         )
 
-    def handle(self, *args: Any, what: str, months: int, events: int, **options: Any) -> None:
+    def handle(self, *args: Any, what: str, months: int, events_each: int, **options: Any) -> None:
         """Divide, or add what is missing. Raises CommandError."""
-        if months < 1 or events < 1:
+        if months < 1 or events_each < 1:
             raise CommandError("A partition holds one month, or one event, at least.")
         connection.ensure_connection()
         if connection.connection.info.server_version < LEAST_VERSION:
@@ -45,40 +58,56 @@ class Command(BaseCommand):
             if not is_mine:
                 raise CommandError("Another `manage.py partition` is at it.")
             try:
-                made = _of_messages(months) if what == "messages" else _of_events(events)
-            except OperationalError as error:
-                raise CommandError(
-                    f"Somebody used the table for more than {LOCK_SECONDS:g} s. Nothing has changed: run this again."
-                ) from error
+                made = _of_messages(months) if what == "messages" else _of_events(events_each)
+            except NotDividable as error:
+                raise CommandError(f"{error} Nothing has changed.") from error
             except IntegrityError as error:
                 raise CommandError(f"A key lies where a partition was to be: {error}") from error
+            except OperationalError as error:
+                raise CommandError(_told(error, TABLES[what])) from error
         self.stdout.write(f"{len(made)} partitions made: {', '.join(made)}." if made else "No partition is missing.")
+
+
+def _told(error: OperationalError, table: DividedTable) -> str:
+    """What happened, and what is left of it."""
+    connection.close()  # it may be lost
+    try:
+        has_begun = table.is_bounded
+    except OperationalError:
+        has_begun = True
+    left = (
+        f"Run this again, soon: {table.table} refuses what comes in some weeks."
+        if has_begun
+        else "Nothing has changed."
+    )
+    if isinstance(error.__cause__, LockNotAvailable):
+        return f"Somebody used the tables at each try, for {TRY_SECONDS:g} s. {left}"
+    if isinstance(error.__cause__, QueryCanceled):
+        return f"The change took over {CHANGE_SECONDS:g} s and was undone: is there an index that does not fit? {left}"
+    return f"{error}\n{left}"
 
 
 def _of_messages(months: int) -> list[str]:
     """Names of what was made: for AHEAD_MONTHS from now, at least."""
     now = timezone.now()
     until = messages.month_after(now, AHEAD_MONTHS)
-    end = _end(messages.MESSAGES)
+    end = messages.MESSAGES.last_end
     # Not this month's end: if this is killed in the midst, that is how long there is to run it again.
-    start = messages.month_after(now, 2) if end is None else messages.made_at(UUID(end))
+    start = messages.month_after(now, 2)
+    if end is not None:
+        last = messages.made_at(UUID(end))
+        start = max(last, start) if messages.MESSAGES.has_rest else last  # what is in the rest stays there
     return _make(messages.MESSAGES, end, messages.first_id(start), list(messages.ranges(start, until, months)))
 
 
 def _of_events(size: int) -> list[str]:
     """Names of what was made: AHEAD_RANGES beyond the newest event, at least."""
     newest = AuditEvent.objects.order_by("-id").values_list("id", flat=True).first() or 0
-    end = _end(events.EVENTS)
-    start = (newest // size + 2) * size if end is None else int(end)
+    end = events.EVENTS.last_end
+    start = (newest // size + 2) * size
+    if end is not None:
+        start = max(int(end), start) if events.EVENTS.has_rest else int(end)
     return _make(events.EVENTS, end, start, list(events.ranges(start, newest + AHEAD_RANGES * size, size)))
-
-
-def _end(table: DividedTable) -> str | None:
-    """Where the last range ends, None where the table is not divided."""
-    if not table.is_divided:
-        return None
-    ends = [end for end in table.partitions().values() if end is not None]
-    return max(ends, key=lambda end: (len(end), end))  # as numbers; UUIDs have one length
 
 
 def _make(table: DividedTable, end: str | None, start: Any, ranges: Sequence[Range]) -> list[str]:

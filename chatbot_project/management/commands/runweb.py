@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.urls import get_resolver
 
-from chatbot_project.lib import maintenance, threads, tracing
+from chatbot_project.lib import descriptors, maintenance, threads, tracing
 from chatbot_project.lib.collecting import keep_loaded
 from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.metrics.serving import serve_metrics
@@ -20,6 +20,7 @@ from conversations.events import MAX_FRAME_BYTES
 from conversations.hub import running_hub
 
 DRAIN_SECONDS = 10
+ANSWERS_SECONDS = 18  # of these, until replies that are read over HTTP are broken off
 CLOSE_SECONDS = 10
 STALLED_READER_MILLISECONDS = 30_000
 # Longer than proxies keep an idle connection, up to the ten minutes that deploy/ and docs/ have for them: a request
@@ -44,7 +45,7 @@ class DrainingServer(uvicorn.Server):
         for server in self.servers:
             server.close()  # nobody new; those who are here are told
         hub = running_hub()
-        await hub.drain(DRAIN_SECONDS)
+        await hub.drain(DRAIN_SECONDS, answers_seconds=ANSWERS_SECONDS)
         await super().shutdown(sockets)
         await cancel_until_done([self._looking])
         await hub.stop()
@@ -60,6 +61,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until SIGTERM or SIGINT. Raises CommandError where the port is taken."""
         threads.share_arenas()
+        descriptors.raise_limit()
         listener = listen(options["host"], options["port"])
         config = uvicorn.Config(
             "chatbot_project.asgi:application",
