@@ -4,9 +4,10 @@ them elsewhere."""
 import asyncio
 import contextlib
 import random
-from collections.abc import Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from typing import Any, Protocol
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import structlog
 from django.db import DatabaseError, InterfaceError
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 SESSIONS_SECONDS = 2.5
 DRAIN_SPREAD_MILLISECONDS = 3000
 READ_ANEW_SPREAD_SECONDS = 3.0
+READS_AT_ONCE = 2
 
 
 class Socket(Protocol):
@@ -43,12 +45,14 @@ class Connections:
     def __init__(self) -> None:
         self.web = uuid7().hex
         self.sockets: set[Socket] = set()
-        self.draining = False
+        self.draining = False  # no tab comes any more
+        self.ending = False  # and no answer over HTTP is begun that would take longer than a moment
         self._redis = make_redis()
         self.presence = Presence(self.web, self._redis)
         self._tabs: dict[UUID, set[Socket]] = {}
         self._transports: dict[Socket, Transport] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._reads: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._empty = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -85,6 +89,14 @@ class Connections:
         if not self.sockets:
             self._empty.set()
 
+    @contextlib.asynccontextmanager
+    async def reading(self, person: UUID) -> AsyncIterator[None]:
+        """Within it the person has a conversation read. With however many sockets they take READS_AT_ONCE of the
+        process's database threads at most; the rest wait for their own."""
+        gate = self._reads.setdefault(person, asyncio.Semaphore(READS_AT_ONCE))
+        async with gate:
+            yield
+
     def count_of(self, user_id: UUID) -> int:
         """How many sockets of one person are open here."""
         return len(self._tabs.get(user_id, ()))
@@ -116,6 +128,7 @@ class Connections:
             if transport != "http":
                 socket.close_soon(events.CLOSE_GOING_AWAY)
         await self._emptied(began + answers_seconds)
+        self.ending = True
         for socket in list(self.sockets):
             socket.close_soon(events.CLOSE_GOING_AWAY)
         await asyncio.sleep(0.2)

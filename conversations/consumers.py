@@ -336,7 +336,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
             self._hub.tell_ending(reply)
 
     async def _follow(self, command: events.ConversationFollow) -> None:
-        conversation, transcript = await run_db(_read_followed, user=self.user, conversation_id=command.conversation)
+        async with self._hub.reading(self.user_id):
+            conversation, transcript = await run_db(
+                _read_followed, user=self.user, conversation_id=command.conversation
+            )
         self.push(
             events.ConversationSnapshot(
                 conversation=conversation_info(conversation), messages=transcript.messages, more=transcript.more

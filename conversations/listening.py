@@ -150,7 +150,7 @@ async def listen(
 
 
 def _follow(hub: Hub, listener: ReplyListener, reply: Message, cursor: events.Cursor) -> None:
-    if hub.draining:
+    if hub.ending:
         listener.close_soon(events.CLOSE_GOING_AWAY)
         return
     epoch, seq = cursor

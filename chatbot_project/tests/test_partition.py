@@ -261,9 +261,8 @@ def test_whoever_uses_a_table_is_left_alone_and_nothing_has_changed(
     with databases.connect(undivided) as session, monkeypatch.context() as soon:
         soon.setattr(partitions, "TRY_SECONDS", 0.1)
         # What refers to it, and it itself, must be nobody's; of what it refers to nobody may write the rows.
-        session.execute(
-            f"LOCK TABLE {used} IN {'ROW EXCLUSIVE' if used.endswith('conversation') else 'ACCESS SHARE'} MODE"
-        )
+        mode = "ROW EXCLUSIVE" if used == "conversations_conversation" else "ACCESS SHARE"
+        session.execute(f"LOCK TABLE {used} IN {mode} MODE")
         with pytest.raises(CommandError, match="Nothing has changed"):
             run("partition", "messages")
         session.execute("SELECT FROM conversations_message LIMIT 1")  # nobody waits for it either
@@ -323,7 +322,8 @@ def _lives_a_little(session: Any, owner: UUID, version: UUID) -> Iterator[UUID]:
             session.execute(
                 "INSERT INTO conversations_message (id, conversation_id, owner_id, role, status, text, client_id,"
                 " created_at, provider, epoch, worker, stop_requested, model, finish_reason, error_code,"
-                " usage_estimated) VALUES (%s, %s, %s, 'user', 'sent', '', %s, now(), '', 0, '', false, '', '', '', false)",
+                " usage_estimated) VALUES (%s, %s, %s, 'user', 'sent', '', %s, now(), '', 0, '', false, '', '', '',"
+                " false)",
                 [question, conversation, owner, question.hex],
             )
         if stays:

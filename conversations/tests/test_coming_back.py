@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from itertools import cycle
+from time import monotonic
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 from uuid import UUID

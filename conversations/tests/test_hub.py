@@ -16,6 +16,7 @@ from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.redis import make_redis
 from chatbot_project.lib.tests.counting import refusals
 from conversations import connections, doorbell, listening, services
+from conversations.connections import READS_AT_ONCE
 from conversations.events import TypingSeen
 from conversations.hub import FollowedReply, Hub
 from conversations.models import Message
@@ -298,3 +299,25 @@ async def test_one_person_reads_so_many_streams_here_and_not_one_more(monkeypatc
     with pytest.raises(ApplicationError, match="Too many streams"):
         await anext(listening.listen(Mock(is_live=True), user=Mock(), credential=Mock()))
     assert refusals("streams") == before + 1
+
+
+async def test_one_person_has_few_conversations_read_at_once_and_nobody_waits_for_anothers(hub: Hub) -> None:
+    one, another = uuid7(), uuid7()
+    under_way, most, gate = 0, 0, asyncio.Event()
+
+    async def read(person: UUID) -> None:
+        nonlocal under_way, most
+        async with hub.reading(person):
+            if person == one:
+                under_way += 1
+                most = max(most, under_way)
+                await gate.wait()
+                under_way -= 1
+
+    reads = [asyncio.create_task(read(one)) for _ in range(10)]
+    async with asyncio.timeout(5):
+        await read(another)
+        gate.set()
+        await asyncio.gather(*reads)
+    assert most == READS_AT_ONCE
+    assert not hub._reads
