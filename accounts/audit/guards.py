@@ -58,6 +58,10 @@ LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A') AND t.
 LEFT JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE coalesce(i.inhparent, c.oid) IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)
 """
+PARTITIONS = """
+SELECT inhrelid::regclass::text FROM pg_inherits
+WHERE inhparent IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name) ORDER BY 1
+"""
 RIGHTS = """
 SELECT c.relname, pg_has_role(c.relowner, 'USAGE'), has_table_privilege(c.oid, 'UPDATE'),
        has_table_privilege(c.oid, 'DELETE'), has_table_privilege(c.oid, 'TRUNCATE')
@@ -67,8 +71,12 @@ WHERE coalesce(i.inhparent, c.oid) IN (SELECT to_regclass(name) FROM unnest(%s::
 
 
 def grant(role: str) -> list[str]:
-    """Statements that give ``role`` what the product needs of the trail's tables, and take everything else."""
-    tables = f"{', '.join(APPEND_ONLY)}, accounts_auditwaiting, accounts_auditidentity"
+    """Statements that give ``role`` what the product needs of the trail's tables, and take everything else: of their
+    partitions, all. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(PARTITIONS, [list(APPEND_ONLY)])
+        partitions = [name for (name,) in cursor.fetchall()]
+    tables = ", ".join([*APPEND_ONLY, "accounts_auditwaiting", "accounts_auditidentity", *partitions])
     quoted = '"' + role.replace('"', '""') + '"'
     return [f"REVOKE ALL ON {tables} FROM {quoted}", *(each.format(role=quoted) for each in GRANTS)]
 

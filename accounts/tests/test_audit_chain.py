@@ -257,7 +257,10 @@ def test_a_role_with_the_grants_works_and_cannot_change_even_without_triggers(tr
     assert verify().problems == []
     assert verify().notes == []
     sql("RESET ROLE")
-    assert len(verify().notes) == len(TABLES), "the owner may do too much"
+    notes = verify().notes
+    assert [table for table in TABLES if not any(f" {table}: owner, " in note for note in notes)] == [], (
+        "it may too much"
+    )
 
 
 def test_the_grants_are_shown_and_a_role_that_is_none_is_refused(db: None) -> None:

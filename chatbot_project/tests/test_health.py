@@ -34,9 +34,14 @@ async def redis() -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def ready(
-    transactional_db: None, fake_model: FakeModelServer, settings: Any, redis: Any
+    transactional_db: None,
+    fake_model: FakeModelServer,
+    settings: Any,
+    redis: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Callable[[], Any]]:
-    """Ask ``/readyz`` of a process that has all it needs; gives the status and the parts that are not well."""
+    """Ask ``/readyz`` of a process that has all it needs; gives the status and the parts that are not well now."""
+    monkeypatch.setattr(health, "KEPT_SECONDS", 0.0)
     settings.LLM_PROVIDERS = {"fake": Provider("fake", fake_model.base_url, "test")}
     settings.DEFAULT_MODEL = "fake/echo"
 
@@ -186,6 +191,7 @@ async def test_a_restored_database_that_lacks_erasures_is_not_ready_until_they_a
 async def test_however_many_ask_each_part_is_asked_once(
     ready: Callable[[], Any], fake_model: FakeModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(health, "KEPT_SECONDS", 60.0)
     fake_model.requests.clear()
     assert await asyncio.gather(*(ready() for _ in range(20))) == [(200, set())] * 20
     assert await ready() == (200, set())

@@ -316,6 +316,8 @@ async def test_one_person_has_few_conversations_read_at_once_and_nobody_waits_fo
 
     reads = [asyncio.create_task(read(one)) for _ in range(10)]
     async with asyncio.timeout(5):
+        while under_way < READS_AT_ONCE:
+            await asyncio.sleep(0)
         await read(another)
         gate.set()
         await asyncio.gather(*reads)
