@@ -11,7 +11,7 @@ def fill(*, owner: UUID, version: UUID, conversations: int, turns: int, at: date
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            CREATE TEMP TABLE seeded ON COMMIT DROP AS SELECT gen_random_uuid() AS id FROM generate_series(1, %s);
+            CREATE TEMP TABLE seeded ON COMMIT DROP AS SELECT uuidv7() AS id FROM generate_series(1, %s);
             INSERT INTO conversations_conversation
               (id, owner_id, persona_version_id, title, title_source, pinned, created_at, updated_at, revision, summary)
             SELECT id, %s, %s, 'Seeded', 'question', false, %s, %s, 1, '' FROM seeded
@@ -21,7 +21,7 @@ def fill(*, owner: UUID, version: UUID, conversations: int, turns: int, at: date
         cursor.execute(
             """
             WITH pairs AS MATERIALIZED (
-              SELECT seeded.id, gen_random_uuid() AS question, gen_random_uuid() AS reply
+              SELECT seeded.id, uuidv7() AS question, uuidv7() AS reply
               FROM seeded, generate_series(1, %s)
             ), questions AS (
               INSERT INTO conversations_message
