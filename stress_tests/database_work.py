@@ -401,7 +401,7 @@ def vectors(faqs: int) -> dict[str, Any]:
 
 def in_partitions(person: User, conversation: Conversation) -> dict[str, Any]:
     """The same operations with messages in partitions, as many as the product makes of them."""
-    call_command("partition", "messages")
+    call_command("partition", "messages", stdout=sys.stderr)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
     connection.close()  # its plans are of one table
