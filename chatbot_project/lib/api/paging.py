@@ -5,14 +5,15 @@ into a query, and only ours do.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.core import signing
-from django.db.models import Model, Q, QuerySet
+from django.db.models import BooleanField, F, Func, Model, Q, QuerySet, Value
+from django.db.models.lookups import GreaterThan, LessThan
 from django.utils.translation import gettext as _
 
 from chatbot_project.lib.api.errors import InvalidInput
@@ -86,6 +87,10 @@ def read_limit(query: Mapping[str, Any], *, usual: int = USUAL_LIMIT) -> int:
 
 def _behind(fields: Sequence[str], values: Sequence[Any]) -> Q:
     """What stands after the row with these values: greater (less, where descending) in the first field that differs."""
+    if len({field.startswith("-") for field in fields}) == 1:
+        # As rows, where an index in that order begins right behind the cursor, however far down the list that is.
+        compare = LessThan if fields[0].startswith("-") else GreaterThan
+        return Q(compare(_row(F(field.lstrip("-")) for field in fields), _row(map(Value, values))))
     behind = Q()
     same: dict[str, Any] = {}
     for field, value in zip(fields, values, strict=True):
@@ -95,6 +100,10 @@ def _behind(fields: Sequence[str], values: Sequence[Any]) -> Q:
     # The first field's bound once more, alone: it is what an index can start from.
     first = fields[0]
     return Q(**{f"{first.lstrip('-')}__{'lte' if first.startswith('-') else 'gte'}": values[0]}) & behind
+
+
+def _row(parts: Iterable[Any]) -> Func:
+    return Func(*parts, function="ROW", output_field=BooleanField())
 
 
 def _value(row: Any, path: str) -> Any:
