@@ -87,9 +87,12 @@ def test_a_client_is_found_however_it_is_reached_for(source: str) -> None:
 
 def test_within_the_pipeline_nothing_is_asked_before_the_question_is_judged() -> None:
     (tree,) = [tree for name, tree in modules() if name == "conversations/replies/pipeline.py"]
-    (answer,) = [n for n in tree.body if isinstance(n, ast.AsyncFunctionDef) and n.name == "answer"]
-    lines = {name: node.lineno for node in ast.walk(answer) for name in [called(node)] if name}
-    assert lines["checked_question"] < lines["consult_faqs"] < lines["open_stream"] < lines["judged_shown"]
+    functions = [n for n in ast.walk(tree) if isinstance(n, (ast.AsyncFunctionDef, ast.FunctionDef))]
+    calls = {f.name: {name: n.lineno for n in ast.walk(f) for name in [called(n)] if name} for f in functions}
+    assert [name for name, made in calls.items() if "open_stream" in made] == ["relay_from_models"]
+    assert [name for name, made in calls.items() if "relay_from_models" in made] == ["answer"]
+    lines = calls["answer"]
+    assert lines["checked_question"] < lines["consult_faqs"] < lines["relay_from_models"] < lines["judged_shown"]
 
 
 def called(node: ast.AST) -> str:
