@@ -45,8 +45,9 @@ PER_TURNS = 1000
 MOST_COST, MOST_MEMORY, MOST_PAGE = 0.05, 0.02, 0.02
 MIB, KIB = 2**20, 1024
 OPENINGS = 5
-#: Replies until a process' caches hold as much as they ever will: rendered Markdown of 2,048 texts is the largest.
-CACHES_FULL = 2500
+#: Turns, half of which are in long conversations, until a process' caches hold as much as they ever will: the HTML of
+#: 2,048 replies is the largest, and the web process has that of what pages show, which are the long conversations'.
+CACHES_FULL = 4400
 FEWEST_BLOCKS = 8
 SLICE_TURNS = 10
 
@@ -131,6 +132,7 @@ async def _block(stack: Stack, plan: Plan, old: Sequence[Talker], new: Sequence[
         both = [(old, long), (new, fresh)]
         for people, runs in both if number % 2 == 0 else both[::-1]:
             runs.append(await _slice(stack, replace(plan, turns=turns), people))
+        await asyncio.to_thread(_open_pages, stack, old, 1)  # each reply once, so that the web process keeps its HTML
     pages = await asyncio.to_thread(_open_pages, stack, old)
     of_old, of_new = _outcomes(long), _outcomes(fresh)
     ended = [turn.ended_at - turn.sent_at for run in long for turn in run.turns if turn.ended_at]
@@ -172,10 +174,10 @@ def _cpu_ms(runs: Sequence[Run]) -> dict[str, float]:
     return {name: 1000 * sum(each[name] for each in spent) / turns for name in PRODUCT}
 
 
-def _open_pages(stack: Stack, people: Sequence[Talker]) -> list[tuple[float, int]]:
+def _open_pages(stack: Stack, people: Sequence[Talker], times: int = OPENINGS) -> list[tuple[float, int]]:
     """Seconds and bytes of each conversation's page, some times over."""
     return [_open_page(stack, person.conversation, cookie)
-            for person, cookie in zip(people, stack.cookies, strict=False) for _ in range(OPENINGS)]  # fmt: skip
+            for person, cookie in zip(people, stack.cookies, strict=False) for _ in range(times)]  # fmt: skip
 
 
 def _open_page(stack: Stack, conversation: str, cookie: str) -> tuple[float, int]:

@@ -24,7 +24,7 @@ MACHINE = {"processors": 2, "processor_name": "Quick", "python": "3", "commit": 
 def block(number: int, **changes: Any) -> Block:
     wobble = 0.01 * (number * 7 % 5 - 2)
     standard: dict[str, Any] = {
-        "last": 25 * number, "turns": 100, "cpu_ms": dict.fromkeys(PRODUCT, 2.0 + wobble), "faults": {},
+        "last": 25 * number, "turns": 200, "cpu_ms": dict.fromkeys(PRODUCT, 2.0 + wobble), "faults": {},
         "new_cpu_ms": dict.fromkeys(PRODUCT, 1.6),
         "rss": dict.fromkeys(PRODUCT, 100 * MIB + 1000 * (number % 3)), "first_ms": 30.0, "end_ms": 80.0,
         "page_ms": 20.0, "page_bytes": 165_000 + number % 2,
