@@ -63,9 +63,9 @@ _looks: WeakKeyDictionary[asyncio.AbstractEventLoop, "asyncio.Task[tuple[float, 
 
 async def _look() -> tuple[float, Mapping[str, str]]:
     """When it ended, by the loop's clock, and what the parts said within CHECK_SECONDS. Raises nothing of theirs."""
-    checks = (_database, _redis, _model, _worker, _erasures)
-    answers = await asyncio.gather(*(_state(check()) for check in checks))
-    return asyncio.get_running_loop().time(), dict(zip(PARTS, answers, strict=False))
+    checks = {"database": _database, "redis": _redis, "model": _model, "worker": _worker, "erasures": _erasures}
+    answers = await asyncio.gather(*(_state(check()) for check in checks.values()))
+    return asyncio.get_running_loop().time(), dict(zip(checks, answers, strict=True))
 
 
 async def _state(check: Awaitable[Any]) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 from django.db import connection
 
+from chatbot_project.lib.postgres.partitions import partitions_of
+
 # Bodies of the functions, character by character as migration 0004 made them: a changed one guards nothing.
 REFUSE = (
     "BEGIN RAISE EXCEPTION 'The audit trail is append-only: % on % is refused.', TG_OP, TG_TABLE_NAME"
@@ -58,10 +60,6 @@ LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A') AND t.
 LEFT JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE coalesce(i.inhparent, c.oid) IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)
 """
-PARTITIONS = """
-SELECT inhrelid::regclass::text FROM pg_inherits
-WHERE inhparent IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name) ORDER BY 1
-"""
 RIGHTS = """
 SELECT c.relname, pg_has_role(c.relowner, 'USAGE'), has_table_privilege(c.oid, 'UPDATE'),
        has_table_privilege(c.oid, 'DELETE'), has_table_privilege(c.oid, 'TRUNCATE')
@@ -73,10 +71,7 @@ WHERE coalesce(i.inhparent, c.oid) IN (SELECT to_regclass(name) FROM unnest(%s::
 def grant(role: str) -> list[str]:
     """Statements that give ``role`` what the product needs of the trail's tables, and take everything else: of their
     partitions, all. One query."""
-    with connection.cursor() as cursor:
-        cursor.execute(PARTITIONS, [list(APPEND_ONLY)])
-        partitions = [name for (name,) in cursor.fetchall()]
-    tables = ", ".join([*APPEND_ONLY, "accounts_auditwaiting", "accounts_auditidentity", *partitions])
+    tables = ", ".join([*APPEND_ONLY, "accounts_auditwaiting", "accounts_auditidentity", *partitions_of(*APPEND_ONLY)])
     quoted = '"' + role.replace('"', '""') + '"'
     return [f"REVOKE ALL ON {tables} FROM {quoted}", *(each.format(role=quoted) for each in GRANTS)]
 

@@ -256,6 +256,15 @@ class DividedTable:
                 _run(re.sub(r" ON \S+ ", f" ON {partition} ", text, count=1))
 
 
+def partitions_of(*tables: str) -> list[str]:
+    """The names of all partitions of ``tables``, as far as these are there and divided. One query."""
+    return _names(
+        "SELECT inhrelid::regclass::text FROM pg_inherits"
+        " WHERE inhparent IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name) ORDER BY 1",
+        list(tables),
+    )
+
+
 def _revoke_all(table: str) -> None:
     """From all but its owner, also what a new table has by default."""
     for role in {role for role, _privilege in _rows(_GRANTS, table)}:
