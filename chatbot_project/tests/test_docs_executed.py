@@ -81,11 +81,11 @@ def test_each_entry_is_of_a_command_that_some_document_has(entry: Entry) -> None
 
 
 def test_whoever_is_entered_runs_them_in_a_test() -> None:
-    """``with running("name")`` stands in exactly one test for each name."""
+    """``with running("name")`` stands in exactly one test, or fixture, for each name."""
     used = [
         ast.literal_eval(node.args[0])
         for app in ("chatbot_project", "conversations")
-        for path in sorted((ROOT / app / "tests").glob("test_*.py"))
+        for path in sorted((ROOT / app / "tests").glob("*.py"))
         if "running(" in (text := path.read_text())
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "running" and isinstance(node.args[0], ast.Constant)

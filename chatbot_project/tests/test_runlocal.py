@@ -1,5 +1,6 @@
 """`manage.py runlocal` as a newcomer meets it: the real command, every real part, one after another."""
 
+import contextlib
 import json
 import os
 import pty
@@ -72,11 +73,13 @@ class Run:
             return 0
 
     def children(self, part: str = "") -> list[psutil.Process]:
-        return [
-            child
-            for child in psutil.Process(self.process.pid).children(recursive=True)
-            if part in " ".join(child.cmdline())
-        ]
+        """Those with ``part`` in their command line; without those that end while they are looked at."""
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if part in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
