@@ -184,6 +184,7 @@ declare(
         _live_logs_of,
     ),
     RedisKeys("nono:followers:*", "Which web processes follow a reply", "", "five minutes from its end"),
+    RedisKeys("nono:held:*", "That a worker streams a reply, while the database does not hear it", "", "seconds"),
     RedisKeys("nono:presence*", "Who is connected", "ids of people and conversations", "10 seconds after they left"),
     RedisKeys("nono:resting:*", "That a model provider is given a rest after failures", "", "seconds"),
     RedisKeys("nono:pace", "How fast the reply workers start replies", "", "10 seconds"),

@@ -1,7 +1,9 @@
-"""A worker's signs of life in Redis: that it is there, which providers it gives a rest, its answers to the doctor."""
+"""A worker's signs of life in Redis: that it is there, which providers it gives a rest, which replies it holds though
+the database does not take its word for it, its answers to the doctor."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -9,6 +11,7 @@ HEARTBEAT_KEY = "nono:worker-alive"
 HEARTBEAT_SECONDS = 15  # for which a sign of life counts
 TELL_SECONDS = HEARTBEAT_SECONDS / 5
 RESTING_KEY = "nono:resting:"
+HELD_KEY = "nono:held:"
 ANSWER_SECONDS = 60
 
 
@@ -24,6 +27,22 @@ async def tell(client: Any, resting: Iterable[str]) -> None:
     for provider in resting:
         pipe.set(resting_key(provider), b"1", ex=HEARTBEAT_SECONDS)
     await pipe.execute()
+
+
+async def hold(client: Any, epochs: Mapping[UUID, int], seconds: float) -> None:
+    """Say for ``seconds`` that the replies of ``epochs`` are streamed under these. Raises RedisError."""
+    pipe = client.pipeline(transaction=False)
+    for reply, epoch in epochs.items():
+        pipe.set(f"{HELD_KEY}{reply}", epoch, px=int(seconds * 1000))
+    await pipe.execute()
+
+
+async def held(client: Any, epochs: Mapping[UUID, int]) -> set[UUID]:
+    """Those of ``epochs`` that somebody says to hold under the very epoch. Raises RedisError."""
+    if not epochs:
+        return set()
+    said = await client.mget([f"{HELD_KEY}{reply}" for reply in epochs])
+    return {reply for (reply, epoch), value in zip(epochs.items(), said, strict=True) if value == b"%d" % epoch}
 
 
 async def answer(client: Any, keys: Iterable[str]) -> None:

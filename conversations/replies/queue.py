@@ -362,26 +362,29 @@ def _columns(citations: Sequence[Source]) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A reply whose lease ran out: nobody streams it any more, or somebody who was overtaken."""
+    """A reply whose lease ran out ``expired_for`` seconds ago: nobody streams it any more, or somebody who was
+    overtaken, or whom the database does not hear."""
 
     reply: UUID
     conversation: UUID
     epoch: int
     text: str
     source: str | None = None
+    expired_for: float = 0.0
 
 
-def orphans(limit: int = 100) -> list[Orphan]:
-    """Live replies whose lease ran out. For one lease's length after the database itself came back there are none:
-    their workers could not renew them and do so first."""
+def orphans(but_for: Iterable[UUID] = (), limit: int = 100) -> list[Orphan]:
+    """Live replies, ``but_for`` those named, whose lease ran out, oldest first. For one lease's length after the
+    database itself came back there are none: their workers could not renew them and do so first."""
     rows = fetch_prepared(
         """
-        SELECT id, conversation_id, epoch, text, source FROM conversations_message
-        WHERE status = 'streaming' AND lease_expires_at < now()
+        SELECT id, conversation_id, epoch, text, source, extract(epoch FROM now() - lease_expires_at)::float8
+        FROM conversations_message
+        WHERE status = 'streaming' AND lease_expires_at < now() AND NOT id = ANY(%s)
           AND pg_postmaster_start_time() < now() - interval '10 seconds'
         ORDER BY lease_expires_at LIMIT %s
         """,
-        [limit],
+        [list(but_for), limit],
     )
     return [Orphan(*row) for row in rows]
 

@@ -1,9 +1,10 @@
 """The reply worker: claims waiting replies, streams them from the model into the live log, stores how they ended.
 
 Loops beside one task per reply: *claim* takes replies up, the sender sends what all replies have said since the last
-tick in one go (``sending``), *checkpoint* stores their texts and renews their leases about once a second, *reap*
-settles replies whose worker is gone. A subscription hears doorbells. Nothing here is lost with the process: the
-database is the queue.
+tick in one go (``sending``), *checkpoint* stores their texts and renews their leases about once a second, *beat* tells
+Redis that the worker lives, and which replies it holds while the database does not take checkpoints, *reap* settles
+replies whose worker is gone. A subscription hears doorbells. Nothing here is lost with the process: the database is the
+queue.
 """
 
 import asyncio
@@ -52,6 +53,7 @@ GATHER_SECONDS = 0.015  # while busy: how long doorbells are gathered for one cl
 POLL_SECONDS = 1.0
 CHECKPOINT_SECONDS = 1.0
 REAP_SECONDS = 2.0
+HELD_SECONDS = 120.0  # after its lease: how long a reply is left to a worker that only Redis hears of
 FIRST_RETRY_SECONDS, RETRY_SECONDS = 0.05, 0.5  # between attempts at what is away
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
 AWAY_ERRORS = (OperationalError, InterfaceError)
@@ -75,6 +77,7 @@ class ReplyWorker:
         self._speed = Speedometer({name: self._free(name) for name in settings.LLM_PROVIDERS})
         self._saturated = False
         self._unsure_until = 0.0
+        self._stored_at = time.monotonic()  # when the database last took a checkpoint, or there was none to take
         self._claiming: asyncio.Task[None] | None = None
         self._afterwards: set[asyncio.Task[None]] = set()
 
@@ -325,6 +328,7 @@ class ReplyWorker:
             except DATABASE_ERRORS as error:
                 log.warning("worker.database_away", step="checkpoint", error=type(error).__name__)
                 continue
+            self._stored_at = time.monotonic()
             for reply, point, length in zip(held, points, lengths, strict=True):
                 self._checked(reply, point.epoch, length, ours)
 
@@ -339,13 +343,16 @@ class ReplyWorker:
             self._cancel(reply, "stop")
 
     async def _beat_loop(self) -> None:
-        """Not with the checkpoints: a hung Redis must not cost replies their lease."""
+        """Not with the checkpoints: a hung Redis must not cost replies their lease, nor a hung database their word."""
+        lease = settings.REPLY_LEASE_SECONDS
         while True:
             try:
                 await heartbeat.tell(self._redis, self.llm.resting())
+                if self.live and time.monotonic() - self._stored_at > lease / 4:
+                    await heartbeat.hold(self._redis, {r.reply: r.epoch for r in self.live.values()}, lease)
             except RedisError as error:
                 self._sender.failed(error)
-            await asyncio.sleep(heartbeat.TELL_SECONDS)
+            await asyncio.sleep(min(heartbeat.TELL_SECONDS, lease / 4))
 
     async def _pace_loop(self) -> None:
         """Measure how fast replies are started, and tell all web processes. Not while draining: it starts none."""
@@ -370,14 +377,32 @@ class ReplyWorker:
                 if time.monotonic() - failed_at < settings.REPLY_LEASE_SECONDS:
                     await run_db(queue.depth)  # is it back for good?
                     continue
-                for orphan in await run_db(queue.orphans):
-                    if orphan.reply not in self.live:
-                        await self._settle(orphan)
+                await self._reap()
                 for reply in await run_db(queue.stop_paused):  # web processes find it, as they look up what waits
                     log.warning("reply.paused", reply=str(reply))
             except DATABASE_ERRORS as error:
                 failed_at = time.monotonic()
                 log.warning("worker.database_away", step="reap", error=type(error).__name__)
+
+    async def _reap(self) -> None:
+        """Settle what nobody streams any more. A worker that the database alone has left goes on: what it has shown is
+        not called cut off, and is stored when it can be."""
+        looked_at = set(self.live)
+        while orphans := await run_db(queue.orphans, looked_at):
+            looked_at.update(orphan.reply for orphan in orphans)
+            held = await self._held({o.reply: o.epoch for o in orphans if o.expired_for < HELD_SECONDS})
+            if held:
+                log.warning("worker.spares_held", replies=len(held))
+            for orphan in orphans:
+                if orphan.reply not in held:
+                    await self._settle(orphan)
+
+    async def _held(self, epochs: dict[UUID, int]) -> set[UUID]:
+        try:
+            return await heartbeat.held(self._redis, epochs)
+        except RedisError as error:
+            self._sender.failed(error)
+            return set()
 
     async def _settle(self, orphan: Orphan) -> None:
         """End a reply whose worker is gone, with the most that can be known of it: its log, else its checkpoint."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from itertools import cycle
 from time import monotonic
 from typing import Any
@@ -11,7 +12,9 @@ from uuid import UUID
 import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError
+from django.utils import timezone
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.models import User
 from chatbot_project.lib.db import run_db
@@ -24,7 +27,7 @@ from conversations.busy import Lines, known_lines, note_lines
 from conversations.doorbell import PING
 from conversations.hub import Hub
 from conversations.models import Message
-from conversations.replies import queue, sending
+from conversations.replies import heartbeat, queue, sending
 from conversations.replies import worker as workers
 from conversations.replies.live import LiveReply
 from conversations.replies.log import END, START, Entry, unpack_entries, web_channel
@@ -196,7 +199,7 @@ async def test_a_worker_whose_slots_of_one_provider_are_taken_looks_as_soon_as_o
 async def test_a_worker_looks_for_what_waits_for_somebody_who_is_paused(worker: ReplyWorker, monkeypatch: Any) -> None:
     looks: list[object] = []
 
-    async def look(work: Any) -> Any:
+    async def look(work: Any, *_arguments: Any) -> Any:
         looks.append(work)
         return []
 
@@ -216,7 +219,7 @@ async def test_after_the_database_failed_it_a_worker_ends_nobodys_replies_for_as
     looks: list[object] = []
     failing = [True]
 
-    async def look(work: Any) -> Any:
+    async def look(work: Any, *_arguments: Any) -> Any:
         looks.append(work)
         if failing:
             failing.clear()
@@ -234,6 +237,71 @@ async def test_after_the_database_failed_it_a_worker_ends_nobodys_replies_for_as
     await cancel_until_done([reaping])
     assert monotonic() - began >= 0.3
     assert looks.index(queue.depth) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("epoch", "expired_for", "redis_is_away", "status"),
+    [
+        (1, 1.0, False, "streaming"),
+        (2, 1.0, False, "interrupted"),  # of an older try
+        (None, 1.0, False, "interrupted"),
+        (1, workers.HELD_SECONDS + 1, False, "interrupted"),
+        (1, 1.0, True, "interrupted"),
+    ],
+)
+async def test_a_reply_whose_worker_only_redis_hears_is_left_to_it_for_a_while(
+    worker: ReplyWorker,
+    owner: User,
+    persona: Persona,
+    monkeypatch: Any,
+    epoch: int | None,
+    expired_for: float,
+    redis_is_away: bool,
+    status: str,
+) -> None:
+    row = (await run_db(ask, owner)).reply
+    past = timezone.now() - timedelta(seconds=expired_for)
+    await run_db(Message.objects.filter(pk=row.pk).update, status="streaming", epoch=1, lease_expires_at=past)
+    orphan = queue.Orphan(row.pk, row.conversation_id, 1, "Half", expired_for=expired_for)
+    monkeypatch.setattr(queue, "orphans", lambda but_for: [] if row.pk in but_for else [orphan])
+    if epoch is not None:
+        await heartbeat.hold(worker._redis, {row.pk: epoch}, 5)
+    if redis_is_away:
+        monkeypatch.setattr(worker._redis, "mget", AsyncMock(side_effect=RedisConnectionError))
+    async with asyncio.timeout(5):
+        await worker._reap()
+    assert (await run_db(Message.objects.get, pk=row.pk)).status == status
+
+
+async def test_a_worker_says_what_it_holds_only_while_the_database_takes_no_checkpoints(
+    worker: ReplyWorker, monkeypatch: Any, settings: Any
+) -> None:
+    reply, keeps, answers = uuid7(), [False], asyncio.Queue[bool]()
+    settings.REPLY_LEASE_SECONDS = 1
+    monkeypatch.setattr(workers, "CHECKPOINT_SECONDS", 0.01)
+    worker.live[reply] = Mock(reply=reply, epoch=3, renewing=None, text="", ending=True)
+
+    async def checkpoint(*_arguments: Any) -> dict[UUID, bool]:
+        if not keeps[0]:
+            raise OperationalError
+        answers.put_nowait(True)
+        return {}
+
+    async def said() -> set[UUID]:
+        return await heartbeat.held(worker._redis, {reply: 3})
+
+    monkeypatch.setattr(workers, "run_db", checkpoint)
+    loops = [asyncio.create_task(loop) for loop in (worker._beat_loop(), worker._checkpoint_loop())]
+    async with asyncio.timeout(10):
+        while not await said():
+            await asyncio.sleep(0.05)
+        assert await heartbeat.held(worker._redis, {reply: 2}) == set()
+        keeps[0] = True
+        await answers.get()
+        while await said():
+            await asyncio.sleep(0.05)
+    await cancel_until_done(loops)
 
 
 async def test_lines_are_read_on_whatever_broke_one_look(monkeypatch: Any) -> None:

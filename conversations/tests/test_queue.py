@@ -258,7 +258,10 @@ def test_only_leases_that_ran_out_are_orphans(owner: User, persona: Persona) -> 
         up_long_enough = cursor.fetchone()[0]
     lost, held = orphan(owner, "x"), ask(owner).reply
     claim(1)
-    assert [o.reply for o in queue.orphans()] == ([lost.reply] if up_long_enough else [])
+    found = queue.orphans()
+    assert [o.reply for o in found] == ([lost.reply] if up_long_enough else [])
+    assert all(1 <= o.expired_for < 60 for o in found)
+    assert queue.orphans([lost.reply]) == []
     assert row(held.pk).status == "streaming"
 
 
