@@ -23,7 +23,7 @@ from chatbot_project.lib import markdown, ratelimit
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.loops import cancel_until_done, is_set_within, keep_measuring_lag
 from chatbot_project.lib.metrics import names as metrics
-from chatbot_project.lib.redis import RedisError, subscribe
+from chatbot_project.lib.redis import RedisError, open_all, subscribe
 from conversations import doorbell, events
 from conversations.busy import Lines, about, known_lines, note_lines
 from conversations.connections import Connections, Socket
@@ -94,6 +94,7 @@ class Hub(Connections):
     def start(self) -> None:
         """Begin to listen. Ringing doorbells goes through this process's loop from now on."""
         doorbell.connect()
+        self.run(open_all(self._redis))
         self.run(subscribe(web_channel(self.web), self._heard, self._heard_again))
         self.run(subscribe(doorbell.PEOPLE_CHANNEL, self.heard_of_person, self.heard_of_people_again))
         self.run(self._look_loop())

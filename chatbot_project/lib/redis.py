@@ -1,6 +1,7 @@
 """Redis clients. Losing Redis loses nothing that was acknowledged, so every caller must get along without it."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any
@@ -14,7 +15,7 @@ from redis.exceptions import RedisError
 
 from chatbot_project.lib.backoff import Backoff
 
-__all__ = ["RedisError", "blocking_redis", "make_redis", "subscribe"]
+__all__ = ["RedisError", "blocking_redis", "make_redis", "open_all", "subscribe"]
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +42,19 @@ def make_redis(*, timeout: float | None = 2.0) -> Any:
     )
     pool.connection_class = _losing_as_told(pool.connection_class)
     return aioredis.Redis.from_pool(pool)
+
+
+async def open_all(client: Any) -> None:
+    """Open all connections that a client of ``make_redis`` may have, where it lasts as long as its process: a burst
+    waits for none, and what a process takes up is seen when it starts. Where Redis is away, each is opened as needed.
+    """
+    pool = client.connection_pool
+    async with contextlib.AsyncExitStack() as opened:
+        try:
+            for _connection in range(CONNECTIONS):
+                opened.push_async_callback(pool.release, await pool.get_connection())
+        except RedisError as error:
+            log.warning("redis.away_at_start", error=type(error).__name__)
 
 
 def _losing_as_told(kind: Any) -> Any:

@@ -29,7 +29,7 @@ from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.loops import cancel_until_done, is_set_within, keep_measuring_lag
 from chatbot_project.lib.metrics import names as metrics
-from chatbot_project.lib.redis import RedisError, make_redis, subscribe
+from chatbot_project.lib.redis import RedisError, make_redis, open_all, subscribe
 from chatbot_project.lib.token_budget import TokenBudget
 from conversations import doorbell, events
 from conversations.replies import background, heartbeat, metering, pace, queue
@@ -85,7 +85,7 @@ class ReplyWorker:
         """Work until cancelled."""
         self._claiming = asyncio.create_task(self._claim_loop())
         replies = (self._sender.run(), self._checkpoint_loop(), self._reap_loop())
-        others = (self._beat_loop(), self._pace_loop(), self._listen(), keep_measuring_lag())
+        others = (self._beat_loop(), self._pace_loop(), self._listen(), keep_measuring_lag(), open_all(self._redis))
         tasks = [self._claiming, *(asyncio.create_task(loop) for loop in (*replies, *others))]
         try:
             done, _running = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
