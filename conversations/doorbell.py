@@ -33,13 +33,15 @@ _WORK: Publication = (WORKERS_CHANNEL, WORK)
 
 
 class _Line:
-    """What a process with a long-lived event loop rings with: one connection, and what waits to be sent over it."""
+    """What a process with a long-lived event loop rings with: one connection, and what waits to be sent over it. While
+    something is being sent, all that is rung waits and goes together."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.client = make_redis()
         self.waiting: list[Publication] = []
         self.tasks: set[asyncio.Task[None]] = set()
+        self.sending = asyncio.Lock()
 
     def ring(self, publications: list[Publication]) -> None:
         """Send ``publications`` together with what else was rung just now. Called in the loop's own thread."""
@@ -50,8 +52,9 @@ class _Line:
         self.waiting += [p for p in publications if p != _WORK or p not in self.waiting]
 
     async def _send(self) -> None:
-        publications, self.waiting = self.waiting, []
-        await _publish(self.client, publications)
+        async with self.sending:
+            publications, self.waiting = self.waiting, []
+            await _publish(self.client, publications)
 
 
 _line: _Line | None = None

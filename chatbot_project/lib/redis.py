@@ -45,9 +45,9 @@ def make_redis(*, timeout: float | None = 2.0) -> Any:
 
 
 async def open_all(client: Any) -> None:
-    """Open all connections that a client of ``make_redis`` may have, where it lasts as long as its process: a burst
-    waits for none, and what a process takes up is seen when it starts. Where Redis is away, each is opened as needed.
-    """
+    """Open all connections that a client of ``make_redis`` may have, where it lasts as long as its process: none is
+    opened in the midst of a burst, and what a process takes up is seen when it starts. Where Redis is away, each is
+    opened as needed."""
     pool = client.connection_pool
     async with contextlib.AsyncExitStack() as opened:
         try:

@@ -261,19 +261,21 @@ def checkpoint(held: Sequence[Checkpoint], lease_seconds: float) -> dict[UUID, b
     return {row[0]: row[1] for row in rows}
 
 
-def raise_epochs(held: Sequence[Checkpoint]) -> dict[UUID, int]:
-    """Give each of ``held`` a new epoch, for a live log that has to begin anew; its text is stored with it.
+def raise_epochs(held: Sequence[Checkpoint], lease_seconds: float) -> dict[UUID, int]:
+    """Give each of ``held`` a new epoch, for a live log that has to begin anew; its text is stored with it, and its
+    lease renewed.
 
     Returns the new epochs of those that are still the caller's.
     """
     rows = fetch_prepared(
         """
-        UPDATE conversations_message m SET epoch = m.epoch + 1, text = coalesce(v.text, m.text)
+        UPDATE conversations_message m
+        SET epoch = m.epoch + 1, text = coalesce(v.text, m.text), lease_expires_at = now() + make_interval(secs => %s)
         FROM unnest(%s::uuid[], %s::int[], %s::text[]) AS v(id, epoch, text)
         WHERE m.id = v.id AND m.epoch = v.epoch AND m.status = 'streaming'
         RETURNING m.id, m.epoch
         """,
-        [[c.reply for c in held], [c.epoch for c in held], [c.text for c in held]],
+        [lease_seconds, [c.reply for c in held], [c.epoch for c in held], [c.text for c in held]],
     )
     return {row[0]: row[1] for row in rows}
 
@@ -371,6 +373,7 @@ class Orphan:
     text: str
     source: str | None = None
     expired_for: float = 0.0
+    stop_requested: bool = False
 
 
 def orphans(but_for: Iterable[UUID] = (), limit: int = 100) -> list[Orphan]:
@@ -378,7 +381,8 @@ def orphans(but_for: Iterable[UUID] = (), limit: int = 100) -> list[Orphan]:
     database itself came back there are none: their workers could not renew them and do so first."""
     rows = fetch_prepared(
         """
-        SELECT id, conversation_id, epoch, text, source, extract(epoch FROM now() - lease_expires_at)::float8
+        SELECT id, conversation_id, epoch, text, source, extract(epoch FROM now() - lease_expires_at)::float8,
+               stop_requested
         FROM conversations_message
         WHERE status = 'streaming' AND lease_expires_at < now() AND NOT id = ANY(%s)
           AND pg_postmaster_start_time() < now() - interval '10 seconds'

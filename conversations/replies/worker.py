@@ -301,7 +301,7 @@ class ReplyWorker:
             reply.renewing = renewing
         epochs: dict[UUID, int] | None = None
         try:
-            epochs = await run_db(queue.raise_epochs, [r.checkpoint() for r in replies])
+            epochs = await run_db(queue.raise_epochs, [r.checkpoint() for r in replies], settings.REPLY_LEASE_SECONDS)
         except DATABASE_ERRORS as error:
             log.warning("worker.database_away", step="restart_logs", error=type(error).__name__)
         finally:
@@ -328,7 +328,8 @@ class ReplyWorker:
             except DATABASE_ERRORS as error:
                 log.warning("worker.database_away", step="checkpoint", error=type(error).__name__)
                 continue
-            self._stored_at = time.monotonic()
+            if held or not self.live:
+                self._stored_at = time.monotonic()
             for reply, point, length in zip(held, points, lengths, strict=True):
                 self._checked(reply, point.epoch, length, ours)
 
@@ -343,13 +344,15 @@ class ReplyWorker:
             self._cancel(reply, "stop")
 
     async def _beat_loop(self) -> None:
-        """Not with the checkpoints: a hung Redis must not cost replies their lease, nor a hung database their word."""
+        """Not with the checkpoints: a hung Redis must not cost replies their lease, nor a hung database their word.
+        What has shown nothing is not held: whoever has the database does it anew."""
         lease = settings.REPLY_LEASE_SECONDS
         while True:
             try:
                 await heartbeat.tell(self._redis, self.llm.resting())
-                if self.live and time.monotonic() - self._stored_at > lease / 4:
-                    await heartbeat.hold(self._redis, {r.reply: r.epoch for r in self.live.values()}, lease)
+                if time.monotonic() - self._stored_at > lease / 2:
+                    shown = {r.reply: r.epoch for r in self.live.values() if r.text}
+                    await heartbeat.hold(self._redis, shown, lease)
             except RedisError as error:
                 self._sender.failed(error)
             await asyncio.sleep(min(heartbeat.TELL_SECONDS, lease / 4))
@@ -385,17 +388,21 @@ class ReplyWorker:
                 log.warning("worker.database_away", step="reap", error=type(error).__name__)
 
     async def _reap(self) -> None:
-        """Settle what nobody streams any more. A worker that the database alone has left goes on: what it has shown is
-        not called cut off, and is stored when it can be."""
+        """Settle what nobody streams any more. A worker that the database alone has left goes on, unless its person
+        wants the reply stopped: what it has shown is not called cut off, and is stored when it can be."""
         looked_at = set(self.live)
-        while orphans := await run_db(queue.orphans, looked_at):
+        while not self.draining and (orphans := await run_db(queue.orphans, looked_at)):
             looked_at.update(orphan.reply for orphan in orphans)
-            held = await self._held({o.reply: o.epoch for o in orphans if o.expired_for < HELD_SECONDS})
+            held = await self._held(
+                {o.reply: o.epoch for o in orphans if o.expired_for < HELD_SECONDS and not o.stop_requested}
+            )
             if held:
                 log.warning("worker.spares_held", replies=len(held))
             for orphan in orphans:
-                if orphan.reply not in held:
+                if orphan.reply not in held and orphan.reply not in self.live:
                     await self._settle(orphan)
+            if len(held) < len(orphans):
+                return  # the next look finds the rest
 
     async def _held(self, epochs: dict[UUID, int]) -> set[UUID]:
         try:

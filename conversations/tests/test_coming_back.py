@@ -241,13 +241,14 @@ async def test_after_the_database_failed_it_a_worker_ends_nobodys_replies_for_as
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    ("epoch", "expired_for", "redis_is_away", "status"),
+    ("epoch", "expired_for", "stop_requested", "redis_is_away", "status"),
     [
-        (1, 1.0, False, "streaming"),
-        (2, 1.0, False, "interrupted"),  # of an older try
-        (None, 1.0, False, "interrupted"),
-        (1, workers.HELD_SECONDS + 1, False, "interrupted"),
-        (1, 1.0, True, "interrupted"),
+        (1, 1.0, False, False, "streaming"),
+        (2, 1.0, False, False, "interrupted"),  # of another try
+        (None, 1.0, False, False, "interrupted"),
+        (1, workers.HELD_SECONDS + 1, False, False, "interrupted"),
+        (1, 1.0, True, False, "interrupted"),
+        (1, 1.0, False, True, "interrupted"),
     ],
 )
 async def test_a_reply_whose_worker_only_redis_hears_is_left_to_it_for_a_while(
@@ -257,13 +258,14 @@ async def test_a_reply_whose_worker_only_redis_hears_is_left_to_it_for_a_while(
     monkeypatch: Any,
     epoch: int | None,
     expired_for: float,
+    stop_requested: bool,
     redis_is_away: bool,
     status: str,
 ) -> None:
     row = (await run_db(ask, owner)).reply
     past = timezone.now() - timedelta(seconds=expired_for)
     await run_db(Message.objects.filter(pk=row.pk).update, status="streaming", epoch=1, lease_expires_at=past)
-    orphan = queue.Orphan(row.pk, row.conversation_id, 1, "Half", expired_for=expired_for)
+    orphan = queue.Orphan(row.pk, row.conversation_id, 1, "Half", None, expired_for, stop_requested)
     monkeypatch.setattr(queue, "orphans", lambda but_for: [] if row.pk in but_for else [orphan])
     if epoch is not None:
         await heartbeat.hold(worker._redis, {row.pk: epoch}, 5)
@@ -277,10 +279,11 @@ async def test_a_reply_whose_worker_only_redis_hears_is_left_to_it_for_a_while(
 async def test_a_worker_says_what_it_holds_only_while_the_database_takes_no_checkpoints(
     worker: ReplyWorker, monkeypatch: Any, settings: Any
 ) -> None:
-    reply, keeps, answers = uuid7(), [False], asyncio.Queue[bool]()
+    reply, silent, keeps, answers = uuid7(), uuid7(), [False], asyncio.Queue[bool]()
     settings.REPLY_LEASE_SECONDS = 1
     monkeypatch.setattr(workers, "CHECKPOINT_SECONDS", 0.01)
-    worker.live[reply] = Mock(reply=reply, epoch=3, renewing=None, text="", ending=True)
+    worker.live[reply] = Mock(reply=reply, epoch=3, renewing=None, text="Hi", ending=True)
+    worker.live[silent] = Mock(reply=silent, epoch=3, renewing=None, text="", ending=True)
 
     async def checkpoint(*_arguments: Any) -> dict[UUID, bool]:
         if not keeps[0]:
@@ -289,13 +292,14 @@ async def test_a_worker_says_what_it_holds_only_while_the_database_takes_no_chec
         return {}
 
     async def said() -> set[UUID]:
-        return await heartbeat.held(worker._redis, {reply: 3})
+        return await heartbeat.held(worker._redis, {reply: 3, silent: 3})
 
     monkeypatch.setattr(workers, "run_db", checkpoint)
     loops = [asyncio.create_task(loop) for loop in (worker._beat_loop(), worker._checkpoint_loop())]
     async with asyncio.timeout(10):
-        while not await said():
+        while not (held := await said()):
             await asyncio.sleep(0.05)
+        assert held == {reply}
         assert await heartbeat.held(worker._redis, {reply: 2}) == set()
         keeps[0] = True
         await answers.get()
