@@ -155,7 +155,7 @@ TransactionTestCase._fixture_teardown = _empty_tables
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--divided", action="store_true", help="messages and audit events are in partitions (docs/scaling.md)"
+        "--partitioned", action="store_true", help="messages and audit events are in partitions (docs/scaling.md)"
     )
 
 
@@ -163,8 +163,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def django_db_setup(
     request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker
 ) -> None:
-    """The session's database, its greatest tables divided where that is asked for."""
-    if request.config.getoption("divided"):
+    """The session's database, its greatest tables partitioned where that is asked for."""
+    if request.config.getoption("partitioned"):
         with django_db_blocker.unblock():
             call_command("partition", "messages")
             call_command("partition", "audit")

@@ -40,7 +40,7 @@ def judged(found: Mapping[str, Any]) -> list[Check]:
     smallest, largest = found["sizes"][0], found["sizes"][-1]
     whole = {
         name: ", ".join(of["whole"])
-        for each in (*found["sizes"], *filter(None, [found.get("divided")]))
+        for each in (*found["sizes"], *filter(None, [found.get("partitioned")]))
         for name, of in each["operations"].items() if of["whole"]
     }  # fmt: skip
     grown = {
@@ -123,16 +123,16 @@ PLOTTED = (*OF_A_TURN, "history, newest page")
 
 
 def _tables_of_partitions(found: Mapping[str, Any]) -> Iterator[Table]:
-    if divided := found.get("divided"):
-        before, after = found["sizes"][-1]["operations"], divided["operations"]
+    if partitioned := found.get("partitioned"):
+        before, after = found["sizes"][-1]["operations"], partitioned["operations"]
         yield Table(
-            f"Messages in {divided['partitions']} partitions",
+            f"Messages in {partitioned['partitions']} partitions",
             ("operation", "ms", "of one table", "planning ms", "of one table", "pages", "of one table"),
             [
                 (name, *(each[what] for what in ("ms", "planning_ms", "pages") for each in (after[name], before[name])))
                 for name in after
             ],
-            "Statements as above, then once more with messages divided. Load and row versions are of the divided ones.",
+            "Statements as above, then once more with messages partitioned. Load and row versions are of those.",
         )
 
 
@@ -158,7 +158,7 @@ def run(options: Options) -> Found:
     machine = describe_machine()
     wanted = {
         "sizes": options.sizes, "threads": options.threads, "seconds": options.seconds, "faqs": options.faqs,
-        "divided": options.divided,
+        "partitioned": options.partitioned,
     }  # fmt: skip
     try:
         with own_database("stress", RATE_LIMIT_ASKS="off") as python:
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sizes", type=sizes, default=sizes("10000,100000"), help="messages in it, with commas")
     parser.add_argument("--threads", type=between(1, 8), default=8, help="connections that ask and answer at once")
     parser.add_argument("--seconds", type=between(0.5, 600, float), default=10, help="of that")
-    parser.add_argument("--divided", action="store_true", help="messages go into partitions before people ask at once")
+    parser.add_argument("--partitioned", action="store_true", help="messages are partitioned before people ask at once")
     parser.add_argument("--faqs", type=between(50, 9600), default=2000, help="of five phrasings each")
     return run_command(parser, run, arguments)
 

@@ -26,8 +26,8 @@ from accounts.models import User  # noqa: E402
 from chatbot_project.lib.api.paging import read_page  # noqa: E402
 from chatbot_project.lib.ids import uuid7  # noqa: E402
 from conversations import services  # noqa: E402
-from conversations.dividing import MESSAGES  # noqa: E402
 from conversations.models import LIST_ORDERINGS, Conversation, Message  # noqa: E402
+from conversations.partitioning import MESSAGES  # noqa: E402
 from conversations.replies import queue, work  # noqa: E402
 from conversations.selectors import find_conversation  # noqa: E402
 from conversations.store import insert_history  # noqa: E402
@@ -409,7 +409,7 @@ def in_partitions(person: User, conversation: Conversation) -> dict[str, Any]:
     return {"partitions": count, "operations": Operations(person, conversation).measure()}
 
 
-def main(sizes: list[int], threads: int, seconds: float, faqs: int, *, divided: bool) -> dict[str, Any]:
+def main(sizes: list[int], threads: int, seconds: float, faqs: int, *, partitioned: bool) -> dict[str, Any]:
     publish("database", "bench/fake")
     version = Conversation._meta.get_field("persona_version").related_model.objects.get().pk
     everybody = people_of(PEOPLE + threads + 1)
@@ -428,9 +428,9 @@ def main(sizes: list[int], threads: int, seconds: float, faqs: int, *, divided: 
                 "operations": Operations(asker, conversation).measure(),
             }
         )
-    if divided:
+    if partitioned:
         say("partitions")
-        found["divided"] = in_partitions(asker, conversation)
+        found["partitioned"] = in_partitions(asker, conversation)
     say(f"{threads} ask at once")
     with Load(crowd) as load:
         load.take_turns(seconds)

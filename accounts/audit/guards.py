@@ -51,7 +51,7 @@ GUARDS = (
     Guard("accounts_user", "audit_identify", INSERTED, IDENTIFY),
 )
 
-# Of the tables and of their partitions, where they are divided (chatbot_project/lib/postgres/partitions.py).
+# Of the tables, and of their partitions where there are any (chatbot_project/lib/postgres/partitions.py).
 STANDING = """
 SELECT coalesce(whole.relname, c.relname), c.relname, t.tgname, t.tgtype, p.prosrc
 FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid LEFT JOIN pg_class whole ON whole.oid = i.inhparent

@@ -10,13 +10,13 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
-from accounts.audit.dividing import EVENTS
+from accounts.audit.partitioning import EVENTS
 from chatbot_project.doctor.endpoints import explained
 from chatbot_project.doctor.registry import Finding, Findings, Request, check, failed, ok, warning
 from chatbot_project.doctor.running import in_database, in_thread, one_line
 from chatbot_project.lib.llm.errors import LLMError
-from chatbot_project.lib.postgres.partitions import DividedTable
-from conversations.dividing import MESSAGES, made_at
+from chatbot_project.lib.postgres.partitions import PartitionedTable
+from conversations.partitioning import MESSAGES, made_at
 from faqs.embedding import EmbeddingError, embedder
 from faqs.models import KnowledgeState
 
@@ -78,16 +78,16 @@ def _migrations() -> tuple[list[str], list[str]]:
     return sorted(map(".".join, missing)), sorted(map(".".join, unknown))
 
 
-@check("partitions", "Divided tables have room for what comes", needs=("database",))
+@check("partitions", "Partitioned tables have room for what comes", needs=("database",))
 async def examine_partitions(request: Request) -> Findings:
     tables = {"messages": MESSAGES, "audit": EVENTS}
     return [await in_database(_partitions, name, table, seconds=request.seconds) for name, table in tables.items()]
 
 
-def _partitions(name: str, table: DividedTable) -> Finding:
+def _partitions(name: str, table: PartitionedTable) -> Finding:
     mend = f"Run: manage.py partition {name}"
     if table.is_bounded:
-        return failed("Dividing it was begun and broke off: it refuses what comes in some weeks.", mend, part=name)
+        return failed("Partitioning was begun and broke off: it refuses what comes in some weeks.", mend, part=name)
     end = table.last_end
     if end is None:
         return ok("One table.", part=name)

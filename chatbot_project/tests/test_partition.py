@@ -1,6 +1,6 @@
 """The two tables that grow for ever in partitions: nothing is lost or loosened by it, and what fails changes nothing.
 
-The queue's and the trail's own tests run on divided tables as well, as `pytest --divided` runs any.
+The queue's and the trail's own tests run on partitioned tables as well, as `pytest --partitioned` runs any.
 """
 
 import os
@@ -23,27 +23,27 @@ from accounts.tests.factories import make_user
 from chatbot_project.backup import databases
 from chatbot_project.lib.postgres import partitions
 from chatbot_project.tests.backups import home, made, place, restored, run
-from chatbot_project.tests.divided import (
+from chatbot_project.tests.partitioned import (
     TABLES,
-    divided,
     in_a_year,
     insert_later,
+    partitioned,
     person,
     rows,
     shape,
-    undivided,
     unique_indexes,
+    unpartitioned,
 )
-from conversations import dividing, services
+from conversations import partitioning, services
 from conversations.models import Citation, Conversation, Feedback, Message
 from conversations.tests.factories import ask
 from conversations.tests.stack import wait_until
 
-__all__ = ["divided", "home", "person", "place", "undivided"]  # fixtures
+__all__ = ["home", "partitioned", "person", "place", "unpartitioned"]  # fixtures
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_everything_is_still_there_and_known_by_the_same_names(undivided: str) -> None:
+def test_everything_is_still_there_and_known_by_the_same_names(unpartitioned: str) -> None:
     for statement in ["ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO partition_app", *grant(_role())]:
         rows(statement)
     before = {table: shape(table) for table in TABLES}
@@ -70,7 +70,7 @@ def _role() -> str:
     return "partition_app"
 
 
-def test_people_go_on_asking_and_are_erased(divided: str) -> None:
+def test_people_go_on_asking_and_are_erased(partitioned: str) -> None:
     user = User.objects.get(email="somebody@example.org")
     accepted = ask(user)
     assert Message.objects.get(pk=accepted.reply.pk).parent_id == accepted.question.pk
@@ -81,7 +81,7 @@ def test_people_go_on_asking_and_are_erased(divided: str) -> None:
     assert not Citation.objects.exists()
 
 
-def test_a_client_id_is_used_once_whichever_partition_a_message_falls_into(divided: str) -> None:
+def test_a_client_id_is_used_once_whichever_partition_a_message_falls_into(partitioned: str) -> None:
     user = User.objects.get(email="somebody@example.org")
     first = services.send_message(user=user, client_id="once", text="Hello?")
     again = services.send_message(user=user, client_id="once", text="Hello?")
@@ -95,13 +95,13 @@ def test_a_client_id_is_used_once_whichever_partition_a_message_falls_into(divid
     }
 
 
-def test_of_two_at_once_the_second_waits_for_the_first(divided: str) -> None:
+def test_of_two_at_once_the_second_waits_for_the_first(partitioned: str) -> None:
     user = User.objects.get(email="somebody@example.org")
     stored = Event()
 
     def first() -> int:
         """Commits when another waits for it; how many did."""
-        with databases.connect(divided) as session, databases.connect(divided, autocommit=True) as looking:
+        with databases.connect(partitioned) as session, databases.connect(partitioned, autocommit=True) as looking:
             insert_later(session.execute, user, "twice")
             stored.set()
             waiting = (
@@ -124,21 +124,21 @@ def _insert_now(user: User, client_id: str) -> None:
     Message.objects.create(conversation=conversation, owner=user, role="user", status="sent", client_id=client_id)
 
 
-def test_the_trail_is_numbered_on_and_append_only_in_each_partition(divided: str) -> None:
+def test_the_trail_is_numbered_on_and_append_only_in_each_partition(partitioned: str) -> None:
     user = User.objects.get(email="somebody@example.org")
     newest = AuditEvent.objects.order_by("-id")[0].pk
     event = record_audit(actor=user, action="test.done", obj=user)
     assert event.pk > newest
     seal()
     assert AuditLink.objects.filter(event_id=event.pk).exists()
-    for table in (TABLES[1], *partitions.DividedTable(TABLES[1], "id").partitions()):
+    for table in (TABLES[1], *partitions.PartitionedTable(TABLES[1], "id").partitions()):
         for change in (f"DELETE FROM {table}", f"TRUNCATE {table}", f"UPDATE {table} SET action = ''"):
             if rows(f"SELECT FROM {table} LIMIT 1") or change.startswith("TRUNCATE"):
                 with pytest.raises((ProgrammingError, InternalError), match="append-only"), transaction.atomic():
                     rows(change)
 
 
-def test_what_guards_the_trail_is_looked_for_in_each_partition(divided: str) -> None:
+def test_what_guards_the_trail_is_looked_for_in_each_partition(partitioned: str) -> None:
     rows("ALTER TABLE accounts_auditevent_first DISABLE TRIGGER audit_refuse_change")
     rows("DROP TRIGGER audit_refuse_truncate ON accounts_auditevent_rest")
     assert [(guard.table, guard.name) for guard in missing_guards()] == [
@@ -147,31 +147,31 @@ def test_what_guards_the_trail_is_looked_for_in_each_partition(divided: str) -> 
     ]
 
 
-def test_a_later_version_makes_and_removes_an_index_of_all_partitions(divided: str) -> None:
+def test_a_later_version_makes_and_removes_an_index_of_all_partitions(partitioned: str) -> None:
     index = models.Index(fields=["model", "created_at"], name="message_new")
     with connection.schema_editor(atomic=False) as editor:
         editor.add_index(Message, index, concurrently=True)
     below = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'message_new'::regclass"
     assert rows("SELECT indisvalid FROM pg_index WHERE indexrelid = 'message_new'::regclass") == [(True,)]
-    assert rows(below) == [(len(dividing.MESSAGES.partitions()),)]
+    assert rows(below) == [(len(partitioning.MESSAGES.partitions()),)]
     with connection.schema_editor(atomic=False) as editor:
         editor.remove_index(Message, index, concurrently=True)
     assert rows("SELECT to_regclass('message_new')") == [(None,)]
 
 
-def test_a_backup_of_divided_tables_comes_back(divided: str, place: Path) -> None:
+def test_a_backup_of_partitioned_tables_comes_back(partitioned: str, place: Path) -> None:
     before = {table: shape(table) for table in TABLES}
-    folder, again = made(place), f"{divided}_again"
+    folder, again = made(place), f"{partitioned}_again"
     restored(folder, again)
     with databases.using(again):
         assert {table: shape(table) for table in TABLES} == before
         assert Message.objects.count() == 6
-        assert len(unique_indexes()) == len(dividing.MESSAGES.partitions())
+        assert len(unique_indexes()) == len(partitioning.MESSAGES.partitions())
         assert missing_guards() == []
 
 
-def test_tables_are_divided_where_that_is_asked_for(pytestconfig: pytest.Config) -> None:
-    assert dividing.MESSAGES.is_divided == pytestconfig.getoption("divided")
+def test_tables_are_partitioned_where_that_is_asked_for(pytestconfig: pytest.Config) -> None:
+    assert partitioning.MESSAGES.is_partitioned == pytestconfig.getoption("partitioned")
 
 
 @pytest.mark.slow
@@ -182,9 +182,9 @@ def test_tables_are_divided_where_that_is_asked_for(pytestconfig: pytest.Config)
         ["accounts/tests/test_audit.py", "accounts/tests/test_audit_chain.py"],
     ],
 )
-def test_what_uses_them_passes_its_tests_on_divided_tables(modules: list[str]) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--divided", *modules]
-    command.append(f"{__file__}::test_tables_are_divided_where_that_is_asked_for")
+def test_what_uses_them_passes_its_tests_on_partitioned_tables(modules: list[str]) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--partitioned", *modules]
+    command.append(f"{__file__}::test_tables_are_partitioned_where_that_is_asked_for")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "PYTEST_"))}
     done = subprocess.run(
         command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, check=False, timeout=900

@@ -95,7 +95,7 @@ def test_what_partitions_cost_stands_beside_what_one_table_did() -> None:
     found = good()
     operations = json.loads(json.dumps(found["sizes"][1]["operations"]))
     operations["claim"].update(ms=0.6, whole=["conversations_message_first"])
-    found["divided"] = {"partitions": 7, "operations": operations}
+    found["partitioned"] = {"partitions": 7, "operations": operations}
     report = report_of(found, Namespace(threads=8), MACHINE)
     table = next(table for table in report.tables if table.title == "Messages in 7 partitions")
     assert next(row for row in table.rows if row[0] == "claim")[:3] == ("claim", 0.6, 0.4)

@@ -120,8 +120,8 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
         self._wait_as_usual()
 
     def add_index(self, model: Any, index: Any, concurrently: bool = False) -> None:
-        """Concurrently also where the table is divided (``lib/postgres/partitions.py``): of each partition by itself,
-        which PostgreSQL does not do by the table's name."""
+        """Concurrently also where the table is partitioned (``lib/postgres/partitions.py``): of each partition by
+        itself, which PostgreSQL does not do by the table's name."""
         if not concurrently or not (partitions := self._partitions(model)):
             super().add_index(model, index, concurrently=concurrently)
             return
@@ -138,7 +138,7 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
             self.execute(f"ALTER INDEX {above.parts['name']} ATTACH PARTITION {below.parts['name']}")
 
     def remove_index(self, model: Any, index: Any, concurrently: bool = False) -> None:
-        """At once where the table is divided: PostgreSQL has no other way there, and none that takes long."""
+        """At once where the table is partitioned: PostgreSQL has no other way there, and none that takes long."""
         super().remove_index(model, index, concurrently=concurrently and not self._partitions(model))
 
     def _partitions(self, model: Any) -> list[str]:

@@ -25,8 +25,8 @@ TRY_SECONDS, PAUSE_SECONDS = 30.0, 0.05
 CHANGE_SECONDS = 5.0  # nothing is read in that time: where it takes longer, something is not as it should be
 
 
-class NotDividable(Exception):
-    """Why a table cannot be divided as it stands. Nothing has changed."""
+class NotPartitionable(Exception):
+    """Why a table cannot be partitioned as it stands. Nothing has changed."""
 
 
 # What stands, each as the statement that makes it.
@@ -78,16 +78,16 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class DividedTable:
-    """A table that is divided by ranges of ``key``, its primary key, or may be. ``beside`` is what then holds what an
-    index of one partition cannot: statements, run once."""
+class PartitionedTable:
+    """A table that is partitioned by ranges of ``key``, its primary key, or may be. ``beside`` is what then holds what
+    an index of one partition cannot: statements, run once."""
 
     table: str
     key: str
     beside: Sequence[str] = ()
 
     @property
-    def is_divided(self) -> bool:
+    def is_partitioned(self) -> bool:
         return bool(_one("SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass", self.table))
 
     def partitions(self) -> dict[str, str | None]:
@@ -96,8 +96,8 @@ class DividedTable:
 
     @property
     def last_end(self) -> str | None:
-        """Where the last range ends, as text; None where the table is not divided."""
-        if not self.is_divided:
+        """Where the last range ends, as text; None where the table is not partitioned."""
+        if not self.is_partitioned:
             return None
         ends = [end for end in self.partitions().values() if end is not None]
         return max(ends, key=lambda end: (len(end), end))  # as numbers; UUIDs have one length
@@ -116,12 +116,12 @@ class DividedTable:
     def _before(self) -> str:
         return f"{self.table}_before"
 
-    def divide(self, end: Any, ranges: Sequence[Range]) -> None:
+    def partition(self, end: Any, ranges: Sequence[Range]) -> None:
         """All that stands becomes the partition of what comes before ``end``; ``ranges`` are made, and one for whatever
         is in none. Until it is done nothing from ``end`` on can be stored: let that be far. Begun again, it goes on.
 
-        Raises NotDividable; ``django.db.OperationalError`` from LockNotAvailable where somebody used one of the tables
-        at each try, and IntegrityError where a key is not before ``end``: nothing has changed then. Of a lost
+        Raises NotPartitionable; ``django.db.OperationalError`` from LockNotAvailable where somebody used one of the
+        tables at each try, and IntegrityError where a key is not before ``end``: nothing has changed then. Of a lost
         connection ``is_bounded`` tells.
         """
         self._refuse()
@@ -136,8 +136,8 @@ class DividedTable:
         self.check()
 
     def add(self, ranges: Sequence[Range]) -> None:
-        """Partitions for ``ranges``, in one transaction. Raises as ``divide``; IntegrityError where something of them
-        was stored before, in the one for the rest."""
+        """Partitions for ``ranges``, in one transaction. Raises as ``partition``; IntegrityError where something of
+        them was stored before, in the one for the rest."""
         if ranges:
             with self._locked([self.table], _names(_REFERRED, self.table)):
                 for each in ranges:
@@ -152,9 +152,9 @@ class DividedTable:
     def _refuse(self) -> None:
         (is_owner, _options), *_ = _rows(_TABLE, self.table)
         if not is_owner:
-            raise NotDividable(f"{self.table} is another role's: connect as its owner.")
+            raise NotPartitionable(f"{self.table} is another role's: connect as its owner.")
         if invalid := [name for name, _text, _unique, is_valid in _rows(_INDEXES, self.table) if not is_valid]:
-            raise NotDividable(f"{', '.join(invalid)} was not made to its end: drop it and make it anew.")
+            raise NotPartitionable(f"{', '.join(invalid)} was not made to its end: drop it and make it anew.")
 
     def _involved(self) -> tuple[list[str], list[str]]:
         """The tables that are changed: this one and those that refer to it. And those that it refers to."""
@@ -257,7 +257,7 @@ class DividedTable:
 
 
 def partitions_of(*tables: str) -> list[str]:
-    """The names of all partitions of ``tables``, as far as these are there and divided. One query."""
+    """The names of all partitions of ``tables``, as far as these are there and partitioned. One query."""
     return _names(
         "SELECT inhrelid::regclass::text FROM pg_inherits"
         " WHERE inhparent IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name) ORDER BY 1",

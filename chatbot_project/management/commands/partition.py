@@ -10,18 +10,18 @@ from django.db import IntegrityError, OperationalError, connection
 from django.utils import timezone
 from psycopg.errors import LockNotAvailable, QueryCanceled
 
-from accounts.audit import dividing as events
+from accounts.audit import partitioning as events
 from accounts.models import AuditEvent
 from chatbot_project.lib.db import named_lock
 from chatbot_project.lib.postgres.partitions import (
     CHANGE_SECONDS,
     LEAST_VERSION,
     TRY_SECONDS,
-    DividedTable,
-    NotDividable,
+    NotPartitionable,
+    PartitionedTable,
     Range,
 )
-from conversations import dividing as messages
+from conversations import partitioning as messages
 
 AHEAD_MONTHS, AHEAD_RANGES = 24, 4
 TABLES = {"messages": messages.MESSAGES, "audit": events.EVENTS}
@@ -29,7 +29,7 @@ TABLES = {"messages": messages.MESSAGES, "audit": events.EVENTS}
 
 class Command(BaseCommand):
     help = (
-        "Divides the table of messages by time, or that of audit events by number, while people use it: all there is "
+        "Partitions the table of messages by time, or that of audit events by number, while it is used: all there is "
         "becomes the first partition, unmoved. Again, it makes the partitions that are missing for the time to come. "
         "There is no way back but a restored backup, and no need below some 100 million rows. Needs PostgreSQL 18."
     )
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, what: str, months: int, events_each: int, **options: Any) -> None:
-        """Divide, or add what is missing. Raises CommandError."""
+        """Partition, or add what is missing. Raises CommandError."""
         if months < 1 or events_each < 1:
             raise CommandError("A partition holds one month, or one event, at least.")
         connection.ensure_connection()
@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 raise CommandError("Another `manage.py partition` is at it.")
             try:
                 made = _of_messages(months) if what == "messages" else _of_events(events_each)
-            except NotDividable as error:
+            except NotPartitionable as error:
                 raise CommandError(f"{error} Nothing has changed.") from error
             except IntegrityError as error:
                 raise CommandError(f"A key lies where a partition was to be: {error}") from error
@@ -68,7 +68,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(made)} partitions made: {', '.join(made)}." if made else "No partition is missing.")
 
 
-def _told(error: OperationalError, table: DividedTable) -> str:
+def _told(error: OperationalError, table: PartitionedTable) -> str:
     """What happened, and what is left of it."""
     connection.close()  # it may be lost
     try:
@@ -110,10 +110,10 @@ def _of_events(size: int) -> list[str]:
     return _make(events.EVENTS, end, start, list(events.ranges(start, newest + AHEAD_RANGES * size, size)))
 
 
-def _make(table: DividedTable, end: str | None, start: Any, ranges: Sequence[Range]) -> list[str]:
+def _make(table: PartitionedTable, end: str | None, start: Any, ranges: Sequence[Range]) -> list[str]:
     known = set(table.partitions())
     if end is None:
-        table.divide(start, ranges)
+        table.partition(start, ranges)
     else:
         table.add(ranges)
         table.check()  # where it was interrupted before that

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from uuid import UUID
 
-from chatbot_project.lib.postgres.partitions import DividedTable, Range
+from chatbot_project.lib.postgres.partitions import PartitionedTable, Range
 
 # What the unique index message_client_id holds within a partition. Of two at once the second waits for the first; not
 # so where a guest's messages become somebody's, however many: nobody asks as that guest any more.
@@ -28,7 +28,7 @@ _BEFORE_EACH = """
     FOR EACH ROW WHEN (NEW.client_id IS NOT NULL) EXECUTE FUNCTION message_client_id_once()
 """
 
-MESSAGES = DividedTable("conversations_message", "id", (_ONCE, _BEFORE_EACH))
+MESSAGES = PartitionedTable("conversations_message", "id", (_ONCE, _BEFORE_EACH))
 
 
 def first_id(at: datetime) -> UUID:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from chatbot_project.lib.postgres.partitions import DividedTable, Range
+from chatbot_project.lib.postgres.partitions import PartitionedTable, Range
 
-EVENTS = DividedTable("accounts_auditevent", "id")
+EVENTS = PartitionedTable("accounts_auditevent", "id")
 
 
 def ranges(start: int, end: int, size: int) -> Iterator[Range]:

@@ -1,4 +1,4 @@
-"""Databases of a test's own whose two growing tables are divided or about to be, and looking into them."""
+"""Databases of a test's own whose two growing tables are partitioned or about to be, and looking into them."""
 
 import shlex
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from accounts.tests.factories import make_user
 from chatbot_project.backup import databases
 from chatbot_project.tests.backups import home, made, place, restored, run
 from chatbot_project.tests.documents import running
-from conversations import dividing
+from conversations import partitioning
 from conversations.models import Citation, Feedback
 from conversations.tests.factories import make_exchange, make_persona
 
@@ -61,7 +61,7 @@ def person(place: Path) -> User:
 
 
 @pytest.fixture
-def undivided(person: User, place: Path, home: str) -> Iterator[str]:
+def unpartitioned(person: User, place: Path, home: str) -> Iterator[str]:
     """A database of the test's own with what ``person`` has, in use."""
     restored(made(place), home)
     with databases.using(home):
@@ -69,11 +69,11 @@ def undivided(person: User, place: Path, home: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def divided(undivided: str) -> str:
+def partitioned(unpartitioned: str) -> str:
     with running("partitions") as told:
         for command in told.take_all():
             run(*shlex.split(command.plain, comments=True)[2:])
-    return undivided
+    return unpartitioned
 
 
 def rows(statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
@@ -87,7 +87,7 @@ def shape(table: str) -> set[tuple[Any, ...]]:
 
 
 def in_a_year() -> UUID:
-    return dividing.first_id(timezone.now() + timedelta(days=365))
+    return partitioning.first_id(timezone.now() + timedelta(days=365))
 
 
 def insert_later(execute: Callable[..., Any], user: User, client_id: str, conversation: UUID | None = None) -> None:
@@ -108,5 +108,5 @@ def unique_indexes() -> list[str]:
             "SELECT indrelid::regclass::text FROM pg_index WHERE indisunique AND NOT indisprimary"
             " AND indrelid::regclass::text LIKE 'conversations_message_%%' AND indnatts = 2"
         )
-        if table in dividing.MESSAGES.partitions()
+        if table in partitioning.MESSAGES.partitions()
     ]
