@@ -32,6 +32,8 @@ WITHOUT_SERVICES = {
     "startapp", "startproject", "version",
 }  # fmt: skip
 
+SERVING = {"runlocal", "runserver", "runweb"}  # at an address of their own
+
 
 def ensure(argv: list[str]) -> None:
     """Prepare the environment of `manage.py` command `argv[1]`; call before Django reads its settings.
@@ -46,7 +48,7 @@ def ensure(argv: list[str]) -> None:
         return
     paths.static.mkdir(parents=True, exist_ok=True)
     use_secret_key(paths, os.environ)
-    use_running_model(paths, os.environ)
+    use_what_runs(paths, os.environ, serves=len(argv) > 1 and argv[1] in SERVING)
     if needs_services(argv):
         services = Services(paths, os.environ)
         if services.embedded:
@@ -162,13 +164,15 @@ def kept_secret(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
     return path.read_text().strip(), True
 
 
-def use_running_model(paths: VarPaths, environment: MutableMapping[str, str]) -> None:
-    """Set LOCAL_LLM_URL to the model a running `runlocal` serves, so that every command finds it."""
-    if environment.get("LOCAL_LLM_URL", "").strip():
-        return
+def use_what_runs(paths: VarPaths, environment: MutableMapping[str, str], *, serves: bool) -> None:
+    """Where a `runlocal` is running, set LOCAL_LLM_URL to the model it serves and, for a command that `serves` nothing,
+    BASE_URL to its address: each where nothing is configured, so that every command finds them."""
     state = running_supervisor(paths)
-    if state.get("local_llm_url"):
+    if state.get("local_llm_url") and not environment.get("LOCAL_LLM_URL", "").strip():
         environment["LOCAL_LLM_URL"] = str(state["local_llm_url"])
+    configured = environment.get("BASE_URL", "").strip() or environment.get("PORT", "").strip()
+    if state.get("address") and not (serves or configured):
+        environment["BASE_URL"] = str(state["address"])
 
 
 def running_supervisor(paths: VarPaths) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Which commands start the embedded services, who shares them, and when they stop."""
 
+import fcntl
 import os
 import signal
 import stat
@@ -22,6 +23,7 @@ from chatbot_project.embedded.services import (
     needs_services,
     running_supervisor,
     use_secret_key,
+    use_what_runs,
     var_paths,
 )
 
@@ -166,6 +168,30 @@ def test_no_supervisor_is_reported_from_a_state_file_alone(paths: VarPaths) -> N
     paths.supervisor_lock.touch()
     paths.supervisor_state.write_text('{"local_llm_url": "http://127.0.0.1:1/v1"}')
     assert running_supervisor(paths) == {}
+
+
+@pytest.mark.parametrize(
+    ("configured", "serves", "expected"),
+    [
+        ({}, False, {"LOCAL_LLM_URL": "http://127.0.0.1:1/v1", "BASE_URL": "http://127.0.0.1:8123"}),
+        ({}, True, {"LOCAL_LLM_URL": "http://127.0.0.1:1/v1"}),
+        ({"PORT": "9"}, False, {"LOCAL_LLM_URL": "http://127.0.0.1:1/v1", "PORT": "9"}),
+        ({"BASE_URL": "https://a.b", "LOCAL_LLM_URL": "x"}, False, {"BASE_URL": "https://a.b", "LOCAL_LLM_URL": "x"}),
+    ],
+)
+def test_a_command_finds_what_a_running_installation_serves_where_nothing_is_configured(
+    paths: VarPaths, configured: dict[str, str], serves: bool, expected: dict[str, str]
+) -> None:
+    paths.state.mkdir()
+    paths.supervisor_state.write_text('{"local_llm_url": "http://127.0.0.1:1/v1", "address": "http://127.0.0.1:8123"}')
+    with paths.supervisor_lock.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        environment = dict(configured)
+        use_what_runs(paths, environment, serves=serves)
+    assert environment == expected
+    stopped = dict(configured)
+    use_what_runs(paths, stopped, serves=serves)
+    assert stopped == configured
 
 
 def test_dotenv_reads_names_quotes_and_comments() -> None:
