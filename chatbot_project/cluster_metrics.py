@@ -18,11 +18,11 @@ from analytics.metrics import METRICS
 from analytics.models import RollupState
 from analytics.rollups import reporting_zone
 from analytics.totals import last_days, read_totals
-from chatbot_project.celery import app
 from chatbot_project.lib.db import ending_within
 from chatbot_project.lib.metrics import names
 from chatbot_project.lib.metrics.registry import REGISTRY
 from chatbot_project.lib.redis import blocking_redis
+from chatbot_project.lib.task_order import KEYS
 from chatbot_project.models import TaskRecord
 from conversations.replies import queue
 from conversations.replies.heartbeat import HEARTBEAT_KEY
@@ -80,13 +80,14 @@ def read_database() -> list[Metric]:
 def read_redis() -> list[Metric]:
     """How many tasks wait, whether a reply worker is there, and how full Redis is. Raises RedisError."""
     pipe = blocking_redis().pipeline(transaction=False)
-    pipe.llen(app.conf.task_default_queue)
+    for key in KEYS:
+        pipe.llen(key)
     pipe.exists(HEARTBEAT_KEY)
     pipe.info("memory")
-    waiting, heard, memory = pipe.execute()
+    *waiting, heard, memory = pipe.execute()
     most = memory.get("maxmemory", 0)
     return [
-        names.TASK_QUEUE.value(waiting),
+        names.TASK_QUEUE.value(sum(waiting)),
         names.WORKER_HEARD.value(heard),
         names.REDIS_MEMORY.value(memory["used_memory"]),
         names.REDIS_MEMORY_MAX.family([((), most)] if most else []),

@@ -23,9 +23,9 @@ from accounts.privacy import registry
 from accounts.privacy.registry import Erasure, PersonalData
 from accounts.retention.holds import is_held, let_none_in
 from chatbot_project.lib.redis import blocking_redis
+from chatbot_project.lib.task_order import KEYS
 
 BATCH = 500
-_QUEUE = "celery"
 
 
 class Held(Exception):
@@ -112,11 +112,12 @@ def _erase_redis(person: User) -> int:
 def _erase_tasks(person: User) -> int:
     """Tasks that wait and name the person. Those that name a row of theirs find it gone and do nothing."""
     client: Any = blocking_redis()
-    if client.type(_QUEUE) != b"list":
-        return 0
-    needle = str(person.pk).encode()
-    named = [raw for raw in client.lrange(_QUEUE, 0, -1) if needle in raw or needle in _body(raw)]
-    return sum(client.lrem(_QUEUE, 0, raw) for raw in named)
+    needle, found = str(person.pk).encode(), 0
+    for key in KEYS:
+        if client.type(key) == b"list":
+            named = [raw for raw in client.lrange(key, 0, -1) if needle in raw or needle in _body(raw)]
+            found += sum(client.lrem(key, 0, raw) for raw in named)
+    return found
 
 
 def _body(raw: bytes) -> bytes:

@@ -13,6 +13,7 @@ from chatbot_project.doctor.redis import redis_client
 from chatbot_project.doctor.registry import Findings, Request, check, failed, ok, skipped, warning
 from chatbot_project.doctor.running import in_database, in_thread
 from chatbot_project.lib.ids import uuid7
+from chatbot_project.lib.task_order import KEYS
 from chatbot_project.models import TaskRecord
 from chatbot_project.task_queue import QueueFull
 from chatbot_project.tasks import answer_doctor, answer_key
@@ -72,7 +73,7 @@ async def examine_celery(request: Request) -> Findings:
     async with redis_client(request.seconds) as client:
         if is_sent and await client.blpop([answer_key(word)], timeout=bound):
             return ok(f"A task was sent, done and answered in {(perf_counter() - began) * 1000:.0f} ms.")
-        waiting = await client.llen(app.conf.task_default_queue)
+        waiting = sum([await client.llen(key) for key in KEYS])
     if await in_thread(_answering, request.seconds - bound):
         return failed(
             f"Workers are there, but did not do a task within {bound:.0f} s; {waiting} wait.",

@@ -18,6 +18,7 @@ from django.utils import timezone
 from accounts.models import ErasureEntry, User
 from accounts.privacy import erasures
 from chatbot_project.lib.redis import blocking_redis
+from chatbot_project.lib.task_order import KEYS
 from conversations.models import Message
 from conversations.replies.log import log_key
 
@@ -111,6 +112,7 @@ def leave_traces(user: User, marks: dict[str, str], place: Path) -> None:
     Client().post("/accounts/sign-in/", {"email": user.email, "password": "wrong"})
     for argument in (str(user.pk), str(uuid4())):
         body = base64.b64encode(json.dumps([[argument], {}, {}]).encode()).decode()
-        client.lpush("celery", json.dumps({"body": body, "headers": {"task": "x"}}))
+        for key in KEYS:
+            client.lpush(key, json.dumps({"body": body, "headers": {"task": "x"}}))
     lines = [f'{{"user_id": "{user.pk}"}}', '{"event": "kept"}', f"To: {user.email}", f"by {user.pk.hex}"]
     (place / "log" / "web.log").write_text("\n".join(lines))

@@ -11,6 +11,7 @@ from chatbot_project import task_queue
 from chatbot_project.beat_heartbeat import BEAT_KEY
 from chatbot_project.lib.llm.providers import Provider
 from chatbot_project.lib.redis import blocking_redis
+from chatbot_project.lib.task_order import KEYS
 from chatbot_project.tests.doctor_running import examined
 from faqs.embedding import make_embedder
 from faqs.models import EmbeddingModel
@@ -126,9 +127,13 @@ def test_a_redis_that_is_away_is_named_and_what_needs_it_is_skipped(settings: An
 @pytest.mark.django_db(transaction=True)
 def test_nobody_at_work_is_told_with_what_to_start() -> None:
     blocking_redis().flushdb()
+    for key in KEYS:
+        blocking_redis().rpush(key, "a task")
     found = examined("replies", "celery", "beat", seconds=4)
+    blocking_redis().delete(*KEYS)
     assert [found[name].status for name in ("replies", "celery", "beat")] == ["failed"] * 3
     assert "manage.py runreplies" in found["replies"].fix
+    assert "3 wait" in found["celery"].found, "the doctor's own as well"
     assert "celery -A chatbot_project worker" in found["celery"].fix
     assert "celery -A chatbot_project beat" in found["beat"].fix
 

@@ -39,6 +39,7 @@ from chatbot_project.lib import loops
 from chatbot_project.lib.metrics import caches, names, reading, serving
 from chatbot_project.lib.metrics.registry import DESCRIBED, REGISTRY
 from chatbot_project.lib.redis import blocking_redis
+from chatbot_project.lib.task_order import KEYS
 from chatbot_project.management.commands import metrics_docs
 from conversations.tests.factories import make_exchange, make_persona
 from stress_tests.fake_model import closed_port
@@ -286,6 +287,18 @@ def test_redis_says_how_full_it_is_and_how_full_it_may_be(most: int) -> None:
         redis.config_set("maxmemory", before)
     assert told["nono_redis_max_memory_bytes"] == ([most] if most else [])
     assert told["nono_redis_memory_bytes"][0] > 500_000
+
+
+def test_redis_says_how_many_tasks_wait_those_that_wait_behind_others_as_well() -> None:
+    redis = blocking_redis()
+    before = sum(redis.llen(key) for key in KEYS)
+    for key in KEYS:
+        redis.rpush(key, "a task")
+    try:
+        assert [f.samples[0].value for f in read_redis() if f.name == "nono_task_queue_length"] == [before + len(KEYS)]
+    finally:
+        for key in KEYS:
+            redis.rpop(key)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,7 +1,7 @@
 """Celery's queue while no worker is there: bounded, and worth nothing for ever."""
 
 from collections.abc import Iterator
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 from kombu.exceptions import OperationalError
@@ -12,10 +12,10 @@ from chatbot_project.beat_heartbeat import BEAT_KEY
 from chatbot_project.celery import app
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.redis import RedisError, blocking_redis
+from chatbot_project.lib.task_order import KEYS
 from chatbot_project.task_queue import QueueFull
 from conversations import tasks
 
-QUEUE = app.conf.task_default_queue
 SEAL = "accounts.tasks.seal_audit"
 
 
@@ -24,9 +24,15 @@ def full_at_two(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty queue that takes two tasks and is looked at each time."""
     monkeypatch.setattr(task_queue, "MOST_WAITING", 2)
     monkeypatch.setattr(task_queue, "LOOK_SECONDS", 0.0)
-    blocking_redis().delete(QUEUE)
+    monkeypatch.setattr(task_queue, "_looked", {})
+    blocking_redis().delete(*KEYS)
     yield
-    blocking_redis().delete(QUEUE)
+    blocking_redis().delete(*KEYS)
+
+
+def waiting() -> list[int]:
+    """How many tasks wait that somebody waits for, and how many behind them."""
+    return [blocking_redis().llen(key) for key in KEYS]
 
 
 def test_what_comes_beyond_the_bound_is_not_queued_and_its_sender_goes_on(
@@ -37,25 +43,46 @@ def test_what_comes_beyond_the_bound_is_not_queued_and_its_sender_goes_on(
         tasks.make_title.apply_async((str(uuid7()),), retry=False)
     with pytest.raises(QueueFull):
         tasks.make_title.apply_async((str(uuid7()),), retry=False)
-    _hand_to_worker(uuid7())  # the mail waits in the database
+    for _ in range(3):
+        _hand_to_worker(uuid7())  # the third mail waits in the database
     monkeypatch.setattr(beat_heartbeat, "_told_at", float("-inf"))
     assert app.tasks[SEAL].apply_async(headers={"celery_beat_task": True}) is None
     assert blocking_redis().exists(BEAT_KEY)
-    assert blocking_redis().llen(QUEUE) == 2
-    blocking_redis().lpop(QUEUE)
+    assert waiting() == [2, 2]
+    blocking_redis().lpop(KEYS[1])
     tasks.make_title.apply_async((str(uuid7()),), retry=False)
-    assert blocking_redis().llen(QUEUE) == 2
+    assert waiting() == [2, 2]
+
+
+def test_what_somebody_waits_for_is_taken_up_before_what_replies_set_going(full_at_two: None) -> None:
+    tasks.make_title.apply_async((str(uuid7()),))
+    _hand_to_worker(uuid7())
+    with app.connection_for_read() as connection, connection.SimpleQueue(app.conf.task_default_queue) as waits:
+        taken = [waits.get(timeout=5) for _ in range(2)]
+        names = [message.headers["task"] for message in taken]
+        assert names == ["accounts.tasks.send_mail", "conversations.tasks.make_title"]
+        for message in taken:
+            message.ack()
+
+
+def test_a_task_that_is_tried_again_waits_behind_as_well(full_at_two: None) -> None:
+    tasks.make_title.push_request(args=[""], called_directly=False)
+    try:
+        tasks.make_title.retry(countdown=0, throw=False)
+    finally:
+        tasks.make_title.pop_request()
+    assert waiting() == [0, 1]
 
 
 def test_the_length_is_looked_up_once_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     redis = Mock(llen=Mock(return_value=1))
     monkeypatch.setattr(task_queue, "blocking_redis", lambda: redis)
-    monkeypatch.setattr(task_queue, "_looked_at", -task_queue.LOOK_SECONDS)
+    monkeypatch.setattr(task_queue, "_looked", {})
     monkeypatch.setattr(task_queue, "MOST_WAITING", 1)
-    assert [task_queue.is_full(QUEUE) for _ in range(3)] == [True] * 3
-    redis.llen.assert_called_once_with(QUEUE)
+    assert [task_queue.is_full(key) for _ in range(3) for key in KEYS] == [True] * 6
+    assert redis.llen.mock_calls == [call(key) for key in KEYS]
     redis.llen.side_effect = RedisError
-    monkeypatch.setattr(task_queue, "_looked_at", -task_queue.LOOK_SECONDS)
+    monkeypatch.setattr(task_queue, "_looked", {})
     with pytest.raises(OperationalError):
         tasks.make_title.apply_async((str(uuid7()),), retry=False)
 
@@ -67,8 +94,8 @@ def test_a_moments_stall_of_redis_is_left_to_sending_where_that_tries_again(
     stalled = Mock(llen=Mock(side_effect=RedisError))
     monkeypatch.setattr(task_queue, "blocking_redis", lambda: stalled)
     tasks.make_title.apply_async((str(uuid7()),))
-    stalled.llen.assert_called_once_with(QUEUE)
-    assert blocking_redis().llen(QUEUE) == 1
+    stalled.llen.assert_called_once_with(KEYS[1])
+    assert waiting() == [0, 1]
 
 
 def test_nobody_waits_for_ever_for_a_broker_that_hangs() -> None:
