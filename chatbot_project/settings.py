@@ -16,7 +16,7 @@ from chatbot_project.api_settings import SPECTACULAR_SETTINGS as SPECTACULAR_SET
 from chatbot_project.embedded.paths import default_database_url, default_redis_url
 from chatbot_project.lib import env
 from chatbot_project.lib.llm.providers import providers_from_env, usual_model
-from chatbot_project.lib.task_order import BEHIND
+from chatbot_project.lib.task_order import BEHIND, LAST
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / env.text("VAR_DIR", "var")
@@ -168,11 +168,13 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
 }
-# What replies set going, by the thousand at times, waits behind what somebody waits for: mail, exports, the timetable.
+# What comes by the thousand at times waits behind what somebody waits for: mail, exports, the timetable.
 CELERY_TASK_ROUTES = {
     "conversations.tasks.make_title": {"priority": BEHIND},
     "conversations.tasks.summarise_conversation": {"priority": BEHIND},
     "conversations.tasks.record_gap": {"priority": BEHIND},
+    "faqs.tasks.record_faq_feedback": {"priority": BEHIND},
+    "faqs.tasks.draft_translation": {"priority": LAST},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

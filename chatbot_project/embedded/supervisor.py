@@ -286,7 +286,7 @@ class Supervisor:
     def _write_state(self) -> None:
         state = {
             "pid": os.getpid(),
-            "address": self.address,
+            "address": self.environment.get("BASE_URL", "").strip() or self.address,
             "local_llm_url": self.environment.get("LOCAL_LLM_URL", ""),
         }
         draft = self.paths.supervisor_state.with_suffix(".new")

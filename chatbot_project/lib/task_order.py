@@ -1,10 +1,11 @@
 """In which order Celery takes up what waits: first what somebody waits for or what is due (mail, exports, the
-timetable), then what every reply sets going behind it (titles, summaries, gaps), of which there may be thousands.
+timetable), behind it what replies set going (titles, summaries, gaps), of which there may be thousands, and last what
+an editor orders by the hundred and each takes a model minutes (drafts of translations).
 
 kombu's transport keeps one Redis list per step of priority and looks at the first ones first.
 """
 
-FIRST, BEHIND = 0, 6  # two of kombu's steps (0, 3, 6, 9), the first being the most urgent
+FIRST, BEHIND, LAST = 0, 6, 9  # three of kombu's steps, which are 0, 3, 6 and 9
 _QUEUE, _SEPARATOR = "celery", "\x06\x16"  # as Celery and kombu have them by default
 
 
@@ -14,4 +15,4 @@ def key_of(priority: int | None) -> str:
 
 
 #: All the lists there are.
-KEYS = (key_of(FIRST), key_of(BEHIND))
+KEYS = (key_of(FIRST), key_of(BEHIND), key_of(LAST))

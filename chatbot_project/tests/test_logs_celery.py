@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from accounts.models import OutgoingMail
 from chatbot_project.celery import app
 from chatbot_project.lib.redis import blocking_redis
+from chatbot_project.lib.task_order import KEYS
 from chatbot_project.tests import leaky_tasks
 from conversations.tests.stack import wait_until
 
@@ -51,7 +52,7 @@ def database_url() -> str:
 def log(tmp_path: Path) -> str:
     """What a worker wrote while all of it went wrong, at the level of a curious operator."""
     path = tmp_path / "celery.log"
-    blocking_redis().delete("celery")
+    blocking_redis().delete(*KEYS)
     with path.open("wb") as file:
         worker = subprocess.Popen(
             [

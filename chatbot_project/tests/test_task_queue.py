@@ -12,9 +12,10 @@ from chatbot_project.beat_heartbeat import BEAT_KEY
 from chatbot_project.celery import app
 from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.redis import RedisError, blocking_redis
-from chatbot_project.lib.task_order import KEYS
+from chatbot_project.lib.task_order import KEYS, LAST, key_of
 from chatbot_project.task_queue import QueueFull
 from conversations import tasks
+from faqs.translation_tasks import draft_translation
 
 SEAL = "accounts.tasks.seal_audit"
 
@@ -31,7 +32,7 @@ def full_at_two(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def waiting() -> list[int]:
-    """How many tasks wait that somebody waits for, and how many behind them."""
+    """How many tasks wait that somebody waits for, how many behind them, and how many last."""
     return [blocking_redis().llen(key) for key in KEYS]
 
 
@@ -48,10 +49,10 @@ def test_what_comes_beyond_the_bound_is_not_queued_and_its_sender_goes_on(
     monkeypatch.setattr(beat_heartbeat, "_told_at", float("-inf"))
     assert app.tasks[SEAL].apply_async(headers={"celery_beat_task": True}) is None
     assert blocking_redis().exists(BEAT_KEY)
-    assert waiting() == [2, 2]
+    assert waiting() == [2, 2, 0]
     blocking_redis().lpop(KEYS[1])
     tasks.make_title.apply_async((str(uuid7()),), retry=False)
-    assert waiting() == [2, 2]
+    assert waiting() == [2, 2, 0]
 
 
 def test_what_somebody_waits_for_is_taken_up_before_what_replies_set_going(full_at_two: None) -> None:
@@ -65,13 +66,20 @@ def test_what_somebody_waits_for_is_taken_up_before_what_replies_set_going(full_
             message.ack()
 
 
-def test_a_task_that_is_tried_again_waits_behind_as_well(full_at_two: None) -> None:
-    tasks.make_title.push_request(args=[""], called_directly=False)
+def test_a_task_that_is_tried_again_stays_behind(full_at_two: None) -> None:
+    as_taken = {"exchange": "", "routing_key": app.conf.task_default_queue, "priority": LAST}
+    draft_translation.push_request(args=["", "de"], called_directly=False, delivery_info=as_taken)
     try:
-        tasks.make_title.retry(countdown=0, throw=False)
+        draft_translation.retry(countdown=60, throw=False)
     finally:
-        tasks.make_title.pop_request()
-    assert waiting() == [0, 1]
+        draft_translation.pop_request()
+    assert waiting() == [0, 0, 1]
+
+
+def test_whatever_stands_behind_is_a_task_and_in_a_list_that_is_known() -> None:
+    app.autodiscover_tasks(force=True)
+    assert set(app.conf.task_routes) - set(app.tasks) == set()
+    assert {key_of(route["priority"]) for route in app.conf.task_routes.values()} == set(KEYS[1:])
 
 
 def test_the_length_is_looked_up_once_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +87,7 @@ def test_the_length_is_looked_up_once_a_second_at_most(monkeypatch: pytest.Monke
     monkeypatch.setattr(task_queue, "blocking_redis", lambda: redis)
     monkeypatch.setattr(task_queue, "_looked", {})
     monkeypatch.setattr(task_queue, "MOST_WAITING", 1)
-    assert [task_queue.is_full(key) for _ in range(3) for key in KEYS] == [True] * 6
+    assert [task_queue.is_full(key) for _ in range(3) for key in KEYS] == [True] * 9
     assert redis.llen.mock_calls == [call(key) for key in KEYS]
     redis.llen.side_effect = RedisError
     monkeypatch.setattr(task_queue, "_looked", {})
@@ -95,7 +103,7 @@ def test_a_moments_stall_of_redis_is_left_to_sending_where_that_tries_again(
     monkeypatch.setattr(task_queue, "blocking_redis", lambda: stalled)
     tasks.make_title.apply_async((str(uuid7()),))
     stalled.llen.assert_called_once_with(KEYS[1])
-    assert waiting() == [0, 1]
+    assert waiting() == [0, 1, 0]
 
 
 def test_nobody_waits_for_ever_for_a_broker_that_hangs() -> None:

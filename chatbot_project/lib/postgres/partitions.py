@@ -109,7 +109,7 @@ class PartitionedTable:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether the constraint stands that a division begins with: what lies behind it is refused."""
+        """Whether the constraint stands that partitioning begins with: what lies behind it is refused."""
         return bool(_one("SELECT EXISTS (SELECT FROM pg_constraint WHERE conname = %s)", self._before))
 
     @property
