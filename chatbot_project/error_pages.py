@@ -20,7 +20,7 @@ from chatbot_project.lib.api.errors import count_error, malformed, problem_respo
 from chatbot_project.lib.correlation import bound_ids
 from chatbot_project.lib.errors import ApplicationError
 
-ALONE = frozenset({413, 500, 503})  # statuses whose page must need nothing but the template
+ALONE = frozenset({408, 413, 500, 503})  # statuses whose page must need nothing but the template
 
 
 def titles() -> Mapping[str, str]:
@@ -31,6 +31,7 @@ def titles() -> Mapping[str, str]:
         "forbidden": _("You may not do this"),
         "csrf_failed": _("This page was open for too long"),
         "too_large": _("That is too large"),
+        "request_timeout": _("That took too long"),
         "rate_limited": _("Too many requests"),
         "overloaded": _("Too many at once"),
         "too_many_tries": _("Too many tries"),

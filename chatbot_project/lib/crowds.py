@@ -1,23 +1,19 @@
 """A bound on how many requests wait for a thread: each holds its body, and who waits for long has mostly left."""
 
-import random
 from time import monotonic
 from typing import Any
 
 import structlog
-from django.utils.translation import gettext as _
 
 from chatbot_project.lib.bodies import ASGIApp, Receive, Send
-from chatbot_project.lib.errors import ApplicationError
 from chatbot_project.lib.handler import PROBES, RequestHandler, method_of
 from chatbot_project.lib.metrics import names as metrics
-from chatbot_project.lib.refusing import Page, refuse
+from chatbot_project.lib.refusing import Page, refuse, too_many
 
 log = structlog.get_logger(__name__)
 
 # A browser that comes for the first time asks for some thirty files at once, and classes come together.
 WAITING_PER_THREAD = 256
-RETRY_SECONDS = (5, 10)  # spread, so that not all come back together
 PROBING = 64
 LOG_SECONDS = 1.0
 
@@ -41,10 +37,3 @@ class BoundedCrowd:
             log.warning("requests.too_many", under_way=self._handler.under_way)
         metrics.HTTP_REQUESTS.labels("unmatched", method_of(scope), "503").inc()
         await refuse(scope, send, too_many, self._page)
-
-
-def too_many() -> ApplicationError:
-    """So many requests wait that one more would for too long."""
-    retry_after = random.randint(*RETRY_SECONDS)  # noqa: S311  spreads those who come back, no secret
-    detail = _("Too many ask at the same time. Try again in a few seconds.")
-    return ApplicationError("overloaded", detail, status=503, retry_after=retry_after)

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from django.utils.translation import gettext as _
 
 from chatbot_project.lib.api.edge import PREFIXES
 from chatbot_project.lib.api.errors import PROBLEM, count_error, problem
@@ -14,6 +17,8 @@ Send = Callable[[Any], Awaitable[None]]
 Refusal = Callable[[], ApplicationError]
 #: A browser's page of a refusal, for an Accept-Language. It counts the error.
 Page = Callable[[Refusal, str], bytes]
+
+RETRY_SECONDS = (5, 10)  # spread, so that not all come back together
 
 
 async def refuse(scope: Any, send: Send, refusal: Refusal, page: Page | None) -> None:
@@ -33,3 +38,15 @@ async def refuse(scope: Any, send: Send, refusal: Refusal, page: Page | None) ->
         headers.append((b"retry-after", str(error.retry_after).encode()))
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def too_many() -> ApplicationError:
+    """So many requests are here that one more would wait for too long, or take what is not there."""
+    retry_after = random.randint(*RETRY_SECONDS)  # noqa: S311  spreads those who come back, no secret
+    detail = _("Too many ask at the same time. Try again in a few seconds.")
+    return ApplicationError("overloaded", detail, status=503, retry_after=retry_after)
+
+
+def too_late() -> ApplicationError:
+    """The body was not all there in time."""
+    return ApplicationError("request_timeout", _("The request took too long to arrive. Send it again."), status=408)

@@ -12,8 +12,8 @@ from django.urls import include, path
 from chatbot_project.error_pages import page_at_the_door
 from chatbot_project.lib.api.errors import too_large
 from chatbot_project.lib.correlation import bound
-from chatbot_project.lib.crowds import too_many
 from chatbot_project.lib.errors import ApplicationError
+from chatbot_project.lib.refusing import too_late, too_many
 from chatbot_project.urls import handler400, handler403, handler404, handler500  # noqa: F401
 
 RAISED = {
@@ -107,3 +107,7 @@ def test_a_body_that_is_not_received_is_answered_with_a_page() -> None:
 
 def test_who_comes_when_too_many_wait_gets_a_page_that_says_so() -> None:
     assert b"<h1>Zu viele auf einmal" in page_at_the_door(too_many, "de")
+
+
+def test_whose_form_arrives_too_late_gets_a_page_that_says_so() -> None:
+    assert b"<h1>Das hat zu lange gedauert" in page_at_the_door(too_late, "de")
