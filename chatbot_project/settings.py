@@ -6,7 +6,7 @@
 
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.utils.translation import gettext_lazy as _
 from psycopg.conninfo import conninfo_to_dict
@@ -133,6 +133,8 @@ def _database(url: str) -> dict[str, object]:
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 20_000,
+            # Of several hosts, or of a name that still means a server that another has taken over from.
+            "target_session_attrs": "read-write",
             **parts,
             # A lost server is asked again for 4 s, then the next unit of work asks anew: never a back-off of minutes.
             "pool": {"min_size": 1, "max_size": DATABASE_THREADS + 4, "timeout": 8, "reconnect_timeout": 4},
@@ -352,9 +354,11 @@ MODERATION_SCORE_DAYS = env.whole("MODERATION_SCORE_DAYS", 30, minimum=1, maximu
 DAILY_TOKENS = env.whole("DAILY_TOKENS", 0)
 
 # --- Mail: the console by default, SMTP by one variable
+# User and password percent-encoded, as in any URL.
 _mail = urlsplit(env.url("EMAIL_URL", "console://", {"console", "smtp", "smtps", "smtp+tls"}))
 EMAIL_BACKEND = f"django.core.mail.backends.{'console' if _mail.scheme == 'console' else 'smtp'}.EmailBackend"
-EMAIL_HOST, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.hostname or "", _mail.username or "", _mail.password or ""
+EMAIL_HOST = _mail.hostname or ""
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
 EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp+tls"
 EMAIL_PORT = _mail.port or (465 if EMAIL_USE_SSL else 587 if EMAIL_USE_TLS else 25)
 EMAIL_TIMEOUT = 20  # seconds: a mail server that hangs holds no worker

@@ -145,6 +145,14 @@ async def ask(compose: Compose, key: str) -> None:
         assert any(event["type"] == "server.draining" for event in tab.heard)
 
 
+def test_a_link_that_is_opened_while_nothing_answers_stands_in_no_log_of_the_proxy(compose: Compose) -> None:
+    """Its secret would be good still. The web processes have ended in the test before."""
+    (found,) = asyncio.run(answers(compose, "/accounts/link/reset/a-secret/?ticket=a-secret"))
+    assert (found[0], "asks again" in found[1]) == (502, True)
+    (proxy,) = compose.replicas["proxy"]
+    assert "a-secret" not in proxy.output()
+
+
 def test_a_backup_is_made_and_can_be_restored(compose: Compose) -> None:
     said = compose.run("migrate", "python", "manage.py", "backup", "--verify")
     assert f"{compose.data / 'backups'}/nono-" in said

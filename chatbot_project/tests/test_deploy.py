@@ -80,6 +80,13 @@ def test_caddy_takes_the_proxys_settings(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_no_client_has_the_proxy_leave_out_a_web_process() -> None:
+    """Caddy's passive health checks count what breaks off on the client's side as well: an upload that is given up."""
+    directives = {line.split()[0] for line in (ROOT / "deploy/Caddyfile").read_text().splitlines() if line.split()}
+    assert "lb_try_duration" in directives
+    assert directives & {"fail_duration", "max_fails", "unhealthy_status", "unhealthy_latency"} == set()
+
+
 def test_a_web_process_keeps_idle_connections_for_longer_than_proxies_do() -> None:
     caddy = re.findall(r"keepalive (\d+)s", (ROOT / "deploy/Caddyfile").read_text())
     balancers = re.findall(r"idle_timeout\.timeout_seconds=(\d+)", (ROOT / "deploy/k8s/base/ingress.yaml").read_text())

@@ -1,11 +1,14 @@
 """What the settings say of servers that are gone without a word."""
 
+import os
 import socket
+import subprocess
+import sys
 
 import psycopg
 import pytest
 
-from chatbot_project.settings import _database
+from chatbot_project.settings import BASE_DIR, _database
 
 LIBPQ = ("connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 
@@ -24,3 +27,19 @@ def test_libpq_takes_these_options_and_gives_up_a_server_that_never_answers() ->
         given = {name: options[name] for name in LIBPQ}
         with pytest.raises(psycopg.OperationalError, match="timeout"):
             psycopg.connect(host="127.0.0.1", port=silent.getsockname()[1], user="nono", **given)
+
+
+def test_user_and_password_of_the_mail_server_are_percent_encoded() -> None:
+    shown = "from chatbot_project import settings as s; print(s.EMAIL_HOST, s.EMAIL_HOST_USER, s.EMAIL_HOST_PASSWORD)"
+    url = "smtp+tls://bob%40example.org:a%2Fb%23c%3F@mail.example.org:587"
+    done = subprocess.run(
+        [sys.executable, "-c", shown], cwd=BASE_DIR, env={**os.environ, "EMAIL_URL": url}, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["mail.example.org", "bob@example.org", "a/b#c?"]
+
+
+def test_of_several_database_servers_it_is_the_one_that_takes_writes() -> None:
+    options = _database("postgresql://one,two/nono")["OPTIONS"]
+    assert isinstance(options, dict)
+    assert options["target_session_attrs"] == "read-write"

@@ -229,6 +229,43 @@ async def test_a_worker_that_the_database_alone_has_left_goes_on_and_stores_its_
         stack.only_workers(stack.environment)
 
 
+async def test_a_server_that_was_taken_over_from_is_waited_out_and_nothing_is_lost(
+    stack: FaultStack, gate: Gate, postgres: EmbeddedPostgres
+) -> None:
+    """Until the connections lead to the one that took over: the old one answers, and takes no writes."""
+
+    def refused_endings() -> int:
+        return sum(worker.output().count('"step": "finish"') for worker in stack.workers)
+
+    async with Crowd(stack.urls, CROWD) as crowd, Crowd(stack.urls, 4) as later:
+        await crowd.ask()
+        gate.release(6)
+        await crowd.show(6)
+        with contextlib.closing(_connect()) as own:
+            own.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+            try:
+                own.execute("SELECT pg_reload_conf()")
+                await asyncio.gather(*(talk.submit() for talk in later.talks))
+                for talk in later.talks:
+                    await talk.client.until(lambda c=talk.client: refused(c), "to be refused", 30)
+                gate.release(35)
+                await crowd.show(41)
+                before = refused_endings()
+                gate.release()
+                await eventually(lambda: refused_endings() > before, "an ending to be refused")
+                assert not any(talk.seen.status for talk in crowd.talks), "nothing has ended that is not stored"
+                assert readiness(stack.url)[0] == 503
+            finally:
+                own.execute("SET default_transaction_read_only = off")
+                own.execute("ALTER SYSTEM RESET default_transaction_read_only")
+                own.execute("SELECT pg_reload_conf()")
+        await later.accept()
+        await crowd.end()
+        await later.end()
+        assert await crowd.check() == {"completed": CROWD}
+        assert await later.check() == {"completed": 4}
+
+
 async def test_its_disk_full_nothing_is_accepted_and_what_streams_is_stored_later(
     stack: FaultStack, gate: Gate, postgres: EmbeddedPostgres
 ) -> None:

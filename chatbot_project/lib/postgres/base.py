@@ -12,7 +12,10 @@ from weakref import WeakKeyDictionary, WeakSet
 from django.conf import settings
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base, schema
+from django.db.utils import DatabaseErrorWrapper, OperationalError
+from django.utils.functional import cached_property
 from psycopg import Connection, Error
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg_pool import ConnectionPool, PoolTimeout
 from psycopg_pool.base import AttemptWithBackoff
 
@@ -162,10 +165,28 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
             cursor.execute("RESET lock_timeout")
 
 
+class ErrorWrapper(DatabaseErrorWrapper):
+    """Django's, for which a server that takes no writes is away: another has taken over from it, or is about to. The
+    connection to it is given up, as the next one leads to whichever server takes them."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, ReadOnlySqlTransaction):
+            self.wrapper.errors_occurred = True
+            if self.wrapper.connection is not None:
+                self.wrapper.connection.close()
+            raise OperationalError(*error.args).with_traceback(trace) from error
+        super().__exit__(kind, error, trace)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's backend over a HealingPool; OPTIONS["pool"] is its arguments."""
 
     SchemaEditorClass = SchemaEditor
+
+    @cached_property
+    def wrap_database_errors(self) -> ErrorWrapper:
+        """A context in which psycopg's errors are Django's."""
+        return ErrorWrapper(self)
 
     def _configure_new(self, connection: Connection[Any]) -> None:
         # What lib/db.fetch_prepared prepares is planned once per connection, not for each set of values: its statements
