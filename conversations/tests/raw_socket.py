@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Self
 from urllib.parse import urlsplit
 
-TEXT, BINARY, CLOSE = 1, 2, 8
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 
 class RawSocket:
@@ -51,16 +51,17 @@ class RawSocket:
             raise
         return opened
 
-    def send(self, payload: bytes, kind: int = TEXT) -> None:
-        """One whole frame, masked as a client must."""
+    def send(self, payload: bytes, kind: int = TEXT, *, is_last: bool = True) -> None:
+        """One whole frame, masked as a client must; of a message that it ends, or that goes on."""
+        kind |= 0x80 if is_last else 0
         mask = os.urandom(4)
         size = len(payload)
         if size < 126:
-            head = struct.pack("!BB", 0x80 | kind, 0x80 | size)
+            head = struct.pack("!BB", kind, 0x80 | size)
         elif size < 2**16:
-            head = struct.pack("!BBH", 0x80 | kind, 0x80 | 126, size)
+            head = struct.pack("!BBH", kind, 0x80 | 126, size)
         else:
-            head = struct.pack("!BBQ", 0x80 | kind, 0x80 | 127, size)
+            head = struct.pack("!BBQ", kind, 0x80 | 127, size)
         repeated = (mask * (size // 4 + 1))[:size]
         masked = (int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")).to_bytes(size, "big")
         self.writer.write(head + mask + masked)

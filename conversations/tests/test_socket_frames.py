@@ -21,7 +21,7 @@ from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
 
 from .client import ChatClient, session_key
-from .raw_socket import BINARY, RawSocket, own_headers
+from .raw_socket import BINARY, CONTINUATION, PING, PONG, TEXT, RawSocket, own_headers
 from .stack import Stack
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -143,6 +143,35 @@ async def test_a_flood_of_frames_closes_that_socket_alone(tab: ChatClient) -> No
     assert flood.received < 200 * len('{"type":"pong"}'), "it was not answered to the end"
     await flood.close()
     await is_well(tab)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_last"), [(PING, True), (PONG, True), (CONTINUATION, False)], ids=["pings", "pongs", "parts"]
+)
+async def test_a_flood_of_what_is_no_message_closes_that_socket_alone(
+    tab: ChatClient, kind: int, is_last: bool
+) -> None:
+    flood = await raw(tab)
+    if kind == CONTINUATION:
+        flood.send(b"", TEXT, is_last=False)
+    with contextlib.suppress(ConnectionError):
+        for _ in range(2000):
+            flood.send(b"", kind, is_last=is_last)
+        await flood.writer.drain()
+    assert await flood.close_code() == events.CLOSE_TOO_MANY
+    await flood.close()
+    await is_well(tab)
+
+
+async def test_a_message_may_come_in_parts_with_a_ping_between_them(tab: ChatClient) -> None:
+    parted = await raw(tab)
+    message = b'{"type":"ping"}'
+    for number, byte in enumerate(message):
+        parted.send(bytes([byte]), CONTINUATION if number else TEXT, is_last=number == len(message) - 1)
+        parted.send(b"", PING)
+    answers = [await parted.frame() for _ in range(len(message) + 1)]
+    assert sorted(answers) == sorted([(TEXT, b'{"type":"pong"}'), *[(PONG, b"")] * len(message)])
+    await parted.close()
 
 
 async def test_one_person_has_fifty_sockets_and_not_one_more(tab: ChatClient, live_stack: Stack, other: User) -> None:

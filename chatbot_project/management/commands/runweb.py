@@ -14,9 +14,10 @@ from django.urls import get_resolver
 
 from chatbot_project.lib import descriptors, maintenance, threads, tracing
 from chatbot_project.lib.collecting import keep_loaded
+from chatbot_project.lib.frames import BoundedFrames
 from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.metrics.serving import serve_metrics
-from conversations.events import MAX_FRAME_BYTES
+from conversations.events import CLOSE_TOO_MANY, MAX_FRAME_BYTES
 from conversations.hub import running_hub
 
 DRAIN_SECONDS = 10
@@ -26,6 +27,12 @@ STALLED_READER_MILLISECONDS = 30_000
 # Longer than proxies keep an idle connection, up to the ten minutes that deploy/ and docs/ have for them: a request
 # sent on a connection which is just being closed is answered with 502, as nobody knows whether it was taken.
 KEEP_ALIVE_SECONDS = 620
+
+
+class Sockets(BoundedFrames):
+    """The chat's own close code, which its page knows."""
+
+    too_many = CLOSE_TOO_MANY
 
 
 class DrainingServer(uvicorn.Server):
@@ -67,7 +74,7 @@ class Command(BaseCommand):
             "chatbot_project.asgi:application",
             loop="uvloop",
             http="httptools",
-            ws="websockets-sansio",
+            ws=Sockets,
             ws_max_size=MAX_FRAME_BYTES,
             ws_per_message_deflate=False,  # costs 15 % CPU and 45 KiB a socket
             ws_ping_interval=20,
