@@ -95,6 +95,8 @@ def _is_own_origin(scope: Scope, host: str) -> bool:
     if parts.path or parts.query or "@" in parts.netloc:
         return False
     scheme = "https" if scope.get("scheme") == "wss" else "http"
+    if settings.IS_HTTPS and scheme == "http":
+        return False  # TLS ends at a proxy; the origin that pages have then is listed
     return parts.scheme == scheme and host == (parts.hostname if port is None else f"{parts.hostname}:{port}")
 
 

@@ -16,7 +16,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, DataError, InterfaceError
 from django.utils.translation import gettext as _
 from redis.exceptions import RedisError
 
@@ -233,6 +233,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except ApplicationError as error:
             metrics.ERRORS.labels("websocket", error.code).inc()
             self.push(events.error_of(error, **refused))
+        except DataError:
+            # No value can be so: sent again, it would be refused again.
+            metrics.ERRORS.labels("websocket", "bad_command").inc()
+            self.push(events.Error(code="bad_command", detail=_("The request cannot be read."), **refused))
         except (DatabaseError, InterfaceError) as error:
             # Nothing was acknowledged: the client sends it again, under the same client_id.
             metrics.ERRORS.labels("websocket", "unavailable").inc()

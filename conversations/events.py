@@ -20,6 +20,7 @@ MAX_FRAME_BYTES = 64 * 1024
 MAX_TEXT = 16_000
 
 ClientId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+\Z")]
+Slug = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[A-Za-z0-9_-]*\Z")]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
 Cursor: TypeAlias = tuple[int, int]
 Cursors = Annotated[
@@ -49,7 +50,7 @@ class MessageSend(Command):
     client_id: ClientId
     text: Text
     conversation: UUID | None = None
-    persona: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    persona: Slug | None = None
     parent: UUID | None = None
     bypass_cache: bool = False
 

@@ -13,17 +13,23 @@ from websockets.frames import Frame
 from chatbot_project.lib.metrics import names as metrics
 
 FRAMES_PER_SECOND, FRAMES_AT_ONCE = 50.0, 300.0
+LINGER_SECONDS = 2.0  # for what is on its way: a connection that is closed on it is reset, and its close code lost
 
 
 class BoundedFrames(WebSocketsSansIOProtocol):
     """A client that sends frames of whatever kind faster than FRAMES_PER_SECOND, beyond FRAMES_AT_ONCE at once, is
-    closed with ``too_many``, a close code; what else it has sent is not looked at."""
+    closed with ``too_many``, a close code; what else it sends is thrown away."""
 
     too_many = 1008  # "policy violation"
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._allowed, self._counted_at = FRAMES_AT_ONCE, monotonic()
+        self._is_refused = False
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_refused:
+            super().data_received(data)
 
     def handle_text(self, event: Frame) -> None:
         if self._is_allowed():
@@ -46,17 +52,21 @@ class BoundedFrames(WebSocketsSansIOProtocol):
             super().handle_pong(event)
 
     def _is_allowed(self) -> bool:
-        if self.transport.is_closing():
+        if self._is_refused:
             return False
         now = monotonic()
         self._allowed = min(FRAMES_AT_ONCE, self._allowed + (now - self._counted_at) * FRAMES_PER_SECOND) - 1
         self._counted_at = now
         if self._allowed >= 0:
             return True
-        metrics.RATE_LIMITED.labels("frames").inc()
-        self.conn.fail(self.too_many)
-        if self.conn.close_sent is None:  # it was not open yet
-            self.transport.close()
-        else:
-            self.handle_parser_exception()
+        self._refuse()
         return False
+
+    def _refuse(self) -> None:
+        metrics.RATE_LIMITED.labels("frames").inc()
+        self._is_refused = self.close_sent = self.disconnected = True
+        self.conn.fail(self.too_many)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": self.too_many, "reason": ""})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)

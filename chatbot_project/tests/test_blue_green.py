@@ -22,6 +22,7 @@ NAME, GREEN = "chat.example.org", "green.example.org"
 def as_blue(settings: Any) -> Any:
     """Production's settings for ``NAME``."""
     settings.BASE_URL = f"https://{NAME}"
+    settings.IS_HTTPS = True
     settings.CSRF_TRUSTED_ORIGINS = [settings.BASE_URL]
     settings.ALLOWED_HOSTS = [NAME]
     settings.SECURE_SSL_REDIRECT = True
@@ -33,6 +34,11 @@ def handshake(name: str) -> dict[str, Any]:
     """Of a page of that name, as the proxy passes it on."""
     headers = [(b"host", name.encode()), (b"origin", f"https://{name}".encode())]
     return {"headers": headers, "query_string": b"", "scheme": "ws"}
+
+
+def test_a_page_that_came_without_tls_opens_no_socket_where_tls_ends_at_a_proxy(as_blue: Any) -> None:
+    headers = [(b"host", NAME.encode()), (b"origin", f"http://{NAME}".encode())]
+    assert not is_admissible(handshake(NAME) | {"headers": headers})
 
 
 def test_a_socket_opens_to_a_page_of_the_name_that_people_open_and_to_no_other(as_blue: Any) -> None:

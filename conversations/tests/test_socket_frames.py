@@ -102,7 +102,9 @@ BAD_JSON = [
     '{"type":"conversation.follow","conversation":NaN}', '{"type":"message.send","client_id":"a","text":Infinity}',
     '{"type":"message.send","client_id":"a","text":"\\ud800"}',
     '{"type":"message.send","client_id":"a","text":"\\udc00x"}',
-    '{"type":"message.send","client_id":"\\u0000","text":"x"}', '{"__proto__":{},"type":"ping"}',
+    '{"type":"message.send","client_id":"\\u0000","text":"x"}',
+    '{"type":"message.send","client_id":"a","text":"x","persona":"\\u0000"}',
+    '{"type":"message.send","client_id":"a","text":"x","persona":"a b"}', '{"__proto__":{},"type":"ping"}',
 ]  # fmt: skip
 
 
