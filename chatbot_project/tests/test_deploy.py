@@ -18,6 +18,7 @@ from django.core.management.base import CommandError
 from accounts.privacy import erasure_log
 from accounts.tests.factories import make_user
 from chatbot_project.embedded.dotenv import parse_dotenv
+from chatbot_project.lib.api.late import LONGEST_WAIT
 from chatbot_project.lib.db import named_lock
 from chatbot_project.management.commands.runweb import KEEP_ALIVE_SECONDS
 from chatbot_project.tests.compose import interpolated
@@ -85,6 +86,15 @@ def test_no_client_has_the_proxy_leave_out_a_web_process() -> None:
     directives = {line.split()[0] for line in (ROOT / "deploy/Caddyfile").read_text().splitlines() if line.split()}
     assert "lb_try_duration" in directives
     assert directives & {"fail_duration", "max_fails", "unhealthy_status", "unhealthy_latency"} == set()
+
+
+def test_an_answer_comes_before_a_proxy_cuts_what_is_silent() -> None:
+    ingress = (ROOT / "deploy/k8s/base/ingress.yaml").read_text()
+    seconds = re.findall(r"(?:(?:read|send)-timeout:|idle_timeout\.timeout_seconds=) ?\"?(\d+)", ingress)
+    minutes = re.findall(r"timeout-(?:tunnel|server): (\d+)m", ingress)
+    silent = [*map(int, seconds), *(60 * int(number) for number in minutes)]
+    assert len(silent) == 7
+    assert min(silent) >= LONGEST_WAIT + 30
 
 
 def test_a_web_process_keeps_idle_connections_for_longer_than_proxies_do() -> None:

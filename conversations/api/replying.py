@@ -19,7 +19,7 @@ from accounts.models import User
 from accounts.scopes import Scope
 from accounts.throttles import give_ask_back, take_ask
 from chatbot_project.lib.api.idempotency import HEADER, checked_key
-from chatbot_project.lib.api.late import LateResponse
+from chatbot_project.lib.api.late import LONGEST_WAIT, LateResponse
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import events, services
@@ -31,7 +31,7 @@ from conversations.models import Message
 from conversations.store import find_exchange
 from conversations.transcript import conversation_info, load_shown, message_info
 
-MAX_WAIT = 600
+MAX_WAIT = LONGEST_WAIT
 Post = TypeVar("Post", bound=Callable[..., HttpResponseBase])
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.credentials import Credential
 from accounts.models import User
-from chatbot_project.lib.api.late import told_error
+from chatbot_project.lib.api.late import LONGEST_WAIT, told_error
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations.busy import Busy
@@ -89,7 +89,7 @@ class Answering:
 
     async def _whole(self) -> HttpResponse:
         try:
-            async with asyncio.timeout(settings.LLM_TOTAL_SECONDS + GRACE_SECONDS):
+            async with asyncio.timeout(min(settings.LLM_TOTAL_SECONDS + GRACE_SECONDS, LONGEST_WAIT)):
                 async for heard in self._heard_by:
                     if heard is not None and heard.heading.is_ending:
                         self._ending = read_said(heard.frame)

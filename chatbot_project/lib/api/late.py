@@ -17,6 +17,9 @@ from chatbot_project.lib.errors import ApplicationError
 
 log = structlog.get_logger(__name__)
 
+#: Seconds. What proxies let be silent are ten minutes (deploy/, docs/deploy-cloud.md): an answer comes before that.
+LONGEST_WAIT = 570
+
 
 class LateResponse(HttpResponse):
     """Stands for the answer that ``make()`` gives. Headers and cookies that are set on it meanwhile go out with that

@@ -169,11 +169,15 @@ class ErrorWrapper(DatabaseErrorWrapper):
     """Django's, for which a server that takes no writes is away: another has taken over from it, or is about to. The
     connection to it is given up, as the next one leads to whichever server takes them."""
 
+    def __init__(self, wrapper: base.DatabaseWrapper) -> None:
+        super().__init__(wrapper)
+        self._database = wrapper
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, ReadOnlySqlTransaction):
-            self.wrapper.errors_occurred = True
-            if self.wrapper.connection is not None:
-                self.wrapper.connection.close()
+            self._database.errors_occurred = True
+            if self._database.connection is not None:
+                self._database.connection.close()
             raise OperationalError(*error.args).with_traceback(trace) from error
         super().__exit__(kind, error, trace)
 
