@@ -9,10 +9,12 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
+from psycopg.errors import DiskFull
 
 from accounts.privacy.erasure_log import lines, unreplayed
 from chatbot_project.lib.db import run_db
 from chatbot_project.lib.llm.client import LLMClient
+from chatbot_project.lib.postgres.base import is_disk_full
 from chatbot_project.lib.redis import make_redis
 from conversations.hub import is_draining
 from conversations.replies.heartbeat import HEARTBEAT_KEY
@@ -78,7 +80,8 @@ async def _state(check: Awaitable[Any]) -> str:
 
 
 async def _database() -> None:
-    """It answers, and takes what is written: one that stands by for another reads alone."""
+    """It answers, and takes what is written: one that stands by for another reads alone, and so does one whose disk is
+    full, as far as a write has told."""
 
     def is_read_only() -> bool:
         with connection.cursor() as cursor:
@@ -87,6 +90,8 @@ async def _database() -> None:
 
     if await run_db(is_read_only):
         raise PermissionError("it is read-only")
+    if is_disk_full():
+        raise DiskFull("it took no write a moment ago")
 
 
 async def _redis() -> None:

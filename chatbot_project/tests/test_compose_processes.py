@@ -146,7 +146,8 @@ async def ask(compose: Compose, key: str) -> None:
 
 
 def test_a_link_that_is_opened_while_nothing_answers_stands_in_no_log_of_the_proxy(compose: Compose) -> None:
-    """Its secret would be good still. The web processes have ended in the test before."""
+    """Its secret would be good still. The web processes were told to end in the test before."""
+    compose.stop("web")
     (found,) = asyncio.run(answers(compose, "/accounts/link/reset/a-secret/?ticket=a-secret"))
     assert (found[0], "asks again" in found[1]) == (502, True)
     (proxy,) = compose.replicas["proxy"]

@@ -278,6 +278,11 @@ async def test_its_disk_full_nothing_is_accepted_and_what_streams_is_stored_late
             await asyncio.gather(*(talk.submit() for talk in later.talks))
             for talk in later.talks:
                 await talk.client.until(lambda c=talk.client: refused(c), "to be refused")
+            for url in stack.urls:
+                await eventually(
+                    lambda url=url: readiness(url)[1]["database"] == "unavailable (DiskFull)", "a word of it"
+                )
+                assert readiness(url)[0] == 503
             gate.release(6)
             await crowd.show(12)
             assert not any(talk.client.accepted for talk in later.talks)
@@ -289,6 +294,7 @@ async def test_its_disk_full_nothing_is_accepted_and_what_streams_is_stored_late
         await later.end()
         assert await crowd.check() == {"completed": CROWD}
         assert await later.check() == {"completed": 4}
+        await eventually(lambda: readiness(stack.url)[0] == 200, "readiness")
 
 
 # What PostgreSQL answers to every write when its disk is full.

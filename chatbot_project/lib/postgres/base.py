@@ -5,6 +5,7 @@ next: after a restart of the server, a pool with five idle connections refused f
 waits as long between attempts to connect, and once it has given up, whoever had asked before waits in vain.
 """
 
+import math
 from time import monotonic
 from typing import Any, Self
 from weakref import WeakKeyDictionary, WeakSet
@@ -15,7 +16,7 @@ from django.db.backends.postgresql import base, schema
 from django.db.utils import DatabaseErrorWrapper, OperationalError
 from django.utils.functional import cached_property
 from psycopg import Connection, Error
-from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.errors import DiskFull, ReadOnlySqlTransaction
 from psycopg_pool import ConnectionPool, PoolTimeout
 from psycopg_pool.base import AttemptWithBackoff
 
@@ -28,6 +29,7 @@ TRUSTED_SECONDS = 1.0
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 0.5
 # Whoever comes after a migration that waits for a table's lock waits as well, as long as its holder goes on.
 MIGRATION_LOCK_SECONDS = 5.0
+DISK_FULL_SECONDS = 10.0  # for which one refusal for want of disk stands: then somebody may try again
 
 
 _pools: WeakSet["HealingPool"] = WeakSet()
@@ -165,15 +167,26 @@ class SchemaEditor(schema.DatabaseSchemaEditor):
             cursor.execute("RESET lock_timeout")
 
 
+_disk_full_at = -math.inf
+
+
+def is_disk_full() -> bool:
+    """Whether PostgreSQL told this process within the last DISK_FULL_SECONDS that its disk is full."""
+    return monotonic() - _disk_full_at < DISK_FULL_SECONDS
+
+
 class ErrorWrapper(DatabaseErrorWrapper):
     """Django's, for which a server that takes no writes is away: another has taken over from it, or is about to. The
-    connection to it is given up, as the next one leads to whichever server takes them."""
+    connection to it is given up, as the next one leads to whichever server takes them. That a disk is full is noted."""
 
     def __init__(self, wrapper: base.DatabaseWrapper) -> None:
         super().__init__(wrapper)
         self._database = wrapper
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        global _disk_full_at
+        if isinstance(error, DiskFull):
+            _disk_full_at = monotonic()
         if isinstance(error, ReadOnlySqlTransaction):
             self._database.errors_occurred = True
             if self._database.connection is not None:
