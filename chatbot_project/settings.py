@@ -133,8 +133,6 @@ def _database(url: str) -> dict[str, object]:
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 20_000,
-            # Of several hosts, or of a name that still means a server that another has taken over from.
-            "target_session_attrs": "read-write",
             **parts,
             # A lost server is asked again for 4 s, then the next unit of work asks anew: never a back-off of minutes.
             "pool": {"min_size": 1, "max_size": DATABASE_THREADS + 4, "timeout": 8, "reconnect_timeout": 4},

@@ -154,7 +154,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
         if self._opened:
-            metrics.SOCKET_CLOSES.labels(_client_code(message), "client").inc()
+            is_flood = message.get("code") == events.CLOSE_TOO_MANY  # lib/frames.py has closed it
+            code, by = (str(events.CLOSE_TOO_MANY), "server") if is_flood else (_client_code(message), "client")
+            metrics.SOCKET_CLOSES.labels(code, by).inc()
         self._leave_hub()
         raise StopConsumer
 
@@ -233,8 +235,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         except ApplicationError as error:
             metrics.ERRORS.labels("websocket", error.code).inc()
             self.push(events.error_of(error, **refused))
-        except DataError:
+        except DataError as error:
             # No value can be so: sent again, it would be refused again.
+            log.warning("socket.bad_value", command=type(command).__name__, error=type(error.__cause__).__name__)
             metrics.ERRORS.labels("websocket", "bad_command").inc()
             self.push(events.Error(code="bad_command", detail=_("The request cannot be read."), **refused))
         except (DatabaseError, InterfaceError) as error:

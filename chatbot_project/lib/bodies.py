@@ -2,7 +2,8 @@
 any view sees it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,24 +16,36 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Any, Receive, Send], Awaitable[None]]
 
 RECEIVE_SECONDS = 120.0  # 7 MB by half a megabit a second
-RECEIVED_AT_ONCE = 512
-#: What is beyond SMALL_BYTES of a body counts against LARGE_BYTES, of all that are here together.
-SMALL_BYTES, LARGE_BYTES = 64 * 1024, 48 * 1024 * 1024
+#: How many bodies are being received at once, of all and of one source.
+RECEIVED, RECEIVED_OF_ONE = 512, 64
+#: What is beyond SMALL_BYTES of a body counts against LARGE_BYTES of all that are here, and LARGE_BYTES_OF_ONE source.
+SMALL_BYTES = 64 * 1024
+LARGE_BYTES, LARGE_BYTES_OF_ONE = 48 * 1024 * 1024, 16 * 1024 * 1024
+#: In a scope: called once nobody needs the body any more, though the answer takes longer.
+LET_GO = "nono.body.let_go"
 _BODILESS, _ANNOUNCING = frozenset({"GET", "HEAD"}), frozenset({b"content-length", b"transfer-encoding"})
+_ALL = ""
 
 
 class BoundedBodies:
     """An ASGI application around another, for HTTP. A body of more than ``limit`` bytes is answered with 413, one that
-    takes longer than RECEIVE_SECONDS with 408, one too many with 503: of those that are being received there are
-    RECEIVED_AT_ONCE, and large ones take LARGE_BYTES together until they are answered. What is left of a body that was
-    refused is not received. ``page`` is a browser's page of it."""
+    takes longer than RECEIVE_SECONDS with 408, one too many with 503: RECEIVED are received at once, and large ones
+    take LARGE_BYTES together until they are answered, or let go of. What is left of a body that was refused is not
+    received. ``page`` is a browser's page of it; ``source_of`` tells of a scope where the request comes from."""
 
-    def __init__(self, app: ASGIApp, limit: int, page: Page | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        limit: int,
+        page: Page | None = None,
+        source_of: Callable[[Any], str] = lambda _scope: _ALL,
+    ) -> None:
         self._app = app
         self._limit = limit
         self._page = page
-        self._receiving = 0
-        self._large = 0
+        self._source_of = source_of
+        self._receiving = Counter[str]()  # by source, and of _ALL; the same below
+        self._large = Counter[str]()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -42,26 +55,32 @@ class BoundedBodies:
             await refuse(scope, send, too_large, self._page)
         elif scope["method"] in _BODILESS and not headers.keys() & _ANNOUNCING:
             await self._app(scope, receive, send)
-        elif self._receiving >= RECEIVED_AT_ONCE:
+        elif not _take(self._receiving, source := self._source_of(scope), 1, RECEIVED, RECEIVED_OF_ONE):
             await refuse(scope, send, too_many, self._page)
         else:
-            async with self._received(scope, receive, send) as (counted, guarded):
+            async with self._received(scope, source, receive, send) as (counted, guarded):
                 await self._app(scope, counted, guarded)
 
     @asynccontextmanager
-    async def _received(self, scope: Any, receive: Receive, send: Send) -> Any:
+    async def _received(
+        self, scope: Any, source: str, receive: Receive, send: Send
+    ) -> AsyncIterator[tuple[Receive, Send]]:
         """``receive`` and ``send`` of one request, of which the first counts and the second is silent once it was
-        refused. Its large part is held until the context ends."""
+        refused. Its large part is held until the context ends, or it is let go of."""
         until = asyncio.get_running_loop().time() + RECEIVE_SECONDS
         received = large = 0
         is_whole = is_refused = False
-        self._receiving += 1
 
         def end() -> None:
             nonlocal is_whole
             if not is_whole:
                 is_whole = True
-                self._receiving -= 1
+                _give_back(self._receiving, source, 1)
+
+        def let_go() -> None:
+            nonlocal large
+            _give_back(self._large, source, large)
+            large = 0
 
         async def refused(refusal: Refusal) -> Message:
             nonlocal is_refused
@@ -83,10 +102,9 @@ class BoundedBodies:
             if received > self._limit:
                 return await refused(too_large)
             more = max(0, received - SMALL_BYTES) - large
-            if more and self._large + more > LARGE_BYTES:
+            if more and not _take(self._large, source, more, LARGE_BYTES, LARGE_BYTES_OF_ONE):
                 return await refused(too_many)
             large += more
-            self._large += more
             if not message.get("more_body", False):
                 end()
             return message
@@ -95,8 +113,25 @@ class BoundedBodies:
             if not is_refused:
                 await send(message)
 
+        scope[LET_GO] = let_go
         try:
             yield counted, guarded
         finally:
             end()
-            self._large -= large
+            let_go()
+
+
+def _take(counts: Counter[str], source: str, amount: int, most: int, most_of_one: int) -> bool:
+    """Count ``amount`` more of ``source`` and of all, unless that would be too many of either."""
+    if counts[_ALL] + amount > most or (source != _ALL and counts[source] + amount > most_of_one):
+        return False
+    for key in {_ALL, source}:
+        counts[key] += amount
+    return True
+
+
+def _give_back(counts: Counter[str], source: str, amount: int) -> None:
+    for key in {_ALL, source}:
+        counts[key] -= amount
+        if not counts[key]:
+            del counts[key]

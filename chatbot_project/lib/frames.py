@@ -13,12 +13,14 @@ from websockets.frames import Frame
 from chatbot_project.lib.metrics import names as metrics
 
 FRAMES_PER_SECOND, FRAMES_AT_ONCE = 50.0, 300.0
+PARTS = 1024  # of one message
+PIECE_BYTES = 4096
 LINGER_SECONDS = 2.0  # for what is on its way: a connection that is closed on it is reset, and its close code lost
 
 
 class BoundedFrames(WebSocketsSansIOProtocol):
-    """A client that sends frames of whatever kind faster than FRAMES_PER_SECOND, beyond FRAMES_AT_ONCE at once, is
-    closed with ``too_many``, a close code; what else it sends is thrown away."""
+    """A client that sends frames of whatever kind faster than FRAMES_PER_SECOND, beyond FRAMES_AT_ONCE at once, or a
+    message in more than PARTS, is closed with ``too_many``, a close code; what else it sends is thrown away."""
 
     too_many = 1008  # "policy violation"
 
@@ -28,8 +30,11 @@ class BoundedFrames(WebSocketsSansIOProtocol):
         self._is_refused = False
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_refused:
-            super().data_received(data)
+        """Piece by piece: of a flood that came at once, what stands behind the bound is not even parsed."""
+        for start in range(0, len(data), PIECE_BYTES):
+            if self._is_refused or self.transport.is_closing():
+                return
+            super().data_received(data[start : start + PIECE_BYTES] if len(data) > PIECE_BYTES else data)
 
     def handle_text(self, event: Frame) -> None:
         if self._is_allowed():
@@ -40,7 +45,7 @@ class BoundedFrames(WebSocketsSansIOProtocol):
             super().handle_bytes(event)
 
     def handle_cont(self, event: Frame) -> None:
-        if self._is_allowed():
+        if self._is_allowed(len(self.frames) < PARTS):
             super().handle_cont(event)
 
     def handle_ping(self) -> None:
@@ -51,13 +56,13 @@ class BoundedFrames(WebSocketsSansIOProtocol):
         if self._is_allowed():
             super().handle_pong(event)
 
-    def _is_allowed(self) -> bool:
+    def _is_allowed(self, fits: bool = True) -> bool:
         if self._is_refused:
             return False
         now = monotonic()
         self._allowed = min(FRAMES_AT_ONCE, self._allowed + (now - self._counted_at) * FRAMES_PER_SECOND) - 1
         self._counted_at = now
-        if self._allowed >= 0:
+        if fits and self._allowed >= 0:
             return True
         self._refuse()
         return False

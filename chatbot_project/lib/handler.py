@@ -24,6 +24,7 @@ from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
 from chatbot_project.lib.api.late import LateResponse
+from chatbot_project.lib.bodies import LET_GO
 from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.threads import started
 
@@ -94,6 +95,8 @@ class RequestHandler(ASGIHandler):
         exchange = _Exchange(scope)
         try:
             response = await self._in_thread(scope, body, exchange)
+            body.close()  # an answer that takes longer needs it no more
+            scope.get(LET_GO, _nothing)()
             if is_made(response):
                 exchange.answered(response.status_code)
                 await self.send_response(response, send)
@@ -155,6 +158,10 @@ class RequestHandler(ASGIHandler):
             response = await response.answer()
         exchange.answered(response.status_code)
         await self.send_response(response, send)
+
+
+def _nothing() -> None:
+    pass
 
 
 def is_made(response: HttpResponseBase) -> bool:

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import aiohttp
@@ -103,6 +104,28 @@ def test_the_proxy_gives_each_request_an_id_of_its_own(compose: Compose) -> None
 
     ids = {UUID(asyncio.run(told("of-the-client"))) for _request in range(2)}
     assert len(ids) == 2
+
+
+def test_a_web_process_that_has_ended_is_passed_over_however_busy_the_other_is(compose: Compose) -> None:
+    async def found_while_uploads_stand_open() -> list[int]:
+        half = f"POST /x HTTP/1.1\r\nHost: {urlsplit(compose.url).netloc}\r\nContent-Length: 9\r\n\r\nhalf"
+        writers = []
+        for _upload in range(4):
+            _reader, writer = await asyncio.open_connection("127.0.0.1", compose.ports["https"], ssl=trust(compose))
+            writer.write(half.encode())
+            await writer.drain()
+            writers.append(writer)
+        await asyncio.sleep(0.5)  # they have reached the one that is left
+        try:
+            return [status for status, _text in await answers(compose, *["/healthz"] * 6)]
+        finally:
+            for writer in writers:
+                writer.transport.abort()
+
+    first, *_others = compose.replicas["web"]
+    first.terminate()
+    assert first.wait(30) == 0
+    assert asyncio.run(found_while_uploads_stand_open()) == [200] * 6
 
 
 def test_somebody_signs_in_through_the_proxy_and_is_answered_whole(compose: Compose) -> None:

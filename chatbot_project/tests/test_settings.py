@@ -37,9 +37,3 @@ def test_user_and_password_of_the_mail_server_are_percent_encoded() -> None:
         text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == ["mail.example.org", "bob@example.org", "a/b#c?"]
-
-
-def test_of_several_database_servers_it_is_the_one_that_takes_writes() -> None:
-    options = _database("postgresql://one,two/nono")["OPTIONS"]
-    assert isinstance(options, dict)
-    assert options["target_session_attrs"] == "read-write"

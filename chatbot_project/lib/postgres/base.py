@@ -185,7 +185,7 @@ class ErrorWrapper(DatabaseErrorWrapper):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         global _disk_full_at
-        if isinstance(error, DiskFull):
+        if isinstance(error, DiskFull) and error.diag.source_file != "dsm_impl.c":  # that is shared memory
             _disk_full_at = monotonic()
         if isinstance(error, ReadOnlySqlTransaction):
             self._database.errors_occurred = True

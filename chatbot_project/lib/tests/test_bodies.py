@@ -138,7 +138,7 @@ async def test_an_answer_may_take_longer_than_a_body(monkeypatch: Any) -> None:
 
 
 async def test_of_bodies_that_are_being_received_there_are_so_many_and_who_has_none_passes(monkeypatch: Any) -> None:
-    monkeypatch.setattr(bodies, "RECEIVED_AT_ONCE", 2)
+    monkeypatch.setattr(bodies, "RECEIVED", 2)
     door = BoundedBodies(answered, 10)
     stalled = Stalled(b"x", b"x"), Stalled(b"x", b"x")
     tasks = await all_stalled(door, *stalled)
@@ -164,3 +164,47 @@ async def test_large_bodies_share_what_there_is_for_them_and_small_ones_need_non
     first.goes_on.set()
     assert await task == [200]
     assert await Connection(b"x" * 60, length=b"60").run(door) == [200], "all of it is given back"
+
+
+async def test_one_source_takes_its_share_and_others_theirs(monkeypatch: Any) -> None:
+    for name, value in (("RECEIVED_OF_ONE", 1), ("SMALL_BYTES", 10), ("LARGE_BYTES_OF_ONE", 20)):
+        monkeypatch.setattr(bodies, name, value)
+    door = BoundedBodies(answered, 100, source_of=lambda scope: scope["source"])
+
+    def of(source: str, connection: Connection) -> Connection:
+        connection.scope["source"] = source
+        return connection
+
+    stalled = Stalled(b"x" * 30, b"x")
+    of("one", stalled)
+    (task,) = await all_stalled(door, stalled)
+    assert await of("one", Connection(b"x", length=b"1")).run(door) == [503], "one at a time"
+    assert await of("two", Connection(b"x" * 31, length=b"31")).run(door) == [503], "it is too large for one's share"
+    assert await of("two", Connection(b"x" * 30, length=b"30")).run(door) == [200]
+    stalled.goes_on.set()
+    assert await task == [503], "its last byte is one too many of its share"
+    assert await of("one", Connection(b"x" * 30, length=b"30")).run(door) == [200]
+    assert not door._receiving
+    assert not door._large
+
+
+async def test_who_is_answered_late_holds_no_share_meanwhile(monkeypatch: Any) -> None:
+    monkeypatch.setattr(bodies, "SMALL_BYTES", 10)
+    is_let_go, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        assert door._large
+        scope[bodies.LET_GO]()
+        is_let_go.set()
+        await goes_on.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    door = BoundedBodies(late, 100)
+    task = asyncio.create_task(Connection(b"x" * 50, length=b"50").run(door))
+    async with asyncio.timeout(5):
+        await is_let_go.wait()
+    assert not door._large
+    goes_on.set()
+    assert await task == [200]
+    assert not door._large
