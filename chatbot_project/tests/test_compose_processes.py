@@ -108,10 +108,13 @@ def test_the_proxy_gives_each_request_an_id_of_its_own(compose: Compose) -> None
 
 def test_a_web_process_that_has_ended_is_passed_over_however_busy_the_other_is(compose: Compose) -> None:
     async def found_while_uploads_stand_open() -> list[int]:
-        half = f"POST /x HTTP/1.1\r\nHost: {urlsplit(compose.url).netloc}\r\nContent-Length: 9\r\n\r\nhalf"
+        host = urlsplit(compose.url)
+        half = f"POST /x HTTP/1.1\r\nHost: {host.netloc}\r\nContent-Length: 9\r\n\r\nhalf"
         writers = []
         for _upload in range(4):
-            _reader, writer = await asyncio.open_connection("127.0.0.1", compose.ports["https"], ssl=trust(compose))
+            _reader, writer = await asyncio.open_connection(
+                "127.0.0.1", host.port, ssl=trust(compose), server_hostname=host.hostname
+            )
             writer.write(half.encode())
             await writer.drain()
             writers.append(writer)
