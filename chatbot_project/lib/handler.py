@@ -96,7 +96,8 @@ class RequestHandler(ASGIHandler):
         try:
             response = await self._in_thread(scope, body, exchange)
             body.close()  # an answer that takes longer needs it no more
-            scope.get(LET_GO, _nothing)()
+            if let_go := scope.get(LET_GO):
+                let_go()
             if is_made(response):
                 exchange.answered(response.status_code)
                 await self.send_response(response, send)
@@ -158,10 +159,6 @@ class RequestHandler(ASGIHandler):
             response = await response.answer()
         exchange.answered(response.status_code)
         await self.send_response(response, send)
-
-
-def _nothing() -> None:
-    pass
 
 
 def is_made(response: HttpResponseBase) -> bool:
