@@ -117,6 +117,8 @@ async def test_a_reply_shows_in_the_metrics_of_web_and_worker(
     async with ChatClient(stack.url, key) as tab:
         accepted = await tab.ask("Hello?")
         gate.release(1)
+        first = tab.replies[accepted["reply"]["id"]]
+        await tab.until(lambda: first.text, "the first piece, which goes out at once; what comes after it has a tick")
         await eventually(lambda: web.value("nono_sockets_open", transport="websocket") == 1, "one socket")
         await eventually(lambda: web.value("nono_replies_followed") == 1, "a reply that is followed")
         await eventually(lambda: worker.value("nono_replies_streaming", provider="fake") == 1, "a reply that streams")
