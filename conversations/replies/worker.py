@@ -2,13 +2,12 @@
 
 Loops beside one task per reply: *claim* takes replies up, the sender sends what all replies have said since the last
 tick in one go (``sending``), *checkpoint* stores their texts and renews their leases about once a second, *beat* tells
-Redis that the worker lives, and which replies it holds while the database does not take checkpoints, *reap* settles
-replies whose worker is gone. A subscription hears doorbells. Nothing here is lost with the process: the database is the
-queue.
+Redis that the worker lives, and which replies it holds while the database does not take checkpoints, the reaper
+settles replies whose worker is gone (``reaping``). A subscription hears doorbells. Nothing here is lost with the
+process: the database is the queue.
 """
 
 import asyncio
-import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -31,16 +30,17 @@ from chatbot_project.lib.loops import cancel_until_done, is_set_within, keep_mea
 from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.redis import RedisError, make_redis, open_all, subscribe
 from chatbot_project.lib.token_budget import TokenBudget
-from conversations import doorbell, events
+from conversations import doorbell
 from conversations.replies import background, heartbeat, metering, pace, queue
 from conversations.replies.cache.joining import ReplyCache
 from conversations.replies.cache.keeping import store_ending
 from conversations.replies.knowledge import with_sources
-from conversations.replies.live import LiveReply, ending_event
-from conversations.replies.log import END, Entry
+from conversations.replies.live import LiveReply
+from conversations.replies.log import Entry
 from conversations.replies.pace import Speedometer
 from conversations.replies.pipeline import answer
-from conversations.replies.queue import Ending, Orphan
+from conversations.replies.queue import Ending
+from conversations.replies.reaping import Reaper
 from conversations.replies.sending import BUSY_REPLIES, Sender
 from conversations.replies.work import take_up
 from conversations.safety.checks import judged_shown
@@ -52,8 +52,6 @@ T = TypeVar("T")
 GATHER_SECONDS = 0.015  # while busy: how long doorbells are gathered for one claim
 POLL_SECONDS = 1.0
 CHECKPOINT_SECONDS = 1.0
-REAP_SECONDS = 2.0
-HELD_SECONDS = 120.0  # after its lease: how long a reply is left to a worker that only Redis hears of
 FIRST_RETRY_SECONDS, RETRY_SECONDS = 0.05, 0.5  # between attempts at what is away
 DATABASE_ERRORS = (DatabaseError, InterfaceError)
 AWAY_ERRORS = (OperationalError, InterfaceError)
@@ -67,11 +65,12 @@ class ReplyWorker:
         self.llm = llm
         self.live: dict[UUID, LiveReply] = {}
         self.draining = False
+        self._bell = asyncio.Event()
         self._redis = make_redis()
         self._sender = Sender(self._redis, self.live, on_lost=self._restart_logs)
+        self._reaper = Reaper(self._redis, self._sender, self.live.keys(), on_queued=self._bell.set)
         self._budget = TokenBudget(self._redis, settings.DAILY_TOKENS)
         self._cache = ReplyCache()
-        self._bell = asyncio.Event()
         self._pings: list[str] = []  # keys of Redis that the doctor waits at
         self._used: Counter[str] = Counter()
         self._speed = Speedometer({name: self._free(name) for name in settings.LLM_PROVIDERS})
@@ -84,7 +83,7 @@ class ReplyWorker:
     async def run(self) -> None:
         """Work until cancelled."""
         self._claiming = asyncio.create_task(self._claim_loop())
-        replies = (self._sender.run(), self._checkpoint_loop(), self._reap_loop())
+        replies = (self._sender.run(), self._checkpoint_loop(), self._reaper.run())
         others = (self._beat_loop(), self._pace_loop(), self._listen(), keep_measuring_lag(), open_all(self._redis))
         tasks = [self._claiming, *(asyncio.create_task(loop) for loop in (*replies, *others))]
         try:
@@ -100,6 +99,7 @@ class ReplyWorker:
     async def drain(self, seconds: float) -> None:
         """Take up nothing more, let live replies end for ``seconds``, and hand over those that have not."""
         self.draining = True
+        self._reaper.stop()
         if self._claiming is not None:
             self._bell.set()
             await asyncio.wait([self._claiming], timeout=5)  # what is being claimed is answered, too
@@ -367,72 +367,6 @@ class ReplyWorker:
             except RedisError as error:
                 log.warning("worker.redis_away", error=type(error).__name__)
             await asyncio.sleep(pace.TELL_SECONDS)
-
-    # --- others' replies
-
-    async def _reap_loop(self) -> None:
-        """Not for a lease's length after the database failed this worker: others could not renew theirs either, and do
-        so first, whatever became of the database (a restart, another server in its place, a network that is back)."""
-        failed_at = -math.inf
-        while not self.draining:
-            await asyncio.sleep(REAP_SECONDS)
-            try:
-                if time.monotonic() - failed_at < settings.REPLY_LEASE_SECONDS:
-                    await run_db(queue.depth)  # is it back for good?
-                    continue
-                await self._reap()
-                for reply in await run_db(queue.stop_paused):  # web processes find it, as they look up what waits
-                    log.warning("reply.paused", reply=str(reply))
-            except DATABASE_ERRORS as error:
-                failed_at = time.monotonic()
-                log.warning("worker.database_away", step="reap", error=type(error).__name__)
-
-    async def _reap(self) -> None:
-        """Settle what nobody streams any more. A worker that the database alone has left goes on, unless its person
-        wants the reply stopped: what it has shown is not called cut off, and is stored when it can be."""
-        looked_at = set(self.live)
-        while not self.draining and (orphans := await run_db(queue.orphans, looked_at)):
-            looked_at.update(orphan.reply for orphan in orphans)
-            held = await self._held(
-                {o.reply: o.epoch for o in orphans if o.expired_for < HELD_SECONDS and not o.stop_requested}
-            )
-            if held:
-                log.warning("worker.spares_held", replies=len(held))
-            for orphan in orphans:
-                if orphan.reply not in held and orphan.reply not in self.live:
-                    await self._settle(orphan)
-            if len(held) < len(orphans):
-                return  # the next look finds the rest
-
-    async def _held(self, epochs: dict[UUID, int]) -> set[UUID]:
-        try:
-            return await heartbeat.held(self._redis, epochs)
-        except RedisError as error:
-            self._sender.failed(error)
-            return set()
-
-    async def _settle(self, orphan: Orphan) -> None:
-        """End a reply whose worker is gone, with the most that can be known of it: its log, else its checkpoint."""
-        shown, followers = orphan.text, set[str]()
-        try:
-            logged = await self._sender.log.read(orphan.reply)
-            if logged and logged.epoch == orphan.epoch and len(logged.text) > len(shown):
-                shown = logged.text
-            followers = (await self._sender.log.followers([orphan.reply]))[0]
-        except RedisError as error:
-            self._sender.failed(error)
-        status = await run_db(queue.settle_orphan, orphan, shown)
-        metering.orphan_settled(status)
-        log.warning(
-            "reply.orphan_settled", reply=str(orphan.reply), conversation=str(orphan.conversation), status=status
-        )
-        if status == "queued":
-            self._bell.set()
-        elif status is not None:
-            ending = await run_db(queue.orphan_ending, orphan, status, shown)
-            epoch = orphan.epoch + 1
-            frame = events.encode(ending_event(orphan.conversation, orphan.reply, epoch, ending))
-            self._sender.end([Entry(orphan.reply, epoch, 0, len(shown), END, frame)], followers)
 
     # --- doorbells
 
