@@ -68,6 +68,15 @@ def test_a_code_of_another_minute_is_refused(owner: User, enrol, clock, steps: i
     assert not authenticators.check(request_from(), mine.user, mine.app.code(steps=steps), "sign_in")
 
 
+def test_codes_that_come_late_do_not_move_what_is_accepted(owner: User, enrol, clock) -> None:
+    mine = enrol(owner)
+    for _sign_in in range(3):
+        clock.now += 300
+        assert not authenticators.check(request_from(), mine.user, mine.app.code(steps=-2), "sign_in")
+        assert authenticators.check(request_from(), mine.user, mine.app.code(steps=-1), "sign_in")
+    assert authenticators.check(request_from(), mine.user, mine.app.code(steps=1), "sign_in")
+
+
 @pytest.mark.parametrize("code", ["", "12345", "1234567", "abcdef", "+12345", "１２３４５６", "000000\n", "a" * 40])
 def test_what_is_no_code_is_refused(owner: User, enrol, sign_in, code: str) -> None:
     enrol(owner)

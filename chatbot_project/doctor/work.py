@@ -34,7 +34,7 @@ async def examine_replies(request: Request) -> Findings:
     async with redis_client(request.seconds) as client:
         beat = await client.get(HEARTBEAT_KEY)
         heard_by = await client.publish(WORKERS_CHANNEL, PING + key.encode())
-        answers = await _answers(client, key, heard_by, bound)
+        answers = await _answers(client, key, heard_by, began + bound)
     took = perf_counter() - began
     depth = await in_database(queue.depth, seconds=request.seconds)
     waiting = f"{depth.queued} wait, {depth.streaming} are streamed"
@@ -57,13 +57,17 @@ async def examine_replies(request: Request) -> Findings:
     return ok(said)
 
 
-async def _answers(client: Any, key: str, expected: int, seconds: float) -> int:
-    """How many answer in time in the list ``key``, of those ``expected``."""
-    until = perf_counter() + seconds
+async def _answers(client: Any, key: str, expected: int, until: float) -> int:
+    """How many answer in the list ``key``, of those ``expected``, ``until`` then by ``perf_counter``."""
     for count in range(expected):
-        if not await client.blpop([key], timeout=max(0.01, until - perf_counter())):
+        if not await client.blpop([key], timeout=left(until)):
             return count
     return expected
+
+
+def left(until: float) -> float:
+    """The seconds until then by ``perf_counter``, some hundredth at least: 0 would be for ever."""
+    return max(0.01, until - perf_counter())
 
 
 @check("celery", "Celery does a task", needs=("redis",))
@@ -71,10 +75,10 @@ async def examine_celery(request: Request) -> Findings:
     word, began, bound = uuid7().hex, perf_counter(), request.seconds * SHARE
     is_sent = await in_thread(_send, word, bound)
     async with redis_client(request.seconds) as client:
-        if is_sent and await client.blpop([answer_key(word)], timeout=bound):
+        if is_sent and await client.blpop([answer_key(word)], timeout=left(began + bound)):
             return ok(f"A task was sent, done and answered in {(perf_counter() - began) * 1000:.0f} ms.")
         waiting = sum([await client.llen(key) for key in KEYS])
-    if await in_thread(_answering, request.seconds - bound):
+    if await in_thread(_answering, left(began + request.seconds) / 2):
         return failed(
             f"Workers are there, but did not do a task within {bound:.0f} s; {waiting} wait.",
             "Start more workers or raise --concurrency; the admin's background tasks show what does not end.",
@@ -96,7 +100,7 @@ def _send(word: str, seconds: float) -> bool:
 
 def _answering(seconds: float) -> list[Any]:
     """The workers that answer at once when they are called directly, past the queue."""
-    replies: list[Any] = app.control.ping(timeout=seconds / 2)
+    replies: list[Any] = app.control.ping(timeout=seconds)
     return replies
 
 

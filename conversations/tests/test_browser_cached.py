@@ -6,11 +6,16 @@ from playwright.sync_api import expect
 from accounts.models import User
 from stress_tests.fake_model import FakeModelServer
 
-from .browser import OpenTab, overflow, violations
+from .browser import OpenTab, Tab, hold_snapshots, overflow, violations
 from .factories import make_persona
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 QUESTION = "What is a tree?"
+
+
+def pressable(tab: Tab) -> list[tuple[str, dict[str, float] | None]]:
+    """Where the last reply's buttons are."""
+    return [(button.inner_text(), button.bounding_box()) for button in tab.reply.get_by_role("button").all()]
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
@@ -34,6 +39,15 @@ def test_a_cached_reply_says_so_and_can_be_asked_anew(
         assert overflow(tab) <= 0
         tab.page.reload()
     assert len(fake_model.requests) == 1
+    snapshots = hold_snapshots(tab)
+    tab.page.reload()
+    before = pressable(tab)
+    while not snapshots:
+        tab.page.wait_for_timeout(10)
+    snapshots.pop()()
+    while not tab.reply.evaluate("reply => Boolean(reply.shown)"):  # by the page's scripts, as the snapshot has it
+        tab.page.wait_for_timeout(10)
+    assert pressable(tab) == before, "nothing that somebody may be about to press moves when the page is connected"
     tab.button("Ask the model anew", tab.reply).click()
     expect(told).to_be_hidden()
     tab.ends()

@@ -76,8 +76,7 @@ export class Transcript {
 
   #adopt(element) {
     finish(element);
-    const time = element.querySelector("[data-time]");
-    showTime(time, time.dateTime);
+    for (const time of element.querySelectorAll("time[datetime]:not([datetime=''])")) showTime(time, time.dateTime);
   }
 
   #sync(items) {

@@ -78,15 +78,11 @@ class StreamParser:
     def _guarded(self, step: Callable[[bytes], None], data: bytes) -> str:
         if self.failure is not None:
             raise self.failure
-        text = ""
         try:
             step(data)
         except LLMError as error:
             self.failure = error
-        try:
-            text = self._joined() if self._texts else ""
-        except LLMTooLarge as error:
-            self.failure = error
+        text = self._joined() if self._texts else ""
         if self.failure is not None and not text:
             raise self.failure
         return text
@@ -188,9 +184,12 @@ class StreamParser:
             text = self._paired(text)
         if "\0" in text:
             text = text.replace("\0", REPLACEMENT)
+        room = self._bounds.reply - self.size
+        if len(text) > room:
+            self.failure = LLMTooLarge(f"{self._model} sent a reply of more than {self._bounds.reply} characters.")
+            self.finish_reason, self.done = None, False  # whatever the model says of it: it is cut off here
+            text = text[:room]
         self.size += len(text)
-        if self.size > self._bounds.reply:
-            raise LLMTooLarge(f"{self._model} sent a reply of more than {self._bounds.reply} characters.")
         return text
 
     def _paired(self, text: str) -> str:

@@ -130,8 +130,8 @@ async def test_texts_that_are_judged_at_once_go_together_and_each_gets_its_own_s
     found = await asyncio.gather(*(client.moderate(MODEL, text) for text in texts))
     assert [scores["violence"] for scores in found] == [number / 100 for number in range(1, 61)]
     sent = [request.body["input"] for request in fake_model.requests]
-    assert all(isinstance(given, str) for given in sent[:JUDGING])
-    assert sorted(len(given) for given in sent[JUDGING:]) == [4, 16, 16, 16]
+    assert sum(isinstance(given, str) for given in sent) == JUDGING
+    assert sorted(len(given) for given in sent if isinstance(given, list)) == [4, 16, 16, 16]
 
 
 async def test_a_text_that_is_judged_alone_is_sent_as_a_text(client: LLMClient, fake_model: FakeModelServer) -> None:

@@ -206,8 +206,17 @@ def test_a_line_and_a_reply_have_bounds():
         make_parser(line=100).feed(b"data: " + b"x" * 101)
     parser = make_parser(reply=10)
     assert parser.feed(event(chunk("123456789"))) == "123456789"
+    assert parser.feed(event(chunk("ab"))) == "a"
     with pytest.raises(LLMTooLarge):
-        parser.feed(event(chunk("ab")))
+        parser.feed(event(chunk("c")))
+
+
+def test_what_passes_the_bound_with_its_proper_end_is_cut_off_all_the_same():
+    parser = make_parser(reply=10)
+    assert parser.feed(reply("123456789", "ab")) == "123456789a"
+    assert (parser.finish_reason, parser.done) == (None, False)
+    with pytest.raises(LLMTooLarge):
+        parser.end()
 
 
 def test_a_proper_reply_ends_whatever_follows_done():

@@ -312,11 +312,11 @@ async def test_an_endless_line_is_given_up_early_and_in_little_memory(make_clien
 
 
 async def test_a_reply_has_a_bound_and_its_text_up_to_there_is_given(make_client, fake_model, reader):
-    fake_model.enqueue(Script(tokens=1000, token_ms=1))
-    async with make_client(bounds=Bounds(reply=100)) as client, opened(client) as stream:
+    fake_model.enqueue(Script(tokens=["123456789 "] * 50))
+    async with make_client(bounds=Bounds(reply=105)) as client, opened(client) as stream:
         text, error = await reader(stream)
         assert isinstance(error, LLMTooLarge)
-        assert 0 < len(text) <= 100
+        assert text == "123456789 " * 10 + "12345"
 
 
 async def test_an_unread_flood_is_held_back_and_then_read_whole(client, fake_model, reader):
