@@ -34,7 +34,7 @@ hypothesis.settings.register_profile("nono", deadline=None, suppress_health_chec
 hypothesis.settings.load_profile("nono")
 
 LONG = ("faults", "slow", "browser")  # marks of what takes long, the longest first
-pytest_plugins = ["stress_tests.pytest_fixtures"]
+pytest_plugins = ["stress_tests.pytest_fixtures", "conversations.tests.shared_processes"]
 
 VAR_DIR = Path(tempfile.mkdtemp(prefix="nono-test-")).resolve()
 (VAR_DIR / "static").mkdir()  # whitenoise warns of a missing one
@@ -100,6 +100,7 @@ from django.urls import set_urlconf
 from django.utils import translation
 from psycopg.errors import DeadlockDetected
 
+from chatbot_project.lib import redis
 from conversations.tests.stack import Stack
 from faqs import scope
 
@@ -200,6 +201,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _long_ones_first(item: pytest.Item) -> int:
     return next((place for place, name in enumerate(LONG) if item.get_closest_marker(name)), len(LONG))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience_with_redis() -> None:
+    """A machine that stands still for a second, as a busy one does, has not lost its Redis."""
+    redis.ANSWER_SECONDS = 10.0
 
 
 @pytest.fixture(autouse=True)

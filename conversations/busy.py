@@ -89,10 +89,19 @@ def known_lines() -> Lines:
     return _lines
 
 
-def note_lines(lines: Lines) -> None:
-    """From now on ``lines`` is how it stands."""
+def counted_in() -> Counter[tuple[str, int]]:
+    """What this process has accepted since it last read the lines."""
+    with _lock:
+        return Counter(_lines.accepted)
+
+
+def note_lines(lines: Lines, *, before: Counter[tuple[str, int]] | None = None) -> None:
+    """From now on ``lines`` is how it stands. What was accepted after ``before``, if that is given, may not have
+    been stored when they were read: it goes on being counted, twice where it was."""
     global _lines
-    _lines = lines
+    with _lock:
+        lines.accepted.update(Counter() if before is None else _lines.accepted - before)
+        _lines = lines
 
 
 def patience_of(user: User, live: int) -> float:
@@ -123,7 +132,7 @@ def refuse_if_busy(user: User, live: int, provider: str) -> None:
     longest = patience * settings.BUSY_SECONDS
     if lines.length(provider) < patience * settings.BUSY_QUEUE and (wait is None or wait <= longest):
         with _lock:
-            lines.accepted[provider, live + 1] += 1
+            _lines.accepted[provider, live + 1] += 1
         return
     metrics.SHED.labels(kind_of(user)).inc()
     excess = UNKNOWN_RETRY if wait is None else max(wait - longest, SHORTEST_RETRY)

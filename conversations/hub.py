@@ -25,7 +25,7 @@ from chatbot_project.lib.loops import cancel_until_done, is_set_within, keep_mea
 from chatbot_project.lib.metrics import names as metrics
 from chatbot_project.lib.redis import RedisError, open_all, subscribe
 from conversations import doorbell, events
-from conversations.busy import Lines, about, known_lines, note_lines
+from conversations.busy import Lines, about, counted_in, known_lines, note_lines
 from conversations.connections import Connections, Socket
 from conversations.models import Message
 from conversations.replies import pace, queue
@@ -46,6 +46,7 @@ from conversations.transcript import load_citations
 
 log = structlog.get_logger(__name__)
 
+COMMIT_SECONDS = 0.2  # in which a question that was counted in is stored, next to always
 LOOK_SECONDS = 1.0
 SILENT_SECONDS = 2.0
 UNCLAIMED_SECONDS = 0.4
@@ -340,8 +341,10 @@ class Hub(Connections):
         """Keep this process told of how long the lines are and how fast they move."""
         while True:
             try:
+                before = counted_in()
+                await asyncio.sleep(COMMIT_SECONDS)
                 waiting = await run_db(queue.lines)
-                note_lines(Lines(waiting, await self._read_paces()))
+                note_lines(Lines(waiting, await self._read_paces()), before=before)
             except (DatabaseError, InterfaceError) as error:
                 log.warning("hub.database_away", error=type(error).__name__)
             except Exception:

@@ -41,6 +41,7 @@ class EmbeddingLine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=f"embedding {model}", daemon=True)
         self._questions: asyncio.Queue[tuple[str, Future[list[float]]] | None] = asyncio.Queue()
+        self._closing = False
 
     def start(self) -> Self:
         """Begin; once."""
@@ -51,7 +52,7 @@ class EmbeddingLine:
     @property
     def is_open(self) -> bool:
         """Whether anybody serves it: in this process, and not ended, whatever ended it."""
-        return self.process == os.getpid() and self._thread.is_alive()
+        return self.process == os.getpid() and self._thread.is_alive() and not self._closing
 
     def ask(self, text: str) -> list[float]:
         """The vector of ``text``, from any thread but the line's own. Raises LLMError."""
@@ -66,6 +67,7 @@ class EmbeddingLine:
         """End it, and what is under way."""
         atexit.unregister(self.close)
         if self.is_open:
+            self._closing = True
             self._loop.call_soon_threadsafe(self._questions.put_nowait, None)
             self._thread.join(CLOSE_SECONDS)
 

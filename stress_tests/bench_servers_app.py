@@ -45,7 +45,7 @@ async def _live(receive: Any, send: Any) -> None:
         if told == "lifespan.startup":
             _begin()
         else:
-            await running_hub().drain(DRAIN_SECONDS)
+            await running_hub().drain(DRAIN_SECONDS, answers_seconds=DRAIN_SECONDS)
         await send({"type": f"{told}.complete"})
         if told == "lifespan.shutdown":
             return

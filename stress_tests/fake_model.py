@@ -21,6 +21,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from functools import cache
 
 import uvloop
 
@@ -42,11 +43,16 @@ __all__ = [
 ]
 
 
+@cache
+def _kept() -> socket.socket:
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
 def closed_port() -> int:
-    """A local port on which nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A local port on which nobody listens, nor can, for as long as this process lives."""
+    return int(_kept().getsockname()[1])
 
 
 class FakeModelServer:

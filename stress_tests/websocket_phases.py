@@ -20,6 +20,7 @@ from .websocket_visitor import Visitor
 OPENING_AT_ONCE = 64
 RETRY_SECONDS = 0.5
 LONGEST_STORM_SECONDS = 60.0
+LAST_PONG_SECONDS = 10.0
 STEADY_SECONDS = 15.0  # after 20 a socket whose pings are not answered is closed for that
 LONG_TEXT = 15_000  # characters of a question; a text may have 16,000
 QUESTIONS, SNAPSHOTS = 10, 45  # a snapshot has 150 KiB then: 7 MiB in all
@@ -101,7 +102,9 @@ async def ping_all(stack: Stack, visitors: Sequence[Visitor], *, seconds: float,
         visitor = visitors[number % len(visitors)]
         visitor.ping(due)
         pings.append((visitor, due))
-    await asyncio.sleep(min(1.0, every_s))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_PONG_SECONDS):
+            await asyncio.gather(*(visitor.answered() for visitor in visitors))
     ended = time.monotonic()
     answered = sum(due in visitor.pongs_s for visitor, due in pings)
     return {

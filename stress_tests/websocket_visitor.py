@@ -56,6 +56,10 @@ class Visitor:
     def is_open(self) -> bool:
         return self.socket is not None and self.close_code is None
 
+    async def answered(self) -> None:
+        """Return once no ping waits for its answer; a closed socket's never will."""
+        await self.until(lambda: not self._pings, "the last answers")
+
     def ping(self, due: float) -> None:
         """Ask for a pong, whether or not earlier ones have come; a closed socket asks for nothing."""
         if self.is_open:

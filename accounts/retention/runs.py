@@ -63,14 +63,18 @@ def apply(as_of: datetime | None = None, *, seconds: float = float("inf")) -> Re
     with named_lock(LOCK) as is_mine:
         if not is_mine:
             raise Busy
-        run = RetentionRun.objects.filter(finished_at=None).first() or RetentionRun.objects.create(
-            as_of=as_of or timezone.now()
-        )
+        run = _unfinished() or RetentionRun.objects.create(as_of=as_of or timezone.now())
         until = monotonic() + seconds
         if all(_go_through(sweep, run.as_of, until, partial(_count, run, sweep.key)) for sweep in all_sweeps()):
             _finish(run)
         run.refresh_from_db()
         return run
+
+
+def _unfinished() -> RetentionRun | None:
+    """Waits for a batch of a killed process that is being committed still: the lock went with its connection."""
+    with transaction.atomic():
+        return RetentionRun.objects.select_for_update().filter(finished_at=None).first()
 
 
 def sweep_now(key: str, *, seconds: float) -> int:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import jwt
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connections
 from django.db.models import F
 from django.utils import timezone
 
@@ -18,6 +18,7 @@ from accounts.models import RefreshFamily, User
 from accounts.roles import Role
 from accounts.scopes import Scope
 from accounts.tests.api_client import ApiClient, refusal
+from accounts.tests.concurrency import at_a_lock
 from accounts.tests.factories import PASSWORD, make_admin, make_guest, make_user
 
 pytestmark = pytest.mark.django_db
@@ -241,26 +242,12 @@ def at_once(count: int, work) -> list:
         return list(pool.map(run, range(count)))
 
 
-def waiting_for_locks() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return cursor.fetchone()[0]
-
-
 @pytest.mark.django_db(transaction=True)
-def test_of_twenty_refreshes_at_once_one_succeeds_and_the_family_ends(owner: User, pair: families.Pair) -> None:
-    with ThreadPoolExecutor(1) as runner:
-        with transaction.atomic():
-            # All of them stand before the family's row when it is let go: none has been served before another began.
-            RefreshFamily.objects.select_for_update().get()
-            answers = runner.submit(at_once, 20, lambda number: refresh(pair.refresh))
-            deadline = time.monotonic() + 6
-            while waiting_for_locks() < 10 and time.monotonic() < deadline:
-                time.sleep(0.01)
-            assert waiting_for_locks() >= 10, "as many as the pool has connections"
-        statuses = [answer.status_code for answer in answers.result()]
-    assert sorted(statuses) == [200] + [401] * 19
-    (won,) = (answer.json() for answer in answers.result() if answer.status_code == 200)
+def test_of_ten_refreshes_at_once_one_succeeds_and_the_family_ends(owner: User, pair: families.Pair) -> None:
+    """All of them stand before the family's row when it is let go: none has been served before another began."""
+    answers = at_a_lock(10, RefreshFamily.objects.select_for_update().get, lambda _number: refresh(pair.refresh))
+    assert sorted(answer.status_code for answer in answers) == [200] + [401] * 9
+    (won,) = (answer.json() for answer in answers if answer.status_code == 200)
     assert refusal(refresh(won["refresh"])) == INVALID, "a replay among them revoked the family"
     assert RefreshFamily.objects.get().reason == RefreshFamily.Revoked.REPLAYED
 

@@ -21,7 +21,6 @@ from conversations.tests.browser import (  # noqa: F401  fixtures
     overflow,
     violations,
 )
-from conversations.tests.conftest import live_stack, shared_stack  # noqa: F401  fixtures
 from personas.tests.factories import make_persona
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

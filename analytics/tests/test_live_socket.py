@@ -15,8 +15,9 @@ from accounts.roles import Role
 from accounts.tests.factories import make_admin, make_guest, make_moderator, make_user
 from analytics import consumers
 from chatbot_project.lib.db import run_db
+from conversations.presence import who_is_connected
 from conversations.tests.client import ChatClient, session_key
-from conversations.tests.conftest import live_stack, shared_stack  # noqa: F401  fixtures
+from conversations.tests.fault_stack import eventually
 from conversations.tests.stack import Stack
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,20 +31,23 @@ def socket_to(stack: Stack, key: str, *, origin: str | None = None, query: str =
 
 async def heard(socket: Any, kind: str) -> dict[str, Any]:
     """The next event of that kind."""
-    while (event := json.loads(await socket.recv()))["type"] != kind:
-        pass
+    async with asyncio.timeout(30):
+        while (event := json.loads(await socket.recv()))["type"] != kind:
+            pass
     return dict(event)
 
 
 async def close_code(socket: Any) -> int | None:
     try:
-        while True:
-            await socket.recv()
+        async with asyncio.timeout(30):
+            while True:
+                await socket.recv()
     except ConnectionClosed as closed:
         return closed.rcvd.code if closed.rcvd else None
 
 
-async def test_it_tells_staff_what_is_going_on_and_of_changes(live_stack: Stack) -> None:  # noqa: F811
+async def test_it_tells_staff_what_is_going_on_and_of_changes(live_stack: Stack) -> None:
+    await eventually(lambda: run_db(lambda: not who_is_connected()), "the leaving of those of tests before")
     key = await run_db(lambda: session_key(make_moderator()))
     async with socket_to(live_stack, key) as socket:
         assert json.loads(await socket.recv()) == {"type": "ready"}
@@ -56,7 +60,7 @@ async def test_it_tells_staff_what_is_going_on_and_of_changes(live_stack: Stack)
             pass
 
 
-async def test_it_answers_a_ping_and_takes_nothing_else(live_stack: Stack) -> None:  # noqa: F811
+async def test_it_answers_a_ping_and_takes_nothing_else(live_stack: Stack) -> None:
     key = await run_db(lambda: session_key(make_admin()))
     for bad in ('{"type": "stop"}', "no json", "[" * 90, "x" * 1000, b"\x00"):
         async with socket_to(live_stack, key) as socket:
@@ -69,7 +73,7 @@ async def test_it_answers_a_ping_and_takes_nothing_else(live_stack: Stack) -> No
 @pytest.mark.parametrize(
     ("who", "code"), [("nobody", 4401), ("user", 4403), ("guest", 4403), ("suspended", 4401), ("gone", 4401)]
 )
-async def test_others_are_told_nothing(live_stack: Stack, who: str, code: int) -> None:  # noqa: F811
+async def test_others_are_told_nothing(live_stack: Stack, who: str, code: int) -> None:
     def key_of() -> str:
         if who == "nobody":
             return ""
@@ -83,7 +87,7 @@ async def test_others_are_told_nothing(live_stack: Stack, who: str, code: int) -
         assert await close_code(socket) == code
 
 
-async def test_only_a_page_of_this_site_opens_it(live_stack: Stack) -> None:  # noqa: F811
+async def test_only_a_page_of_this_site_opens_it(live_stack: Stack) -> None:
     key = await run_db(lambda: session_key(make_moderator()))
     for origin, query in (("https://elsewhere.example", ""), (live_stack.url, "?ticket=x")):
         with pytest.raises(Exception, match="403"):
@@ -91,7 +95,7 @@ async def test_only_a_page_of_this_site_opens_it(live_stack: Stack) -> None:  # 
                 pass
 
 
-async def test_who_loses_the_right_or_signs_out_is_sent_away(live_stack: Stack) -> None:  # noqa: F811
+async def test_who_loses_the_right_or_signs_out_is_sent_away(live_stack: Stack) -> None:
     admin, moderator, other = await run_db(lambda: (make_admin(), make_moderator(), make_moderator()))
     async with (
         socket_to(live_stack, await run_db(session_key, moderator)) as demoted,
@@ -105,7 +109,7 @@ async def test_who_loses_the_right_or_signs_out_is_sent_away(live_stack: Stack) 
         assert await close_code(signed_out) == 4401
 
 
-async def test_one_person_opens_few(live_stack: Stack) -> None:  # noqa: F811
+async def test_one_person_opens_few(live_stack: Stack) -> None:
     key = await run_db(lambda: session_key(make_moderator()))
     sockets = []
     try:

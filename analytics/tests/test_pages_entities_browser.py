@@ -61,6 +61,7 @@ def aged(model: Any, field: str, at: Any, pk: Any) -> None:
 
 def looked_at(page: Page, name: str) -> None:
     """On a desk in light and on a telephone in dark, nothing is cut off, unreadable or unnamed."""
+    page.wait_for_load_state()
     for size, scheme in ((WIDE, "light"), (PHONE, "dark")):
         page.set_viewport_size(size)
         page.emulate_media(color_scheme=scheme)

@@ -4,7 +4,8 @@ Many of Pygments' lexers take quadratic time on text made for it (measured: 16 K
 code gets a share of CPU time and a bound on its size; beyond either it is shown without colours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from html import escape
 from time import thread_time
@@ -40,6 +41,13 @@ class Budget:
     def is_spent(self) -> bool:
         return thread_time() > self._end
 
+    @contextmanager
+    def spared(self) -> Iterator[None]:
+        """What is done within the block costs nothing."""
+        began = thread_time()
+        yield
+        self._end += thread_time() - began
+
 
 @lru_cache(maxsize=256)
 def _lexer(language: str) -> Lexer | None:
@@ -60,7 +68,8 @@ def _css_class(kind: _TokenType) -> str:
 
 def highlight(code: str, language: str, budget: Budget) -> str:
     """``code`` as safe HTML: escaped text, and ``<span class=…>`` where ``language`` is known and the budget lasts."""
-    lexer = _lexer(language)
+    with budget.spared():  # the first use in a process loads it, whatever the text
+        lexer = _lexer(language)
     if lexer is None or len(code) > MAX_CODE or budget.is_spent():
         return escape(code)
     parts: list[str] = []

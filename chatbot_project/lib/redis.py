@@ -20,6 +20,7 @@ __all__ = ["RedisError", "blocking_redis", "make_redis", "open_all", "subscribe"
 log = structlog.get_logger(__name__)
 
 #: Between attempts to subscribe; one that lasted for SETTLED_SECONDS is followed by another at once.
+ANSWER_SECONDS = 1.0
 FIRST_RETRY_SECONDS, RETRY_SECONDS, SETTLED_SECONDS = 0.05, 0.4, 1.0
 #: A client's connections at most, and how long a command waits for one of them: a thousand people who ask at once are
 #: no reason to say that Redis is away. Each one carries thousands of commands a second.
@@ -76,14 +77,14 @@ def _losing_as_told(kind: Any) -> Any:
 def blocking_redis() -> redis.Redis:
     """This process's client for code that is not asyncio's; any thread may use it, none closes it.
 
-    Connecting and each answer are bounded by a second: a request waits for it.
+    Connecting and each answer are bounded by ANSWER_SECONDS: a request waits for it.
     """
     return _blocking_redis(settings.REDIS_URL)
 
 
 @lru_cache(maxsize=4)
 def _blocking_redis(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0, protocol=2)
+    return redis.Redis.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS, protocol=2)
 
 
 async def subscribe(

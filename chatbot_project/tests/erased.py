@@ -62,7 +62,7 @@ def redis_text() -> str:
     }  # fmt: skip
     found = []
     for key in client.scan_iter():
-        value = read[client.type(key)](key)
+        value = read.get(client.type(key), client.get)(key)  # it may have run out
         bodies = [_decoded(body) for body in _BODY.findall(repr(value))]  # of Celery's tasks, where they are
         found.append(repr((key, value, bodies)))
     return "\n".join(found)

@@ -34,7 +34,7 @@ def celery() -> bool:
 
 
 def cached() -> bool:
-    cache.set("nono:asked", 1, 1)
+    cache.set("nono:asked", 1, 60)
     return cache.get("nono:asked") == 1
 
 

@@ -31,7 +31,7 @@ from chatbot_project.models import TaskRecord
 from chatbot_project.task_records import note_tasks
 from chatbot_project.tests.backups import home, place, run, started
 from chatbot_project.tests.doctor_running import examined
-from conversations.tests.stack import wait_until
+from conversations.tests.stack import START_SECONDS, wait_until
 
 __all__ = ["home", "place"]  # fixtures
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -236,7 +236,7 @@ class held_before_pg_dump:
         last, self.first = databases.connect(name), databases.connect(name, autocommit=True)
         last.execute("LOCK TABLE personas_personaversion")
         self.backup = self.by(self.place)
-        wait_until(lambda: self._waits("nono backup", "personas_personaversion"), "the count")
+        wait_until(lambda: self._waits("nono backup", "personas_personaversion"), "the count", START_SECONDS)
         self.first.pgconn.send_query(b"BEGIN; LOCK TABLE accounts_apikey")
         wait_until(lambda: self._waits("", "accounts_apikey", blocked_by="nono backup"), "the lock")
         last.close()

@@ -130,7 +130,7 @@ def test_nobody_at_work_is_told_with_what_to_start() -> None:
     for key in KEYS:
         blocking_redis().rpush(key, "a task")
     try:
-        found = examined("replies", "celery", "beat", seconds=4)
+        found = examined("replies", "celery", "beat", seconds=10)
     finally:
         blocking_redis().delete(*KEYS)
     assert [found[name].status for name in ("replies", "celery", "beat")] == ["failed"] * 3

@@ -44,7 +44,7 @@ def start_child(started: list[Child], log: Path, script: str, *, drain_seconds: 
 
 
 def wait_for_output(child: Child, text: str) -> None:
-    assert wait_until(lambda: text in child.log.read_text(), 5), child.log.read_text()
+    assert wait_until(lambda: text in child.log.read_text(), 60), child.log.read_text()
 
 
 def supervisor_for(paths: VarPaths, port: int) -> Supervisor:
@@ -65,7 +65,7 @@ def test_a_dead_child_is_reported_and_started_again(
     news = child.watch()
     assert "example ended (by SIGKILL)" in news
     assert str(child.log) in news
-    assert wait_until(lambda: child.watch() == "" and child.is_up(), 5)
+    assert wait_until(lambda: child.watch() == "" and child.is_up(), 60)
     assert child.process.pid != first
 
 

@@ -109,8 +109,7 @@ async def test_a_part_that_hangs_is_named_within_the_deadline(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(health, "run_db", hangs)
-    monkeypatch.setattr(health, "CHECK_SECONDS", 0.5)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await ready() == (503, {"database"})
 
 

@@ -108,10 +108,10 @@ def test_people_ask_and_clear_up_while_it_is_partitioned(unpartitioned: str) -> 
                 kept.extend(_lives_a_little(session, owner[0], version))
                 began.set()
 
-    for _ in range(3):
+    for _ in range(6):
         make_user()
-    with ThreadPoolExecutor(3) as pool:
-        lives = [pool.submit(live, number) for number in range(3)]
+    with ThreadPoolExecutor(6) as pool:
+        lives = [pool.submit(live, number) for number in range(6)]
         try:
             assert began.wait(30) or [each.exception(0) for each in lives if each.done()] == []
             run("partition", "messages")

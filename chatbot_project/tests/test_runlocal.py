@@ -30,7 +30,7 @@ from chatbot_project.embedded.redis import EmbeddedRedis
 from chatbot_project.embedded.services import BASE_DIR
 from chatbot_project.tests.documents import Command, running
 from conversations.tests.openai_client import run_curl, run_llm, sync_client
-from conversations.tests.stack import free_port
+from conversations.tests.stack import START_SECONDS, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -64,7 +64,7 @@ class Run:
 
     def get(self, path: str) -> int:
         try:
-            with urllib.request.urlopen(f"{self.address}{path}", timeout=10) as response:
+            with urllib.request.urlopen(f"{self.address}{path}", timeout=60) as response:
                 return int(response.status)
         except urllib.error.HTTPError as error:
             error.close()
@@ -117,7 +117,7 @@ def test_first_run_makes_everything_and_ctrl_c_ends_everything(
     assert [run.get(path) for path in ("/healthz", "/readyz", "/", "/help/category/running-nono/")] == [200] * 4
 
     second = Run(paths, port, tmp_path / "second")
-    assert second.process.wait(30) == 1
+    assert second.process.wait(START_SECONDS) == 1
     assert f"already running from here: {run.address}" in second.said()
 
     # A dead child comes back, and so does the service under all of them.
@@ -128,7 +128,7 @@ def test_first_run_makes_everything_and_ctrl_c_ends_everything(
     os.kill(redis_pid, signal.SIGKILL)
     run.wait_for("replies ended (by SIGKILL); starting it again")
     run.wait_for("redis had ended and runs again")
-    assert wait_until(lambda: run.get("/readyz") == 200, 30, pause=0.3)
+    assert wait_until(lambda: run.get("/readyz") == 200, START_SECONDS, pause=0.3)
 
     children = run.children()
     assert len(children) >= 5
@@ -234,7 +234,7 @@ def clients_talk(run: Run, key: str, tmp_path: Path) -> None:
         assert whole.usage is not None
         assert 0 < whole.usage.completion_tokens <= 16
         chunks = list(client.chat.completions.create(model=model, **question, stream=True))
-        assert len(chunks) > 3
+        assert len(chunks) >= 3
         assert chunks[-1].choices[0].finish_reason in ("stop", "length")
         approved = client.chat.completions.create(
             model="persona:support", messages=[{"role": "user", "content": "What is Nono?"}]

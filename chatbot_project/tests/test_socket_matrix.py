@@ -17,7 +17,6 @@ from chatbot_project.tests.access_matrix import REFUSALS, Absent, CommandRow, Id
 from conversations import events
 from conversations.models import Message
 from conversations.tests.client import ChatClient, session_key
-from conversations.tests.conftest import live_stack, shared_stack  # noqa: F401  fixtures
 from conversations.tests.factories import ask, end, make_exchange, make_persona
 from conversations.tests.stack import Stack
 from conversations.tests.test_socket_tickets import ByTicket
@@ -94,7 +93,7 @@ def owner(db: None) -> User:
     return make_user()
 
 
-async def test_the_owner_is_answered_as_the_table_says(live_stack: Stack, owner: User) -> None:  # noqa: F811
+async def test_the_owner_is_answered_as_the_table_says(live_stack: Stack, owner: User) -> None:
     async with ChatClient(live_stack.url, await run_db(session_key, owner)) as tab:
         told = {row.name: await answer(tab, command_of(row, await run_db(things_of, owner))) for row in ROWS}
     assert {name: outcome_of(event) for name, event in told.items()} == {
@@ -103,7 +102,7 @@ async def test_the_owner_is_answered_as_the_table_says(live_stack: Stack, owner:
 
 
 async def test_who_has_paused_processing_is_refused_per_command_on_a_socket_that_stays_and_reads(
-    live_stack: Stack,  # noqa: F811
+    live_stack: Stack,
     owner: User,
 ) -> None:
     ids = await run_db(things_of, owner)
@@ -125,7 +124,7 @@ async def test_who_has_paused_processing_is_refused_per_command_on_a_socket_that
 
 @pytest.mark.parametrize("caller", PEOPLE)
 async def test_others_are_answered_as_the_table_says_and_to_the_letter_as_on_nothing(
-    live_stack: Stack,  # noqa: F811
+    live_stack: Stack,
     owner: User,
     caller: str,
 ) -> None:
@@ -141,7 +140,7 @@ async def test_others_are_answered_as_the_table_says_and_to_the_letter_as_on_not
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-async def test_an_api_key_without_the_scope_is_refused(live_stack: Stack, owner: User, row: CommandRow) -> None:  # noqa: F811
+async def test_an_api_key_without_the_scope_is_refused(live_stack: Stack, owner: User, row: CommandRow) -> None:
     scopes = [scope for scope in Scope if scope != row.needs]
     ticket = await run_db(ticket_of_key, owner, scopes)
     async with ByTicket(live_stack.url, ticket) as program:
@@ -156,7 +155,7 @@ def ticket_of_key(user: User, scopes: list[Scope]) -> str:
 
 @pytest.mark.parametrize("caller", ["nobody", "susp."])
 async def test_who_is_not_signed_in_or_suspended_sends_nothing(
-    live_stack: Stack,  # noqa: F811
+    live_stack: Stack,
     owner: User,
     caller: str,
 ) -> None:

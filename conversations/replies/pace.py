@@ -17,6 +17,7 @@ SURE_FULL_SECONDS = 5.0  # so long, within the window, all slots must have been 
 SURE_ENDS = 3
 TELL_SECONDS = 1.0
 FRESH_SECONDS = 10.0  # of a worker that has not told for longer nothing is known
+GONE_SECONDS = 60.0  # whoever has not told for longer comes back under another name
 
 
 class _Span(NamedTuple):
@@ -114,13 +115,13 @@ async def leave(client: Any, worker: str) -> None:
 async def read(client: Any, at: float) -> dict[str, float]:
     """Replies per second by provider, of all workers that told of theirs lately. Raises RedisError.
 
-    What a worker that was killed left behind is removed, unless all of it goes by itself.
+    What a worker that was killed left behind long ago is removed, unless all of it goes by itself.
     """
     told = {worker: json.loads(said) for worker, said in (await client.hgetall(KEY)).items()}
-    gone = [worker for worker, said in told.items() if at - said["at"] > FRESH_SECONDS]
+    gone = [worker for worker, said in told.items() if at - said["at"] > GONE_SECONDS]
     if gone:
         await client.hdel(KEY, *gone)
-    return added_up([said["paces"] for worker, said in told.items() if worker not in gone])
+    return added_up([said["paces"] for said in told.values() if at - said["at"] <= FRESH_SECONDS])
 
 
 def added_up(told: "list[dict[str, float]]") -> dict[str, float]:

@@ -26,6 +26,7 @@ from conversations.replies.sending import Sender
 log = structlog.get_logger(__name__)
 
 REAP_SECONDS = 2.0
+STILL_SECONDS = 1.0  # more than a rest that others at work make longer
 HELD_SECONDS = 120.0  # after its lease: how long a reply is left to a worker that only Redis hears of
 
 
@@ -47,10 +48,13 @@ class Reaper:
     async def run(self) -> None:
         """Look every ``REAP_SECONDS`` until stopped. Not for a lease's length after the database failed this worker:
         others could not renew theirs either, and do so first, whatever became of the database (a restart, another
-        server in its place, a network that is back)."""
+        server in its place, a network that is back). Nor after this worker stood still itself: perhaps all of them
+        did, with their machine."""
         failed_at = -math.inf
         while not self._stopped:
-            await asyncio.sleep(REAP_SECONDS)
+            if await _stood_still(REAP_SECONDS):
+                failed_at = time.monotonic()
+                log.warning("worker.stood_still")
             try:
                 if time.monotonic() - failed_at < settings.REPLY_LEASE_SECONDS:
                     await run_db(queue.depth)  # is it back for good?
@@ -106,3 +110,11 @@ class Reaper:
             epoch = orphan.epoch + 1
             frame = events.encode(ending_event(orphan.conversation, orphan.reply, epoch, ending))
             self._sender.end([Entry(orphan.reply, epoch, 0, len(shown), END, frame)], followers)
+
+
+async def _stood_still(seconds: float) -> bool:
+    """Sleep; whether much more time than that passed, by the clock of the world: the other stands while the machine
+    sleeps."""
+    began = time.time()
+    await asyncio.sleep(seconds)
+    return time.time() - began > seconds + STILL_SECONDS

@@ -19,7 +19,7 @@ from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Gate, Script
 
 from .client import session_key
-from .stack import Stack
+from .stack import Stack, wait_until
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [
@@ -27,6 +27,7 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 # What htmx says of a list that is asked for anew before it came (hx-sync), and after what it names more exactly.
+expect.set_options(timeout=30_000)
 REPLACED = ("htmx:sendAbort,", "htmx:afterRequest,")
 WIDE = {"width": 1280, "height": 800}
 NARROW = {"width": 320, "height": 640}
@@ -54,8 +55,12 @@ class Tab:
         return self
 
     def another(self, path: str = "/") -> "Tab":
-        """A second tab of the same browser."""
-        return Tab(self.page.context.new_page(), self.url, self.complaints).open(path)
+        """A second tab of the same browser, which hears what is told from now on."""
+        page, heard = self.page.context.new_page(), list[str]()
+        page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: heard.append(str(frame))))
+        tab = Tab(page, self.url, self.complaints).open(path)
+        wait_until(lambda: page.wait_for_timeout(10) or any('"ready"' in frame for frame in heard), "its connection")
+        return tab
 
     # --- what is on the page ------------------------------------------------------------------------------------------
 
@@ -225,7 +230,8 @@ def open_tab(live_stack: Stack, chromium: Browser) -> Iterator[OpenTab]:
 
     def start(user: User | None = None, path: str = "/", url: str = live_stack.url, **options: Any) -> Tab:
         context = chromium.new_context(**{"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce"} | options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
+        context.set_default_navigation_timeout(60_000)  # the first one of a process makes the templates
         contexts.append(context)
         if user is not None:
             name = settings.SESSION_COOKIE_NAME

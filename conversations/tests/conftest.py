@@ -9,7 +9,6 @@ from accounts.tests.factories import make_user
 from chatbot_project.embedded.paths import VarPaths, default_redis_url
 from chatbot_project.embedded.redis import EmbeddedRedis
 from conversations.tests.fault_stack import FaultStack
-from conversations.tests.stack import Stack
 from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 
@@ -30,21 +29,6 @@ def other(db: None) -> User:
 @pytest.fixture
 def persona(db: None) -> Persona:
     return make_persona()
-
-
-@pytest.fixture(scope="session")
-def shared_stack(django_db_setup: None, fake_model_session: FakeModelServer) -> Iterator[Stack]:
-    """One web process and one worker for all tests that leave them alone."""
-    with Stack(fake_model_session.base_url) as stack:
-        yield stack
-
-
-@pytest.fixture
-def live_stack(transactional_db: None, fake_model: FakeModelServer, shared_stack: Stack) -> Iterator[Stack]:
-    """The shared processes, with an empty database and an idle fake model."""
-    shared_stack.resume_workers()
-    yield shared_stack
-    shared_stack.print_logs()
 
 
 @pytest.fixture(scope="session")

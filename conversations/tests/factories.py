@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 def make_persona(**overrides: Any) -> Persona:
     """A published persona that asks the fake model, visible to everyone."""
     number = next(_numbers)
-    slug = overrides.pop("slug", f"helper-{number}")
+    slug = overrides.pop("slug", f"helper-{number:06}")
     fields: dict[str, Any] = {
         "number": 1,
         "name": f"Helper {number}",

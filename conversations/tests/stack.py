@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,6 +11,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,6 +20,9 @@ from django.conf import settings
 from django.db import connection
 
 ROOT = Path(settings.BASE_DIR)
+PORTS = range(10_000, 32_000)
+_ports = count(random.randrange(len(PORTS)))  # another session is likely to be elsewhere in it
+_numbers = count(1)
 START_SECONDS = 120  # a process that starts has to share its processors with all others
 
 
@@ -43,9 +49,16 @@ def slow_provider(model_url: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that nobody listens on, nor is given before the process it is for has started: each process of a session has
+    a range of its own, below those that the system gives away."""
+    of = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = len(PORTS) // of
+    mine = PORTS[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) * share :][:share]
+    while True:
+        port = mine[next(_ports) % share]
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Process:
@@ -55,7 +68,7 @@ class Process:
         self.name = name
         self._arguments = [sys.executable, str(ROOT / "manage.py"), *arguments]
         self.environment = environment
-        self.log = Path(settings.VAR_DIR) / f"{name}-{free_port()}.log"
+        self.log = Path(settings.VAR_DIR) / f"{name}-{next(_numbers)}.log"
         self.process: subprocess.Popen[bytes]
 
     def start(self) -> Self:

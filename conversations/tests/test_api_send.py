@@ -61,9 +61,12 @@ async def test_a_reply_that_failed_says_so_in_its_status(program: HttpClient, fa
 async def test_the_stream_begins_with_what_was_accepted_and_its_deltas_are_the_text(
     program: HttpClient, fake_model: FakeModelServer
 ) -> None:
-    fake_model.enqueue(Script(tokens=["One ", "two ", "three"], token_ms=30))
+    gate = fake_model.hold()
+    fake_model.enqueue(Script(tokens=["One ", "two ", "three"], gate=gate))
     async with program.stream("post", "chat/send", {"text": "Count", "client_id": "count-1"}) as stream:
         assert stream.response.headers["Content-Type"] == "text/event-stream"
+        await stream.until("reply.started")
+        gate.release()
         seen = await stream.rest()
     assert seen[0].name == "message.accepted"
     assert seen[0].data["client_id"] == "count-1"

@@ -31,10 +31,12 @@ def official_schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     if npm is None:
         pytest.skip("npm is not installed, which fetches the official schema")
     directory = tmp_path_factory.mktemp("asyncapi")
-    options = ["--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1"]
+    options = ["--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"]
+    options += ["--fetch-retries=1", "--fetch-timeout=30000"]
     command = [npm, "install", "--silent", *options, "--prefix", str(directory), SPECS]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode:
+    try:
+        subprocess.run(command, capture_output=True, timeout=120, check=True)
+    except subprocess.SubprocessError:
         pytest.skip(f"npm could not fetch {SPECS}")
     return dict(json.loads((directory / "node_modules/@asyncapi/specs/schemas/3.0.0.json").read_text()))
 

@@ -56,6 +56,7 @@ def test_signing_up_keeps_the_guests_conversation(open_tab: OpenTab, persona: Pe
     tab.page.get_by_label("E-mail").fill("new@example.org")
     tab.page.get_by_label("Password", exact=True).fill(PASSWORD)
     tab.button("Sign up").click()
+    tab.page.get_by_role("heading", name="Check your mail").wait_for()
     waiting = wait_until(lambda: SignUp.objects.filter(email="new@example.org").first(), "the sign-up is stored")
     tab.open(f"/accounts/link/sign-up/{tokens.sign_up_token(waiting)}/")
     tab.button("Confirm and go on").click()
@@ -345,6 +346,8 @@ def test_the_page_follows_a_reply_until_the_reader_scrolls_up(tab: Tab, fake_mod
     scroller.hover()
     tab.page.mouse.wheel(0, -500)
     expect(tab.button("Jump to latest")).to_be_visible()
+    place = "s => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(s.scrollTop))))"
+    wait_until(lambda: scroller.evaluate(place) == scroller.evaluate(place), "an end of the wheel's scrolling")
     before = scroller.evaluate("s => s.scrollTop")
     gate.release()
     expect(tab.text).to_contain_text("Paragraph 79.")
@@ -361,7 +364,10 @@ def test_earlier_messages_come_above_without_moving_what_is_read(
     conversation = apart(make_conversation, owner, turns=30, persona=persona)
     tab = open_tab(owner, f"/c/{conversation.pk}/")
     expect(tab.messages).to_have_count(50)
-    tab.page.locator("[data-scroller]").evaluate("s => (s.scrollTop = 0)")
+    scroller = tab.page.locator("[data-scroller]")
+    wait_until(lambda: scroller.evaluate("s => s.scrollHeight - s.scrollTop - s.clientHeight") < 64, "it is at the end")
+    scroller.evaluate("s => (s.scrollTop = 0)")
+    expect(tab.button("Jump to latest")).to_be_visible()
     first = tab.messages.first
     expect(first).to_contain_text("Question 6")
     handle = first.element_handle()

@@ -2,8 +2,10 @@
 question, and it is sent again."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from playwright.sync_api import expect
 
 from accounts.models import User
@@ -68,7 +70,8 @@ def test_who_is_turned_away_keeps_the_question_and_sends_it_again(
         """The line is read once a second: until then they are turned away again."""
         again = away.button("Try again", within=away.question)
         if again.is_visible():
-            again.click()
+            with suppress(PlaywrightTimeoutError):  # it went with the press before
+                again.click(timeout=500)
         return away.reply.count() > 0
 
     wait_until(is_taken, "the question to be taken")

@@ -8,6 +8,7 @@ from stress_tests.fake_model import FakeModelServer
 
 from .browser import OpenTab, Tab, hold_snapshots, overflow, violations
 from .factories import make_persona
+from .stack import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 QUESTION = "What is a tree?"
@@ -42,11 +43,9 @@ def test_a_cached_reply_says_so_and_can_be_asked_anew(
     snapshots = hold_snapshots(tab)
     tab.page.reload()
     before = pressable(tab)
-    while not snapshots:
-        tab.page.wait_for_timeout(10)
+    wait_until(lambda: tab.page.wait_for_timeout(10) or snapshots, "the snapshot")
     snapshots.pop()()
-    while not tab.reply.evaluate("reply => Boolean(reply.shown)"):  # by the page's scripts, as the snapshot has it
-        tab.page.wait_for_timeout(10)
+    wait_until(lambda: tab.reply.evaluate("reply => Boolean(reply.shown)"), "the page as the snapshot has it")
     assert pressable(tab) == before, "nothing that somebody may be about to press moves when the page is connected"
     tab.button("Ask the model anew", tab.reply).click()
     expect(told).to_be_hidden()

@@ -245,7 +245,13 @@ def test_escape_closes_a_menu_before_it_stops_a_reply(tab: Tab, fake_model: Fake
 # --- a screen reader ------------------------------------------------------------------------------------------------
 
 
-def test_a_reply_is_announced_once_when_it_is_whole(tab: Tab, fake_model: FakeModelServer, persona: Persona) -> None:
+@pytest.mark.parametrize("frame_ms", [0, 1500])
+def test_a_reply_is_announced_once_when_it_is_whole(
+    tab: Tab, fake_model: FakeModelServer, persona: Persona, frame_ms: int
+) -> None:
+    """Even one that began and ended between two frames."""
+    if frame_ms:
+        tab.page.evaluate("ms => { requestAnimationFrame = (draw) => setTimeout(draw, ms); }", frame_ms)
     tab.page.evaluate(
         """() => {
           window.heard = [];

@@ -15,7 +15,7 @@ from accounts.roles import Role
 from accounts.tests.factories import make_guest, make_user
 from chatbot_project.lib.metrics.registry import REGISTRY
 from conversations import busy, services
-from conversations.busy import Busy, Lines, about, known_lines, note_lines, patience_of, refuse_if_busy
+from conversations.busy import Busy, Lines, about, counted_in, known_lines, note_lines, patience_of, refuse_if_busy
 from conversations.models import Message
 from conversations.replies import queue
 from personas.models import Persona
@@ -41,6 +41,17 @@ def person(kind: str) -> Any:
     return SimpleNamespace(
         is_guest=kind in ages, is_staff=kind == "staff", created_at=timezone.now() - ages.get(kind, timedelta(days=1))
     )
+
+
+def test_what_is_accepted_while_the_lines_are_read_goes_on_being_counted() -> None:
+    for _question in range(2):
+        refuse_if_busy(person("user"), 0, PROVIDER)
+    before = counted_in()
+    refuse_if_busy(person("user"), 0, PROVIDER)
+    note_lines(Lines({(PROVIDER, 1): 2}, {}), before=before)
+    assert known_lines().length(PROVIDER) == 3
+    note_lines(Lines({(PROVIDER, 1): 3}, {}), before=counted_in())
+    assert known_lines().length(PROVIDER) == 3
 
 
 KINDS = ("new guest", "guest", "user", "staff")

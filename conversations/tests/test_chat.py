@@ -40,8 +40,11 @@ async def stored(reply: str) -> Message:
 async def test_a_question_is_answered_by_a_stream_whose_deltas_are_the_stored_text(
     tab: ChatClient, fake_model: FakeModelServer
 ) -> None:
-    fake_model.enqueue(Script(tokens=["Grü", "ße, ", "🌍", "!"], token_ms=30))
+    gate = fake_model.hold()
+    fake_model.enqueue(Script(tokens=["Grü", "ße, ", "🌍", "!"], gate=gate))
     accepted = await tab.ask("Hello?")
+    await tab.started(accepted["reply"]["id"])
+    gate.release()
     seen = await tab.ended(accepted["reply"]["id"])
     assert seen.status == "reply.completed"
     assert seen.text == "Grüße, 🌍!"

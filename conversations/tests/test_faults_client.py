@@ -115,7 +115,7 @@ async def test_stop_from_another_tab_comes_before_the_models_next_token(
         await asyncio.gather(
             *(s.send(type="reply.stop", reply=t.reply) for s, t in zip(stoppers, crowd.talks, strict=True))
         )
-        await crowd.end(5)
+        await crowd.end()
         print(f"20 stops took {(time.monotonic() - began) * 1000:.0f} ms")
         assert await crowd.check("stopped") == {"stopped": 20}
         assert [talk.seen.text for talk in crowd.talks] == [talk.first(4) for talk in crowd.talks]

@@ -193,12 +193,12 @@ async def test_down_for_everybody_many_fail_fast_and_the_provider_is_given_a_res
     fake_model.default = Script(status=500)
     async with Crowd(stack.urls, 20) as crowd:
         await crowd.ask()
-        await crowd.end(10)
+        await crowd.end()
         assert await crowd.check("failed") == {"failed": 20}
         asked = len(fake_model.requests)
         async with Crowd(stack.urls, 5) as more:
             await more.ask()
-            await more.end(5)
+            await more.end()
             assert await more.check("failed") == {"failed": 5}
         # While it rests it is not asked; after each rest one may try.
         tried = list(fake_model.requests)[asked:]

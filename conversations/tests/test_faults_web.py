@@ -46,7 +46,7 @@ async def test_told_to_go_every_tab_is_told_closed_with_a_code_and_goes_on_elsew
             talk.client.leave_for(stack.urls[1:])
         stack.web[0].signal(signal.SIGTERM)
         at = time.monotonic()
-        await asyncio.gather(*(t.client.until(lambda c=t.client: c.drains, "server.draining", 5) for t in crowd.talks))
+        await asyncio.gather(*(t.client.until(lambda c=t.client: c.drains, "server.draining") for t in crowd.talks))
         assert refuses_connections(stack.ports[0])
         gate.release(6)  # those that stay are still served, the others elsewhere
         await crowd.show(12)

@@ -89,7 +89,9 @@ async def test_replies_that_are_made_side_by_side_keep_their_own_ids(
     for accepted in asked:
         ids = {"reply": accepted["reply"]["id"], "conversation": accepted["conversation"]["id"]}
         assert len(named(stack.web[0], "question.accepted", **ids)) == 1
-        (ended,) = named(stack.workers[0], "reply.ended", reply=ids["reply"])
+        (ended,) = await eventually(
+            lambda reply=ids["reply"]: named(stack.workers[0], "reply.ended", reply=reply), "the line of its ending"
+        )
         assert (ended["conversation"], ended["request_id"]) == (ids["conversation"], accepted["client_id"])
     commands = [line for line in lines(stack.web[0]) if line["event"] == "question.accepted"]
     assert len({line["request_id"] for line in commands}) == len(commands)

@@ -16,6 +16,7 @@ from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.redis import make_redis
 from chatbot_project.lib.tests.counting import refusals
 from conversations import connections, doorbell, listening, services
+from conversations import hub as hubs
 from conversations.connections import READS_AT_ONCE
 from conversations.events import TypingSeen
 from conversations.hub import FollowedReply, Hub
@@ -190,8 +191,9 @@ async def test_who_follows_a_reply_that_has_just_ended_gets_its_ending_from_the_
 
 
 async def test_the_ending_of_a_reply_that_goes_on_again_is_not_taken_for_its_next_one(
-    hub: Hub, log: LiveLog, owner: User, persona: Persona
+    hub: Hub, log: LiveLog, owner: User, persona: Persona, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(hubs, "UNCLAIMED_SECONDS", 3600)  # nobody has to be told where it stands in line
     row = (await run_db(ask, owner)).reply
     await said_and_ended(log, row)
     reader = Reader(hub)
@@ -221,8 +223,9 @@ class HeldLog(LiveLog):
 
 
 async def test_what_was_read_for_who_has_left_is_not_sent_to_who_follows_anew(
-    hub: Hub, log: LiveLog, owner: User, persona: Persona
+    hub: Hub, log: LiveLog, owner: User, persona: Persona, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(hubs, "UNCLAIMED_SECONDS", 3600)  # nobody has to be told where it stands in line
     row = (await run_db(ask, owner)).reply
     await said_and_ended(log, row)
     hub._log = held = HeldLog(hub._redis)

@@ -68,8 +68,13 @@ def test_a_whole_completion(client: OpenAI, persona: Persona, fake_model: FakeMo
 
 
 def test_a_completion_in_chunks(client: OpenAI, persona: Persona, fake_model: FakeModelServer) -> None:
-    fake_model.enqueue(Script(tokens=["One ", "two ", "three"], token_ms=30))
-    chunks = list(client.chat.completions.create(**asked(persona), stream=True, stream_options={"include_usage": True}))
+    gate, chunks = fake_model.hold(), []
+    gate.release(1)
+    fake_model.enqueue(Script(tokens=["One ", "two ", "three"], gate=gate))
+    for chunk in client.chat.completions.create(**asked(persona), stream=True, stream_options={"include_usage": True}):
+        chunks.append(chunk)
+        if chunk.choices and chunk.choices[0].delta.content:
+            gate.release()
     first, *_middle, last, usage = chunks
     assert first.choices[0].delta.role == "assistant"
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == "One two three"

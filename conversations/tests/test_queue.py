@@ -227,7 +227,7 @@ def test_finishing_stores_all_that_is_known(owner: User, persona: Persona) -> No
 
 def orphan(owner: User, text: str = "", epoch: int = 1) -> queue.Orphan:
     reply = ask(owner).reply
-    past = timezone.now() - timedelta(seconds=1)
+    past = timezone.now() - timedelta(seconds=30)  # before the database's now(), which is when this transaction began
     Message.objects.filter(pk=reply.pk).update(status="streaming", epoch=epoch, text=text, lease_expires_at=past)
     return queue.Orphan(reply.pk, reply.conversation_id, epoch, text)
 

@@ -63,7 +63,7 @@ async def test_after_the_database_failed_it_a_worker_ends_nobodys_replies_for_as
             raise OperationalError("another server takes over")
         return []
 
-    settings.REPLY_LEASE_SECONDS = 0.3
+    settings.REPLY_LEASE_SECONDS = 2
     monkeypatch.setattr(reaping, "REAP_SECONDS", 0.01)
     monkeypatch.setattr(reaping, "run_db", look)
     began = monotonic()
@@ -72,8 +72,35 @@ async def test_after_the_database_failed_it_a_worker_ends_nobodys_replies_for_as
         while looks.count(queue.orphans) < 2:
             await asyncio.sleep(0.01)
     await cancel_until_done([running])
-    assert monotonic() - began >= 0.3
+    assert monotonic() - began >= 2
     assert looks.index(queue.depth) == 1
+
+
+async def test_nor_after_its_machine_stood_still(reaper: Reaper, monkeypatch: Any) -> None:
+    """All leases are over then, as nobody could renew any."""
+    looks: list[object] = []
+
+    async def look(work: Any, *_arguments: Any) -> Any:
+        looks.append(work)
+        return []
+
+    async def stood_still(_seconds: float) -> bool:
+        await asyncio.sleep(0.01)
+        return not looks
+
+    monkeypatch.setattr(reaping, "_stood_still", stood_still)
+    monkeypatch.setattr(reaping, "run_db", look)
+    running = asyncio.create_task(reaper.run())
+    async with asyncio.timeout(5):
+        while len(looks) < 5:
+            await asyncio.sleep(0.01)
+    await cancel_until_done([running])
+    assert set(looks) == {queue.depth}
+
+
+async def test_a_rest_that_took_much_longer_is_found_out(monkeypatch: Any) -> None:
+    monkeypatch.setattr(reaping, "time", Mock(time=Mock(side_effect=[100.0, 100.5, 100.0, 107.0])))
+    assert [await reaping._stood_still(0.01) for _look in range(2)] == [False, True]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -146,7 +146,7 @@ def test_one_leads_until_its_worker_is_gone(owner: User, persona: Persona) -> No
     _, second = begun(owner, persona, "k" * 64)
     assert entries.lead(question, first.pk)
     assert not entries.lead(question, second.pk)
-    Message.objects.filter(pk=first.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    Message.objects.filter(pk=first.pk).update(lease_expires_at=timezone.now() - timedelta(hours=1))
     assert entries.look(question.key).leader is None
     assert entries.lead(question, second.pk)
     ending = Ending("completed", "A plant.", model="fake/echo", finish_reason="stop")

@@ -153,7 +153,7 @@ async def test_a_relay_that_breaks_nothing_passes(live_stack: Stack, replies: No
 async def test_a_relay_that_tampers_with_a_delta_is_found_out(
     live_stack: Stack, fake_model: FakeModelServer, persona: Persona, change: Change, reason: str
 ) -> None:
-    fake_model.enqueue(Script(tokens=60, token_ms=15))
+    fake_model.enqueue(Script(tokens=400, token_ms=15))
     failed = await broken(live_stack.url, "ping", "send.accepted", "send.stream", says=Every(4, change))
     assert set(failed) == {"send.stream"}
     assert reason in failed["send.stream"]

@@ -30,7 +30,7 @@ NARROW = {"width": 320, "height": 640}
 START_SECONDS = 120  # a process that starts has to share its processors with all others
 OpenPage = Callable[..., Page]
 violations = serious_violations
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=30_000)  # the first search of a process loads its models
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +74,8 @@ def open_page(server: str) -> Iterator[OpenPage]:
             playwright = sync_playwright().start()
             running.extend([playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])])
         context = running[1].new_context(**{"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce"} | options)
-        context.set_default_timeout(10_000)
-        context.set_default_navigation_timeout(40_000)  # the first one makes the templates
+        context.set_default_timeout(30_000)
+        context.set_default_navigation_timeout(60_000)  # the first one makes the templates
         if session:
             context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": server}])
         page = context.new_page()

@@ -24,7 +24,7 @@ CONTENT: dict[str, Any] = {
 
 def make_draft(slug: str = "", position: int = 0, **overrides: Any) -> PersonaVersion:
     """The draft of a new persona that was never published."""
-    slug = slug or f"helper-{next(_number)}"
+    slug = slug or f"helper-{next(_number):06}"
     return services.create_persona(slug=slug, actor=None, position=position, **(CONTENT | overrides))
 
 

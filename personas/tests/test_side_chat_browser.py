@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from django.conf import settings as django_settings
@@ -45,7 +46,9 @@ def server(transactional_db: None, fake_model: FakeModelServer) -> Iterator[str]
             [sys.executable, *arguments, "--log-level", "warning"],
             env=environment, cwd=django_settings.BASE_DIR, pass_fds=[listener.fileno()],
         )  # fmt: skip
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        urlopen(f"{address}/healthz", timeout=120).close()
+        yield address
         web.terminate()
         web.wait(20)
 
@@ -70,6 +73,7 @@ def page(signed_in: tuple[str, str]) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
+        page.set_default_navigation_timeout(60_000)  # the first one makes the templates
         cookie = {"name": django_settings.SESSION_COOKIE_NAME, "value": session, "domain": "127.0.0.1", "path": "/"}
         page.context.add_cookies([cookie])
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -128,7 +132,8 @@ def test_a_model_that_refuses_gives_the_question_back(page: Page, fake_model: Fa
 def test_from_the_side_chat_a_draft_is_edited_compared_and_published(page: Page) -> None:
     page.get_by_role("link", name="Edit the draft").click()
     page.get_by_label("Greeting").fill("Good day!")
-    page.get_by_role("button", name="Save and continue editing").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save and continue editing").click()
     expect(page.get_by_text("You are editing the draft.")).to_be_visible()
     page.get_by_role("link", name="Versions and publishing").click()
     page.get_by_role("button", name="Publish the draft").click()

@@ -42,6 +42,7 @@ export class Panel {
   close() {
     for (const off of this.offs) off();
     this.scroll.close();
+    this.transcript.close();
     this.elsewhere.close();
     clearTimeout(this.connecting);
   }

@@ -22,9 +22,20 @@ export class Transcript {
     this.persona = persona;
     this.statuses = new Map();
     this.places = new Map(); // the position in line that was last announced
+    this.begun = new Set(); // replies that were heard to begin: one may be over before it was ever drawn
     this.early = null; // what was pressed before the first snapshot was here
     for (const element of root.children) this.#adopt(element);
     root.addEventListener("click", (event) => this.#clicked(event));
+    this.forget = app.on("event", (event) => this.#heard(event));
+  }
+
+  close() {
+    this.forget();
+  }
+
+  #heard({ type, conversation, reply }) {
+    if (type !== "message.accepted" || conversation.id !== this.app.conversation) return;
+    if (!this.statuses.has(reply.id)) this.begun.add(reply.id);
   }
 
   /** Show the state as it is now. */
@@ -135,7 +146,9 @@ export class Transcript {
       const { name } = this.persona();
       if (status === "live" && before.size > 0 && !before.has(key)) announce(say("answering", { name }));
       if (message.status === "queued") this.#announcePlace(key, message);
-      if (status !== "live" && before.get(key) === "live") this.#announceEnd(key, name, message);
+      const hasEnded = status !== "live" && (before.get(key) === "live" || this.begun.has(message.id));
+      if (status !== "live") this.begun.delete(message.id);
+      if (hasEnded) this.#announceEnd(key, name, message);
     }
   }
 

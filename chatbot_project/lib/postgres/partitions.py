@@ -7,7 +7,8 @@ one transaction that reads no row. Foreign keys to it are looked through after t
 A unique index that has more than the key stays with each partition: across them it is left to a trigger.
 
 All locks are taken at once or not at all, again and again for TRY_SECONDS: nobody queues behind one that is waited for,
-and who holds one table and wants the next cannot be in the way.
+and who holds one table and wants the next cannot be in the way. Where somebody uses the tables all the time no such
+moment may come, so each QUEUE_EACH-th try waits for each lock, QUEUE_SECONDS at most, and others wait behind it.
 """
 
 import re
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
@@ -22,6 +24,7 @@ from psycopg.errors import LockNotAvailable
 
 LEAST_VERSION = 180000
 TRY_SECONDS, PAUSE_SECONDS = 30.0, 0.05
+QUEUE_EACH, QUEUE_SECONDS = 10, 0.1
 CHANGE_SECONDS = 5.0  # nothing is read in that time: where it takes longer, something is not as it should be
 
 
@@ -166,18 +169,26 @@ class PartitionedTable:
         """A transaction that has them all to itself; ``referred`` may be read, and rows of them locked."""
         until = time.monotonic() + TRY_SECONDS
         with transaction.atomic():
-            while True:
+            for attempt in count(1):
                 try:
                     with transaction.atomic():
-                        _run(f"LOCK TABLE {', '.join(changed)} IN ACCESS EXCLUSIVE MODE NOWAIT")
-                        if referred:
-                            _run(f"LOCK TABLE {', '.join(referred)} IN SHARE ROW EXCLUSIVE MODE NOWAIT")
+                        self._lock(changed, referred, queue=attempt % QUEUE_EACH == 0)
                     break
                 except OperationalError as error:
                     if not isinstance(error.__cause__, LockNotAvailable) or time.monotonic() > until:
                         raise
                 time.sleep(PAUSE_SECONDS)
             yield
+
+    def _lock(self, changed: Sequence[str], referred: Sequence[str], *, queue: bool) -> None:
+        """Those that are referred to come first, as with everybody who writes both."""
+        if queue:
+            _run("SELECT set_config('lock_timeout', %s, true)", f"{QUEUE_SECONDS * 1000:.0f}")
+        for tables, mode in ((referred, "SHARE ROW EXCLUSIVE"), (changed, "ACCESS EXCLUSIVE")):
+            if tables:
+                _run(f"LOCK TABLE {', '.join(tables)} IN {mode} MODE{'' if queue else ' NOWAIT'}")
+        if queue:
+            _run("SET LOCAL lock_timeout TO DEFAULT")
 
     @contextmanager
     def _bounded(self, end: Any) -> Iterator[None]:

@@ -1,9 +1,11 @@
 """A client whose model is the fake model server."""
 
 from contextlib import asynccontextmanager
+from time import monotonic
 
 import pytest
 
+from chatbot_project.lib.llm.breaker import Breaker
 from chatbot_project.lib.llm.client import LLMClient
 from chatbot_project.lib.llm.providers import Provider
 from chatbot_project.lib.llm.types import ChatMessage, ChatRequest, Deadlines, RetryPolicy
@@ -28,17 +30,19 @@ def make_client(fake_model):
     nowhere.
 
     The limits are those of ``Deadlines``; retries wait a millisecond, and for a provider's rest ``patience`` seconds.
-    ``slots`` are streams at once, by provider.
+    ``slots`` are streams at once, by provider. ``rest`` are the seconds of a breaker's first rest.
     """
 
     @asynccontextmanager
-    async def make(*, attempts=3, bounds=None, slots=None, patience=0, **limits):
+    async def make(*, attempts=3, bounds=None, slots=None, patience=0, rest=None, **limits):
         providers = {
             "fake": Provider("fake", fake_model.base_url, "key-of-fake"),
             "other": Provider("other", fake_model.base_url),
             "dead": Provider("dead", f"http://127.0.0.1:{closed_port()}/v1"),
         }
         more = {} if bounds is None else {"bounds": bounds}
+        if rest is not None:
+            more["make_breaker"] = lambda: Breaker(monotonic, first_seconds=rest)
         retries = RetryPolicy(attempts=attempts, backoff=0.001, retry_after_cap=0.05, patience=patience)
         async with LLMClient(providers, deadlines=Deadlines(**limits), retries=retries, slots=slots, **more) as client:
             yield client
@@ -49,4 +53,11 @@ def make_client(fake_model):
 @pytest.fixture
 async def client(make_client):
     async with make_client() as client:
+        yield client
+
+
+@pytest.fixture
+async def resting_client(make_client):
+    """One whose breakers, once open, stay so for as long as a test takes, on whatever machine."""
+    async with make_client(rest=600) as client:
         yield client

@@ -51,6 +51,7 @@ async def test_of_a_flood_that_came_at_once_what_stands_behind_the_bound_is_not_
     connection: BoundedFrames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frames, "PIECE_BYTES", 60)
+    monkeypatch.setattr(frames, "monotonic", lambda: connection._counted_at)  # none is allowed anew meanwhile
     parsed = Mock(wraps=connection.conn.receive_data)
     monkeypatch.setattr(connection.conn, "receive_data", parsed)
     connection.data_received(PING * 10_000)

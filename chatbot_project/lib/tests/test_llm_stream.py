@@ -223,7 +223,7 @@ async def test_a_stall_ends_at_the_idle_deadline_whatever_keeps_the_line_alive(
 
 async def test_keep_alives_do_not_put_off_the_first_token_deadline(make_client, fake_model):
     fake_model.enqueue(Script(keep_alives_only=True, keep_alive_ms=5))
-    async with make_client(first_token=0.15) as client:
+    async with make_client(first_token=1) as client:
         with pytest.raises(LLMTimeout):
             await client.open_stream([MODEL], REQUEST)
     await asyncio.to_thread(fake_model.wait_disconnected)
@@ -231,10 +231,10 @@ async def test_keep_alives_do_not_put_off_the_first_token_deadline(make_client, 
 
 
 async def test_the_total_deadline_ends_a_reply_that_goes_on_and_on(make_client, fake_model, reader):
-    fake_model.enqueue(Script(tokens=1000, token_ms=5))
-    async with make_client(total=0.2) as client, opened(client) as stream:
+    fake_model.enqueue(Script(tokens=10_000, token_ms=5))
+    async with make_client(total=2) as client, opened(client) as stream:
         text, error = await reader(stream)
-        assert text.startswith("tok0 tok1 ")
+        assert text.startswith("tok0 ")
         assert isinstance(error, LLMTimeout)
 
 
