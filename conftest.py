@@ -151,7 +151,7 @@ def _lock_and_empty_tables() -> None:
             cursor.execute("; ".join(f"DELETE FROM {table}" for table in filled))
 
 
-TransactionTestCase._fixture_teardown = _empty_tables
+TransactionTestCase._fixture_teardown = _empty_tables  # type: ignore[attr-defined]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

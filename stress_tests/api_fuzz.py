@@ -95,7 +95,7 @@ class Fuzz:
         )
         if caller != NOBODY:
             self.people.token(caller)  # so that the words are theirs
-        schema = schemathesis.openapi.from_dict(self._chosen(), config=self._config(number))
+        schema = schemathesis.openapi.from_dict(dict(self._chosen()), config=self._config(number))
         self._tell_who_calls(schema, caller)
         schema.hook("filter_failure")(is_told_by_the_schema)
         stream = from_schema(schema).execute()

@@ -60,9 +60,13 @@ class People:
     def _token(self, caller: str) -> str:
         known = self._tokens.get(caller, "")
         if not known or families.person_of(known) is None:
-            person = User.objects.filter(pk=self._people.get(caller), is_active=True).first() or self._move_in(caller)
+            person = self._living(caller) or self._move_in(caller)
             self._tokens[caller] = families.open_family(user=person, device="fuzz").access
         return self._tokens[caller]
+
+    def _living(self, caller: str) -> User | None:
+        known = self._people.get(caller)
+        return None if known is None else User.objects.filter(pk=known, is_active=True).first()
 
     def _move_in(self, caller: str) -> User:
         person = _MAKE[caller]()

@@ -82,7 +82,9 @@ class Bench:
         plans = self.plans()
         users = max(self.idle_sockets, *(plan.users for plan in plans))
         personas = {plan.persona: f"bench/{plan.model}" for plan in plans}
-        with Stack(users=users, personas=personas, **self.processes) as stack:
+        with Stack(
+            users=users, personas=personas, web=self.processes["web"], workers=self.processes["workers"]
+        ) as stack:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 result = runner.run(self._measure(stack))
             result["audit"] = stack.audit()

@@ -74,11 +74,11 @@ def measure(events: int) -> dict[str, Any]:
     done = threading.Event()
     sealer = threading.Thread(target=in_thread(lambda: seal_until(done)))
     sealer.start()
-    recorded_s = timed(lambda: [record() for _ in range(events)])
+    recorded_s = timed(lambda: again(record, events))
     done.set()
     sealer.join()
     result: dict[str, Any] = {"events": events, "recorded_per_s": round(events / recorded_s)}
-    reasoned_s = timed(lambda: [_with_reason(record_audit, person, other) for _ in range(events // 2)])
+    reasoned_s = timed(lambda: again(lambda: _with_reason(record_audit, person, other), events // 2))
     result["recorded_with_a_reason_per_s"] = round(events / 2 / reasoned_s)
     for _ in range(events):
         record()
@@ -154,6 +154,12 @@ def in_thread(work: Callable[[], None]) -> Callable[[], None]:
             connections.close_all()
 
     return run
+
+
+def again(work: Callable[[], object], times: int) -> None:
+    """``work()`` so many times."""
+    for _ in range(times):
+        work()
 
 
 def timed(work: Callable[[], Any]) -> float:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -87,5 +88,6 @@ def how_answered(status: str, source: str | None, is_cached: bool) -> str:
 
 
 if __name__ == "__main__":
-    work = {"make": make, "ask": ask}[sys.argv[1]]
+    works: dict[str, Callable[..., Any]] = {"make": make, "ask": ask}
+    work = works[sys.argv[1]]
     json.dump(work(**json.load(sys.stdin)), sys.stdout)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +36,7 @@ from conversations.transcript import read_transcript  # noqa: E402
 from faqs.first_stage import Filters, find_candidates  # noqa: E402
 from faqs.indexing import fill_index  # noqa: E402
 from faqs.models import EmbeddingModel  # noqa: E402
+from personas.models import PersonaVersion  # noqa: E402
 
 from .bench_seed import publish  # noqa: E402
 from .bench_turns import percentiles_ms  # noqa: E402
@@ -142,7 +144,7 @@ def explained(big: set[str]) -> Iterator[list[Statement]]:
                 found.append(Statement(row[0][0], query, big))
         return plain(self, query, params, **how)
 
-    psycopg.Cursor.execute = execute  # type: ignore[method-assign,assignment]
+    psycopg.Cursor.execute = execute  # type: ignore[method-assign]
     try:
         yield found
     finally:
@@ -179,7 +181,7 @@ class Operations:
         send = services.send_message
         self._of("ask, first of a conversation", lambda: send(user=self.person, client_id=f"{name}a", text=TEXT))
         self._answer("")
-        go_on = {"user": self.person, "text": TEXT, "conversation_id": self.conversation.pk}
+        go_on: dict[str, Any] = {"user": self.person, "text": TEXT, "conversation_id": self.conversation.pk}
         self._of("ask, in a long conversation", lambda: send(client_id=f"{name}b", **go_on))
         self._answer(", long")
 
@@ -190,10 +192,10 @@ class Operations:
         self._of("checkpoint", lambda: queue.checkpoint(held, LEASE_SECONDS))
         ending = queue.Ending("completed", TEXT, model="bench/fake", prompt_tokens=40, completion_tokens=60)
         for claim in claims:
-            self._of("end", lambda c=claim: queue.finish(c.reply, c.epoch, ending))
+            self._of("end", partial(queue.finish, claim.reply, claim.epoch, ending))
 
     def _pages(self) -> None:
-        find = {"user": self.person, "conversation_id": self.conversation.pk}
+        find: dict[str, Any] = {"user": self.person, "conversation_id": self.conversation.pk}
         conversation = find_conversation(**find)
         page = self._of("history, newest page", lambda: read_transcript(conversation))
         for _ in range(4):
@@ -289,22 +291,22 @@ class Load:
         _row("SELECT pg_stat_force_next_flush()")  # what is reported later would count as dead after VACUUM
 
     def _ask(self, person: User, conversation: UUID | None) -> services.Accepted:
-        ask = {"user": person, "client_id": uuid7().hex, "text": TEXT, "conversation_id": conversation}
+        ask: dict[str, Any] = {"user": person, "client_id": uuid7().hex, "text": TEXT, "conversation_id": conversation}
         accepted: services.Accepted = self._clocked("ask", lambda: services.send_message(**ask))
         return accepted
 
     def _answer_one(self) -> None:
         for claim in self._begin_answer():
             ending = queue.Ending("completed", TEXT, model="bench/fake")
-            self._clocked("end", lambda c=claim, e=ending: queue.finish(c.reply, c.epoch, e))
+            self._clocked("end", partial(queue.finish, claim.reply, claim.epoch, ending))
 
     def _begin_answer(self) -> list[queue.Claim]:
         """Take up a reply that waits, if there is one, and store some of its text."""
         claims: list[queue.Claim] = self._clocked("claim", lambda: queue.claim(WORKER, {}, 1, LEASE_SECONDS))
         for claim in claims:
-            self._clocked("read the branch", lambda c=claim: work.load_work([c]))
+            self._clocked("read the branch", partial(work.load_work, [claim]))
             held = [queue.Checkpoint(claim.reply, claim.epoch, TEXT)]
-            self._clocked("checkpoint", lambda h=held: queue.checkpoint(h, LEASE_SECONDS))
+            self._clocked("checkpoint", partial(queue.checkpoint, held, LEASE_SECONDS))
         return claims
 
     def _clocked(self, name: str, what: Callable[[], Any]) -> Any:
@@ -411,7 +413,7 @@ def in_partitions(person: User, conversation: Conversation) -> dict[str, Any]:
 
 def main(sizes: list[int], threads: int, seconds: float, faqs: int, *, partitioned: bool) -> dict[str, Any]:
     publish("database", "bench/fake")
-    version = Conversation._meta.get_field("persona_version").related_model.objects.get().pk
+    version = PersonaVersion.objects.get().pk
     everybody = people_of(PEOPLE + threads + 1)
     asker, crowd = everybody[0], everybody[1 : threads + 1]
     conversation = long_conversation(asker, version)

@@ -22,7 +22,7 @@ class Gate:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._allowed: float = 0
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], object]] = []
 
     @property
     def allowed(self) -> float:
@@ -37,7 +37,7 @@ class Gate:
         for listener in listeners:
             listener()
 
-    def listen(self, listener: Callable[[], None]) -> None:
+    def listen(self, listener: Callable[[], object]) -> None:
         """Have ``listener`` called, in the releasing thread, each time more is allowed."""
         with self._lock:
             self._listeners.append(listener)

@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ async def follow(stack: Stack, plan: Plan, tabs: int) -> dict[str, Any]:
         await follower.open(addresses[number % len(addresses)], cookie)
         follower.follow(conversation)
     for follower in followers:
-        await follower.until(lambda f=follower: f.count("conversation.snapshot"), "conversation.snapshot")
+        await follower.until(partial(follower.count, "conversation.snapshot"), "conversation.snapshot")
         follower.heard.clear()
     before, sent_at = stack.parts().sample(), time.monotonic()
     await asker.ask("Go on.", plan.persona, conversation)
@@ -135,7 +136,7 @@ async def follow(stack: Stack, plan: Plan, tabs: int) -> dict[str, Any]:
     lags: list[float] = []
     for follower in followers:
         with contextlib.suppress(TimeoutError):
-            await follower.until(lambda f=follower: f.endings, "the reply's end", plan.reply_s + 30)
+            await follower.until(partial(_has_ended, follower), "the reply's end", plan.reply_s + 30)
         outcome = product_outcome(_turn_of(follower, sent_at), plan.tokens)
         lags += outcome.lags_s
         faults.update([outcome.fault] if outcome.fault else [])
@@ -218,7 +219,7 @@ async def slow_readers(
     closed: Counter[str] = Counter()
     for visitor in slow:
         with contextlib.suppress(TimeoutError):
-            await visitor.until(lambda v=visitor: v.close_code is not None, "close", 15)
+            await visitor.until(partial(_is_closed, visitor), "close", 15)
         closed[str(visitor.close_code)] += 1
     whole = 0
     for visitor, cookie, conversation in zip(slow, cookies, conversations, strict=True):
@@ -252,7 +253,7 @@ async def _long_conversation(visitor: Visitor, persona: str) -> str:
     for number in range(1, QUESTIONS + 1):
         accepted = await visitor.ask(f"Question {number}: {'x' * LONG_TEXT}", persona, conversation)
         conversation = accepted["conversation"]["id"]
-        await visitor.until(lambda n=number: visitor.endings >= n, "the reply's end")
+        await visitor.until(partial(_has_ended, visitor, number), "the reply's end")
     return str(conversation)
 
 
@@ -323,3 +324,11 @@ async def _answer_to(stack: Stack, cookie: str, data: bytes) -> str:
     )
     visitor.close()
     return said
+
+
+def _has_ended(visitor: Visitor, replies: int = 1) -> bool:
+    return visitor.endings >= replies
+
+
+def _is_closed(visitor: Visitor) -> bool:
+    return visitor.close_code is not None

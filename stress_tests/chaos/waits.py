@@ -77,7 +77,7 @@ class Waits:
         if kind in ENDINGS:
             self._replies.discard(event["reply"])
             return True
-        return kind.startswith("reply.") and kind != "reply.queued"
+        return bool(kind.startswith("reply.") and kind != "reply.queued")
 
     def _learn(self, message: Mapping[str, Any]) -> bool:
         """Whether a reply that was waited for is over."""

@@ -20,6 +20,7 @@ from stress_tests.fake_model import FakeModelServer
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 PLAN = Plan(name="tiny", users=1, turns=3, think_s=0, spread_s=0, tokens=5, first_ms=50, token_ms=1)
+FOLLOWED = replace(PLAN, first_ms=500)  # no reply ends before those who follow it have come
 SOCKETS, SLOW = 6, 1
 TIMED = {"pong, P95", "the last one is back", "memory of an idle socket", "memory of one of them"}
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -53,7 +54,7 @@ def processes(django_db_setup: None, fake_model_session: FakeModelServer) -> Ite
 def stack(transactional_db: None, processes: Stack, monkeypatch: pytest.MonkeyPatch) -> Adapted:
     monkeypatch.setattr(bench_load, "SETTLE_SECONDS", 0)
     processes.resume_workers()
-    return Adapted(processes, make(SOCKETS + SLOW, {PLAN.persona: f"fake/{PLAN.model}"}))
+    return Adapted(processes, make(SOCKETS + SLOW, {plan.persona: f"fake/{plan.model}" for plan in (PLAN, FOLLOWED)}))
 
 
 @pytest.fixture
@@ -66,8 +67,7 @@ def test_sockets_come_back_are_refused_and_leave_nothing_behind(stack: Adapted, 
     options = Namespace(
         sockets=SOCKETS, slow=SLOW, settle=0, seconds=0.5, ping_every=0.5, followers=2, storms=1, rounds=1,
     )  # fmt: skip
-    plan = replace(PLAN, first_ms=500)  # no reply ends before those who follow it have come
-    found = run(websocket_test.strain(stack, plan, options))
+    found = run(websocket_test.strain(stack, FOLLOWED, options))
     assert {check.name: check.found for check in websocket_test.judged(found) if not check.passed}.keys() <= TIMED
 
 
