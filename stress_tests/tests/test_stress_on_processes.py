@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import warnings
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
@@ -59,8 +60,10 @@ def stack(transactional_db: None, processes: Stack, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def run() -> Iterator[Run]:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with warnings.catch_warnings(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         yield runner.run
+        # As an error it would keep the loop from closing what a failed test left open, and that waits for it for ever.
+        warnings.simplefilter("ignore", ResourceWarning)
 
 
 def test_sockets_come_back_are_refused_and_leave_nothing_behind(stack: Adapted, run: Run) -> None:
