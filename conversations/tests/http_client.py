@@ -86,7 +86,7 @@ class HttpClient:
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self.token}"}
         timeout = aiohttp.ClientTimeout(total=60)
-        self.session = aiohttp.ClientSession(headers=headers, timeout=timeout, read_bufsize=2**20)
+        self.session = aiohttp.ClientSession(headers=headers, timeout=timeout, read_bufsize=2**24)
         return self
 
     async def __aexit__(self, *error: object) -> None:
