@@ -374,6 +374,7 @@ class ReplyWorker:
         await subscribe(doorbell.WORKERS_CHANNEL, self._heard, self._heard_again)
 
     async def _heard_again(self) -> None:
+        forget_rules()  # they may have been changed meanwhile
         self._bell.set()
 
     def _heard(self, message: bytes) -> None:

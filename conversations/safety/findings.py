@@ -48,6 +48,7 @@ class _Kept:
 
     rules = RuleSet(())
     until = 0.0
+    changes = 0  # that this process has heard of
 
 
 def kept_rules() -> RuleSet | None:
@@ -58,14 +59,18 @@ def kept_rules() -> RuleSet | None:
 
 
 def read_rules() -> RuleSet:
-    """The rules in force, in one query, kept for five seconds. Raises Django's database errors."""
-    _Kept.rules = RuleSet(rule.as_rule for rule in ModerationRule.objects.filter(enabled=True))
-    _Kept.until = time.monotonic() + RULES_SECONDS
-    return _Kept.rules
+    """The rules in force, in one query, kept for five seconds unless they are changed meanwhile. Raises Django's
+    database errors."""
+    changes, began = _Kept.changes, time.monotonic()
+    rules = RuleSet(rule.as_rule for rule in ModerationRule.objects.filter(enabled=True))
+    if changes == _Kept.changes:
+        _Kept.rules, _Kept.until = rules, began + RULES_SECONDS
+    return rules
 
 
 def forget_rules() -> None:
     """Read the rules anew next time: they were changed."""
+    _Kept.changes += 1
     _Kept.until = 0.0
 
 

@@ -13,7 +13,16 @@ from chatbot_project.lib.db import run_db
 from chatbot_project.lib.errors import ApplicationError, NotFound
 from conversations import doorbell, services
 from conversations.models import Message, ModerationItem, ModerationRule
-from conversations.safety.findings import Finding, appeal_item, decide_item, forget_rules, read_rules, record_finding
+from conversations.safety.findings import (
+    Finding,
+    appeal_item,
+    decide_item,
+    forget_rules,
+    kept_rules,
+    read_rules,
+    record_finding,
+)
+from conversations.safety.rules import RuleSet
 from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 from stress_tests.fake_script import Script
@@ -266,6 +275,22 @@ def test_the_queue_shows_who_and_why_but_not_what_was_written(owner: User, quest
     assert moderator.get(pages[3]).status_code == 200
     assert moderator.post(f"{QUEUE}{item.pk}/delete/").status_code == 403
     assert moderator.get(f"{QUEUE}add/").status_code == 403
+
+
+@pytest.mark.django_db
+def test_rules_that_are_changed_while_they_are_read_are_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_rules()
+    read_rules()
+    assert kept_rules() is not None
+
+    def changed_meanwhile(rules: Any) -> RuleSet:
+        found = RuleSet(rules)
+        forget_rules()
+        return found
+
+    monkeypatch.setattr("conversations.safety.findings.RuleSet", changed_meanwhile)
+    read_rules()
+    assert kept_rules() is None
 
 
 @pytest.mark.django_db
