@@ -26,7 +26,6 @@ from conversations.replies.sending import Sender
 log = structlog.get_logger(__name__)
 
 REAP_SECONDS = 2.0
-STILL_SECONDS = 1.0  # more than a rest that others at work make longer
 HELD_SECONDS = 120.0  # after its lease: how long a reply is left to a worker that only Redis hears of
 
 
@@ -52,7 +51,7 @@ class Reaper:
         did, with their machine."""
         failed_at = -math.inf
         while not self._stopped:
-            if await _stood_still(REAP_SECONDS):
+            if await _rest(REAP_SECONDS) > settings.REPLY_LEASE_SECONDS / 3:
                 failed_at = time.monotonic()
                 log.warning("worker.stood_still")
             try:
@@ -112,9 +111,8 @@ class Reaper:
             self._sender.end([Entry(orphan.reply, epoch, 0, len(shown), END, frame)], followers)
 
 
-async def _stood_still(seconds: float) -> bool:
-    """Sleep; whether much more time than that passed, by the clock of the world: the other stands while the machine
-    sleeps."""
+async def _rest(seconds: float) -> float:
+    """Sleep; how many seconds too long, by the clock of the world: the other one stands while the machine sleeps."""
     began = time.time()
     await asyncio.sleep(seconds)
-    return time.time() - began > seconds + STILL_SECONDS
+    return time.time() - began - seconds
