@@ -273,8 +273,7 @@ RETENTION_RECORD_DAYS = env.whole("RETENTION_RECORD_DAYS", 0, maximum=RETENTION_
 REQUIRE_STAFF_2FA = env.flag("REQUIRE_STAFF_2FA", not IS_LOCAL)
 # Wrong codes are limited by accounts/limits.py, which lets the owner's own device in meanwhile; the library would not.
 OTP_TOTP_THROTTLE_FACTOR = 0
-# A code is good in its own half minute and in those beside it: codes that were typed late must not move that window.
-OTP_TOTP_SYNC = False
+OTP_TOTP_SYNC = False  # see accounts.models.Authenticator
 AUTHENTICATION_BACKENDS = ["accounts.backends.EmailBackend"]
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "conversations:home"

@@ -48,7 +48,9 @@ class Lines:
 
     waiting: Mapping[tuple[str, int], int]
     paces: Mapping[str, float]
-    accepted: Counter[tuple[str, int]] = field(default_factory=Counter)  # here, since the lines were read
+    accepted: Counter[tuple[str, int]] = field(
+        default_factory=Counter
+    )  # here, since the lines were read or while they were
 
     def place(self, provider: str, live: int) -> int:
         """Where a question of somebody with ``live`` replies under way would stand."""
@@ -90,7 +92,7 @@ def known_lines() -> Lines:
 
 
 def counted_in() -> Counter[tuple[str, int]]:
-    """What this process has accepted since it last read the lines."""
+    """What this process counts beside the lines as it last read them."""
     with _lock:
         return Counter(_lines.accepted)
 

@@ -103,6 +103,7 @@ async def ping_all(stack: Stack, visitors: Sequence[Visitor], *, seconds: float,
         visitor = visitors[number % len(visitors)]
         visitor.ping(due)
         pings.append((visitor, due))
+    await asyncio.sleep(min(1.0, every_s))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LAST_PONG_SECONDS):
             await asyncio.gather(*(visitor.answered() for visitor in visitors))

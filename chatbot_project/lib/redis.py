@@ -19,8 +19,8 @@ __all__ = ["RedisError", "blocking_redis", "make_redis", "open_all", "subscribe"
 
 log = structlog.get_logger(__name__)
 
-#: Between attempts to subscribe; one that lasted for SETTLED_SECONDS is followed by another at once.
 ANSWER_SECONDS = 1.0
+#: Between attempts to subscribe; one that lasted for SETTLED_SECONDS is followed by another at once.
 FIRST_RETRY_SECONDS, RETRY_SECONDS, SETTLED_SECONDS = 0.05, 0.4, 1.0
 #: A client's connections at most, and how long a command waits for one of them: a thousand people who ask at once are
 #: no reason to say that Redis is away. Each one carries thousands of commands a second.

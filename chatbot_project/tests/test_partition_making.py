@@ -66,13 +66,15 @@ def test_a_message_of_a_time_to_come_is_in_the_way_and_nothing_has_changed(unpar
     assert shape(TABLES[0]) == before
 
 
+@pytest.mark.parametrize("queue_each", [1, 10])
 @pytest.mark.parametrize("used", ["conversations_feedback", "conversations_message", "conversations_conversation"])
 def test_whoever_uses_a_table_is_left_alone_and_nothing_has_changed(
-    unpartitioned: str, monkeypatch: pytest.MonkeyPatch, used: str
+    unpartitioned: str, monkeypatch: pytest.MonkeyPatch, used: str, queue_each: int
 ) -> None:
     before = shape(TABLES[0])
     with databases.connect(unpartitioned) as session, monkeypatch.context() as soon:
         soon.setattr(partitions, "TRY_SECONDS", 0.1)
+        soon.setattr(partitions, "QUEUE_EACH", queue_each)
         # What refers to it, and it itself, must be nobody's; of what it refers to nobody may write the rows.
         mode = "ROW EXCLUSIVE" if used == "conversations_conversation" else "ACCESS SHARE"
         session.execute(f"LOCK TABLE {used} IN {mode} MODE")

@@ -39,6 +39,7 @@ class Reaper:
         self._live = live
         self._on_queued = on_queued
         self._stopped = False
+        self._careful_since = -math.inf
 
     def stop(self) -> None:
         """Settle nothing more, for good."""
@@ -49,27 +50,30 @@ class Reaper:
         others could not renew theirs either, and do so first, whatever became of the database (a restart, another
         server in its place, a network that is back). Nor after this worker stood still itself: perhaps all of them
         did, with their machine."""
-        failed_at = -math.inf
         while not self._stopped:
-            if await _rest(REAP_SECONDS) > settings.REPLY_LEASE_SECONDS / 3:
-                failed_at = time.monotonic()
-                log.warning("worker.stood_still")
+            began = time.time()
+            await asyncio.sleep(REAP_SECONDS)
+            self._note_standstill(began + REAP_SECONDS)
             try:
-                if time.monotonic() - failed_at < settings.REPLY_LEASE_SECONDS:
+                if time.monotonic() - self._careful_since < settings.REPLY_LEASE_SECONDS:
                     await run_db(queue.depth)  # is it back for good?
                     continue
                 await self.reap()
                 for reply in await run_db(queue.stop_paused):  # web processes find it, as they look up what waits
                     log.warning("reply.paused", reply=str(reply))
             except (DatabaseError, InterfaceError) as error:
-                failed_at = time.monotonic()
+                self._careful_since = time.monotonic()
                 log.warning("worker.database_away", step="reap", error=type(error).__name__)
 
     async def reap(self) -> None:
         """Settle what nobody streams any more. A worker that the database alone has left goes on, unless its person
         wants the reply stopped: what it has shown is not called cut off, and is stored when it can be."""
         looked_at = set(self._live)
-        while not self._stopped and (orphans := await run_db(queue.orphans, looked_at)):
+        while not self._stopped:
+            asked = time.time()
+            orphans = await run_db(queue.orphans, looked_at)
+            if self._note_standstill(asked) or not orphans:
+                return
             looked_at.update(orphan.reply for orphan in orphans)
             held = await self._held(
                 {o.reply: o.epoch for o in orphans if o.expired_for < HELD_SECONDS and not o.stop_requested}
@@ -79,6 +83,15 @@ class Reaper:
             for orphan in orphans:
                 if orphan.reply not in held and orphan.reply not in self._live:
                     await self._settle(orphan)
+
+    def _note_standstill(self, due: float) -> bool:
+        """Whether it is much later than ``due``, by the clock of the world: the other one stands while a machine
+        sleeps."""
+        if time.time() - due < settings.REPLY_LEASE_SECONDS / 3:
+            return False
+        self._careful_since = time.monotonic()
+        log.warning("worker.stood_still")
+        return True
 
     async def _held(self, epochs: dict[UUID, int]) -> set[UUID]:
         try:
@@ -109,10 +122,3 @@ class Reaper:
             epoch = orphan.epoch + 1
             frame = events.encode(ending_event(orphan.conversation, orphan.reply, epoch, ending))
             self._sender.end([Entry(orphan.reply, epoch, 0, len(shown), END, frame)], followers)
-
-
-async def _rest(seconds: float) -> float:
-    """Sleep; how many seconds too long, by the clock of the world: the other one stands while the machine sleeps."""
-    began = time.time()
-    await asyncio.sleep(seconds)
-    return time.time() - began - seconds

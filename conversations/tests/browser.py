@@ -27,9 +27,9 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 # What htmx says of a list that is asked for anew before it came (hx-sync), and after what it names more exactly.
-expect.set_options(timeout=30_000)
 REPLACED = ("htmx:sendAbort,", "htmx:afterRequest,")
 WIDE = {"width": 1280, "height": 800}
+expect.set_options(timeout=30_000)
 NARROW = {"width": 320, "height": 640}
 
 

@@ -19,7 +19,7 @@ from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.metrics.registry import REGISTRY
 from chatbot_project.lib.redis import make_redis
 from conversations import hub as hubs
-from conversations.busy import Lines, known_lines, note_lines
+from conversations.busy import Lines, known_lines, note_lines, refuse_if_busy
 from conversations.doorbell import PING
 from conversations.hub import Hub
 from conversations.models import Message
@@ -178,6 +178,34 @@ async def test_lines_are_read_on_whatever_broke_one_look(monkeypatch: Any) -> No
         async with asyncio.timeout(5):
             while known_lines().length("fake") != 7:
                 await asyncio.sleep(0.01)
+    finally:
+        await cancel_until_done([reading])
+        await hub._redis.aclose()
+        note_lines(Lines({}, {}))
+
+
+async def test_what_is_accepted_just_before_the_lines_are_read_goes_on_being_counted(monkeypatch: Any) -> None:
+    """It is counted in before it is stored."""
+    read = asyncio.Event()
+
+    async def look(_work: Any) -> Any:
+        if read.is_set():
+            await asyncio.Event().wait()
+        refuse_if_busy(Mock(is_guest=False, is_staff=False), 0, "fake")
+        read.set()
+        return {("fake", 1): 7}
+
+    monkeypatch.setattr(hubs, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(hubs, "COMMIT_SECONDS", 0.01)
+    monkeypatch.setattr(hubs, "run_db", look)
+    monkeypatch.setattr(Hub, "_read_paces", AsyncMock(return_value={}))
+    hub = Hub()
+    reading = asyncio.create_task(hub._read_lines_loop())
+    try:
+        async with asyncio.timeout(5):
+            while known_lines().length("fake") < 7:
+                await asyncio.sleep(0.01)
+        assert known_lines().length("fake") == 8
     finally:
         await cancel_until_done([reading])
         await hub._redis.aclose()

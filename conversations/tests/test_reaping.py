@@ -1,11 +1,13 @@
 """A worker looks for replies that nobody streams any more, and settles them."""
 
 import asyncio
+from asyncio import sleep
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from time import monotonic
 from typing import Any
 from unittest.mock import AsyncMock, Mock
+from uuid import UUID
 
 import pytest
 from django.db import OperationalError
@@ -14,6 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.models import User
 from chatbot_project.lib.db import run_db
+from chatbot_project.lib.ids import uuid7
 from chatbot_project.lib.loops import cancel_until_done
 from chatbot_project.lib.redis import make_redis
 from conversations.models import Message
@@ -76,31 +79,48 @@ async def test_after_the_database_failed_it_a_worker_ends_nobodys_replies_for_as
     assert looks.index(queue.depth) == 1
 
 
-async def test_nor_after_its_machine_stood_still(reaper: Reaper, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("standstill", ["in its rest", "as it asked"])
+async def test_nor_after_its_machine_stood_still(reaper: Reaper, monkeypatch: Any, standstill: str) -> None:
     """All leases are over then, as nobody could renew any."""
-    looks: list[object] = []
+    clock, looks, settled = Mock(time=Mock(return_value=100.0), monotonic=monotonic), list[object](), AsyncMock()
 
     async def look(work: Any, *_arguments: Any) -> Any:
         looks.append(work)
+        if work is queue.orphans:
+            clock.time.return_value += 5
+            return [queue.Orphan(uuid7(), uuid7(), 1, "Half")]
         return []
 
-    async def rest(_seconds: float) -> float:
-        await asyncio.sleep(0.01)
-        return 0.0 if looks else 3.0
+    async def rest(_seconds: float) -> None:
+        await sleep(0.01)
+        if standstill == "in its rest" and not looks:
+            clock.time.return_value += 5
 
-    monkeypatch.setattr(reaping, "_rest", rest)
+    monkeypatch.setattr(reaping, "time", clock)
     monkeypatch.setattr(reaping, "run_db", look)
+    monkeypatch.setattr(reaping, "REAP_SECONDS", 0)
+    monkeypatch.setattr(reaping, "asyncio", Mock(sleep=rest))
+    monkeypatch.setattr(reaper, "_settle", settled)
     running = asyncio.create_task(reaper.run())
     async with asyncio.timeout(5):
-        while len(looks) < 5:
+        while looks.count(queue.depth) < 3:
             await asyncio.sleep(0.01)
     await cancel_until_done([running])
-    assert set(looks) == {queue.depth}
+    assert looks.count(queue.orphans) == (standstill == "as it asked")
+    settled.assert_not_awaited()
 
 
-async def test_a_rest_that_took_much_longer_is_found_out(monkeypatch: Any) -> None:
-    monkeypatch.setattr(reaping, "time", Mock(time=Mock(side_effect=[100.0, 107.0])))
-    assert await reaping._rest(0.01) == pytest.approx(6.99)
+async def test_all_that_nobody_streams_is_settled_at_one_look(reaper: Reaper, monkeypatch: Any) -> None:
+    orphans = [queue.Orphan(uuid7(), uuid7(), 1, "") for _reply in range(5)]
+    settled = AsyncMock()
+
+    async def look(_work: Any, looked_at: set[UUID]) -> list[queue.Orphan]:
+        return [orphan for orphan in orphans if orphan.reply not in looked_at][:2]
+
+    monkeypatch.setattr(reaping, "run_db", look)
+    monkeypatch.setattr(reaper, "_settle", settled)
+    await reaper.reap()
+    assert [call.args[0] for call in settled.await_args_list] == orphans
 
 
 @pytest.mark.django_db(transaction=True)

@@ -15,6 +15,7 @@ from accounts.models import BrowserSession, User
 from accounts.roles import Role
 from accounts.tests.factories import make_admin, make_guest, make_user
 from chatbot_project.lib.db import run_db
+from conversations import connections
 from conversations.events import CLOSE_SIGNED_OUT
 
 from .client import ChatClient, session_key
@@ -156,6 +157,7 @@ async def test_who_is_signed_out_loses_open_sockets_within_five_seconds(live_sta
             await tab.until(lambda: tab.close_code, f"the close after {way}", WITHIN)
             return way, tab.close_code
 
+    assert connections.SESSIONS_SECONDS <= 2.5
     bystander = ChatClient(url, await run_db(session_key, owner))
     await bystander.connect()
     closed = await asyncio.gather(*(closed_after(way) for way in ways))

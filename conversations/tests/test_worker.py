@@ -34,6 +34,16 @@ async def worker(settings: Any) -> AsyncIterator[ReplyWorker]:
     await made._redis.aclose()
 
 
+async def test_a_worker_that_hears_again_reads_anew_what_may_have_been_changed(
+    worker: ReplyWorker, monkeypatch: Any
+) -> None:
+    forgets = Mock()
+    monkeypatch.setattr(workers, "forget_rules", forgets)
+    await worker._heard_again()
+    forgets.assert_called_once_with()
+    assert worker._bell.is_set()
+
+
 async def test_a_worker_whose_slots_were_taken_looks_once_more_where_another_was_sooner(
     worker: ReplyWorker, monkeypatch: Any
 ) -> None:

@@ -35,7 +35,7 @@ export class Transcript {
 
   #heard({ type, conversation, reply }) {
     if (type !== "message.accepted" || conversation.id !== this.app.conversation) return;
-    if (!this.statuses.has(reply.id)) this.begun.add(reply.id);
+    if (!this.statuses.has(reply.client_id || reply.id)) this.begun.add(reply.id);
   }
 
   /** Show the state as it is now. */

@@ -166,6 +166,8 @@ class ChatStream:
         if self._pending:
             text, self._pending = self._pending, ""
             return text
+        if self._error is None and self._parser.failure is not None:
+            self._fail(self._parser.failure)  # the text before it was given
         if self._error is not None:
             raise self._error
         if not self.ended and self._loop.time() >= self._started_at + self._deadlines.total:

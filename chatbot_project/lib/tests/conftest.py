@@ -30,19 +30,19 @@ def make_client(fake_model):
     nowhere.
 
     The limits are those of ``Deadlines``; retries wait a millisecond, and for a provider's rest ``patience`` seconds.
-    ``slots`` are streams at once, by provider. ``rest`` are the seconds of a breaker's first rest.
+    ``slots`` are streams at once, by provider. ``breaker`` says what its breakers do other than usually.
     """
 
     @asynccontextmanager
-    async def make(*, attempts=3, bounds=None, slots=None, patience=0, rest=None, **limits):
+    async def make(*, attempts=3, bounds=None, slots=None, patience=0, breaker=None, **limits):
         providers = {
             "fake": Provider("fake", fake_model.base_url, "key-of-fake"),
             "other": Provider("other", fake_model.base_url),
             "dead": Provider("dead", f"http://127.0.0.1:{closed_port()}/v1"),
         }
         more = {} if bounds is None else {"bounds": bounds}
-        if rest is not None:
-            more["make_breaker"] = lambda: Breaker(monotonic, first_seconds=rest)
+        if breaker is not None:
+            more["make_breaker"] = lambda: Breaker(monotonic, **breaker)
         retries = RetryPolicy(attempts=attempts, backoff=0.001, retry_after_cap=0.05, patience=patience)
         async with LLMClient(providers, deadlines=Deadlines(**limits), retries=retries, slots=slots, **more) as client:
             yield client
@@ -59,5 +59,5 @@ async def client(make_client):
 @pytest.fixture
 async def resting_client(make_client):
     """One whose breakers, once open, stay so for as long as a test takes, on whatever machine."""
-    async with make_client(rest=600) as client:
+    async with make_client(breaker={"first_seconds": 600}) as client:
         yield client

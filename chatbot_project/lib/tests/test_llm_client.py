@@ -126,7 +126,7 @@ async def test_who_waits_for_a_slot_may_leave_and_takes_none(make_client):
 
 
 async def test_a_slot_is_waited_for_no_longer_than_a_reply_may_take_and_says_nothing_of_the_provider(make_client):
-    async with make_client(slots={"other": 1}, total=1) as client:
+    async with make_client(slots={"other": 1}, total=1, breaker={"threshold": 2}) as client:
         first = await client.open_stream(["other/m"], REQUEST)
         for _ in range(2):
             with pytest.raises(NoSlot):
