@@ -185,6 +185,7 @@ def test_it_keeps_a_report_that_is_older_than_any_run_goes_back(counted: None, w
 
 
 def test_of_what_is_not_over_it_says_so_and_keeps_nothing(counted: None, write: Any) -> None:
+    RollupState.objects.update(counted_until=timezone.now())
     today = timezone.localdate().isoformat()
     assert json.loads(write("--period", "day", "--date", today, "--format", "json"))["final"] is False
     RollupState.objects.update(counted_until=timezone.now() - timedelta(days=60))

@@ -14,7 +14,7 @@ from conversations.models import Message
 from personas.models import Persona
 from stress_tests.fake_model import FakeModelServer
 
-from .browser import NARROW, WIDE, OpenTab, apart, overflow, violations
+from .browser import NARROW, WIDE, OpenTab, Tab, apart, overflow, violations
 from .factories import make_persona
 from .stack import SLOW_MODEL, Stack, slow_provider, wait_until
 
@@ -43,12 +43,23 @@ def persona(transactional_db: None) -> Persona:
     return make_persona(model=SLOW_MODEL)
 
 
+def is_taken(tab: Tab) -> bool:
+    """Whether the question is, which is sent again otherwise. The line is read once a second: until then people are
+    turned away for somebody who has left it."""
+    again = tab.button("Try again", within=tab.question)
+    if again.is_visible():
+        with suppress(PlaywrightTimeoutError):  # it went with the press before
+            again.click(timeout=500)
+    return tab.reply.count() > 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_who_is_turned_away_keeps_the_question_and_sends_it_again(
     line: str, open_tab: OpenTab, owner: User, persona: Persona, scheme: str
 ) -> None:
     waiting = open_tab(owner, url=line, color_scheme=scheme)
     waiting.ask("Me first")
+    wait_until(lambda: is_taken(waiting), "the first question to be taken")
     expect(waiting.reply.locator("[data-state-text]")).to_have_text("Next in line …")
     away = open_tab(apart(make_user), url=line, color_scheme=scheme)
     away.ask("And me?")
@@ -66,13 +77,5 @@ def test_who_is_turned_away_keeps_the_question_and_sends_it_again(
     waiting.button("Stop the reply").click()
     expect(waiting.reply).to_have_attribute("data-status", "stopped")
 
-    def is_taken() -> bool:
-        """The line is read once a second: until then they are turned away again."""
-        again = away.button("Try again", within=away.question)
-        if again.is_visible():
-            with suppress(PlaywrightTimeoutError):  # it went with the press before
-                again.click(timeout=500)
-        return away.reply.count() > 0
-
-    wait_until(is_taken, "the question to be taken")
+    wait_until(lambda: is_taken(away), "the question to be taken")
     expect(away.reply.locator("[data-state-text]")).to_have_text("Next in line …")
