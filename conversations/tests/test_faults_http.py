@@ -4,7 +4,6 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator
-from typing import Any
 from uuid import UUID
 
 import aiohttp
@@ -187,11 +186,11 @@ async def stalled(client: HttpClient, path: str) -> bytes:
         await loop.sock_connect(raw, (host, int(port)))
         lines = [f"GET /api/v1/{path} HTTP/1.1", f"Host: {host}:{port}", f"Authorization: Bearer {client.token}"]
         await loop.sock_sendall(raw, "\r\n".join([*lines, "Accept: text/event-stream", "", ""]).encode())
-        seen: Any = b""
+        seen = bytearray()
         async with client.stream("get", path) as other:  # by then all was said, and this one left behind
             await other.rest()
         while piece := await asyncio.wait_for(loop.sock_recv(raw, 65536), 20):
             seen += piece
-            if b"0\r\n\r\n" in piece[-8:]:
+            if seen.endswith(b"\r\n0\r\n\r\n"):
                 break
         return bytes(seen)
