@@ -215,11 +215,29 @@ async def fails(leader: UUID) -> None:
     await run_db(Message.objects.filter(pk=leader).update, status="failed")
 
 
+class Looking(ReplyCache):
+    """Says when it has seen that somebody leads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_seen = asyncio.Event()
+
+    async def _look(self, key: str) -> Seen:
+        seen = await super()._look(key)
+        if seen.leader is not None:
+            self.has_seen.set()
+        return seen
+
+
 async def joins(question: Asked, owner: User) -> list["asyncio.Task[tuple[Seen, bool]]"]:
-    """Three others who ask it, each on a worker of its own."""
+    """Three others who ask it, each on a worker of its own, which have seen that somebody leads."""
     persona = await run_db(make_persona, cache_hours=24)
     replies = [(await run_db(begun, owner, persona, "other"))[1].pk for _ in range(3)]
-    return [asyncio.create_task(ReplyCache().join(question, reply)) for reply in replies]
+    caches = [Looking() for _reply in replies]
+    waits = [asyncio.create_task(cache.join(question, pk)) for cache, pk in zip(caches, replies, strict=True)]
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(cache.has_seen.wait() for cache in caches))
+    return waits
 
 
 async def test_whoever_joins_in_the_moment_that_a_look_ends_waits_for_the_next(led: tuple[Asked, UUID]) -> None:
@@ -254,7 +272,6 @@ async def test_where_the_first_fails_after_long_one_who_waits_leads_and_the_othe
     settings.RESPONSE_CACHE_WAIT_SECONDS = 0
     question, leader = led
     waits = await joins(question, owner)
-    await asyncio.wait(waits, timeout=0.3)
     await fails(leader)
     async with asyncio.timeout(10):
         assert sorted(leads for _seen, leads in await asyncio.gather(*waits)) == [False, False, True]
