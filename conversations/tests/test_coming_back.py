@@ -1,7 +1,8 @@
 """What happens once a part is back: it is used at once, and what was missed meanwhile is made up for."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from itertools import cycle
 from typing import Any
 from unittest.mock import AsyncMock, Mock
@@ -159,29 +160,37 @@ async def test_the_doctor_is_answered_once_the_database_has_answered(monkeypatch
     await worker._redis.aclose()
 
 
-async def test_lines_are_read_on_whatever_broke_one_look(monkeypatch: Any) -> None:
-    """Else what was accepted since the last would count for ever, until everybody is turned away."""
-    looks = [KeyError("paces"), {("fake", 1): 7}]
-
-    async def look(work: Any) -> Any:
-        found = looks.pop(0) if len(looks) > 1 else looks[0]
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    monkeypatch.setattr(hubs, "LOOK_SECONDS", 0.01)
+@asynccontextmanager
+async def reading_lines(look: Callable[[Any], Awaitable[Any]], monkeypatch: Any) -> AsyncIterator[None]:
+    """Within the block a hub reads the lines again and again, by ``look``; it has five seconds."""
+    for name in ("LOOK_SECONDS", "COMMIT_SECONDS"):
+        monkeypatch.setattr(hubs, name, 0.01)
     monkeypatch.setattr(hubs, "run_db", look)
     monkeypatch.setattr(Hub, "_read_paces", AsyncMock(return_value={}))
     hub = Hub()
     reading = asyncio.create_task(hub._read_lines_loop())
     try:
         async with asyncio.timeout(5):
-            while known_lines().length("fake") != 7:
-                await asyncio.sleep(0.01)
+            yield
     finally:
         await cancel_until_done([reading])
         await hub._redis.aclose()
         note_lines(Lines({}, {}))
+
+
+async def test_lines_are_read_on_whatever_broke_one_look(monkeypatch: Any) -> None:
+    """Else what was accepted since the last would count for ever, until everybody is turned away."""
+    looks = [KeyError("paces"), {("fake", 1): 7}]
+
+    async def look(_work: Any) -> Any:
+        found = looks.pop(0) if len(looks) > 1 else looks[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async with reading_lines(look, monkeypatch):
+        while known_lines().length("fake") != 7:
+            await asyncio.sleep(0.01)
 
 
 async def test_what_is_accepted_just_before_the_lines_are_read_goes_on_being_counted(monkeypatch: Any) -> None:
@@ -195,21 +204,10 @@ async def test_what_is_accepted_just_before_the_lines_are_read_goes_on_being_cou
         read.set()
         return {("fake", 1): 7}
 
-    monkeypatch.setattr(hubs, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(hubs, "COMMIT_SECONDS", 0.01)
-    monkeypatch.setattr(hubs, "run_db", look)
-    monkeypatch.setattr(Hub, "_read_paces", AsyncMock(return_value={}))
-    hub = Hub()
-    reading = asyncio.create_task(hub._read_lines_loop())
-    try:
-        async with asyncio.timeout(5):
-            while known_lines().length("fake") < 7:
-                await asyncio.sleep(0.01)
+    async with reading_lines(look, monkeypatch):
+        while known_lines().length("fake") < 7:
+            await asyncio.sleep(0.01)
         assert known_lines().length("fake") == 8
-    finally:
-        await cancel_until_done([reading])
-        await hub._redis.aclose()
-        note_lines(Lines({}, {}))
 
 
 @pytest.mark.django_db(transaction=True)
