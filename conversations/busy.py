@@ -48,9 +48,7 @@ class Lines:
 
     waiting: Mapping[tuple[str, int], int]
     paces: Mapping[str, float]
-    accepted: Counter[tuple[str, int]] = field(
-        default_factory=Counter
-    )  # here, since the lines were read or while they were
+    accepted: Counter[tuple[str, int]] = field(default_factory=Counter)  # here, while the lines were read or since
 
     def place(self, provider: str, live: int) -> int:
         """Where a question of somebody with ``live`` replies under way would stand."""

@@ -166,7 +166,7 @@ class ChatStream:
         if self._pending:
             text, self._pending = self._pending, ""
             return text
-        if self._error is None and self._parser.failure is not None:
+        if self._error is None and self._parser.failure is not None and not self.ended:
             self._fail(self._parser.failure)  # the text before it was given
         if self._error is not None:
             raise self._error

@@ -319,6 +319,14 @@ async def test_a_reply_has_a_bound_and_its_text_up_to_there_is_given(make_client
         assert text == "123456789 " * 10 + "12345"
 
 
+async def test_what_follows_the_proper_end_in_one_piece_with_it_is_no_fault(client, fake_model, reader):
+    whole = b"".join(raw(delta("Whole.", "stop"), b"data: [DONE]\n\n", b"data: {\n\n"))
+    fake_model.enqueue(Script(raw=[whole]))
+    async with opened(client) as stream:
+        assert await reader(stream) == ("Whole.", None)
+        assert stream.finish_reason == "stop"
+
+
 async def test_an_unread_flood_is_held_back_and_then_read_whole(client, fake_model, reader):
     fake_model.enqueue(Script(tokens=["x" * 1000] * 900))
     async with opened(client) as stream:
